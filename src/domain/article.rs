@@ -1,0 +1,188 @@
+//! Knowledge articles and the hits a search finds.
+
+use std::ops::Range;
+
+use crate::error::FieldViolation;
+
+/// What an article is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum ArticleKind {
+    /// A problem with a documented cause and workaround.
+    KnownError,
+    #[default]
+    HowTo,
+    Faq,
+    Policy,
+}
+
+/// Where an article stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum ArticleStatus {
+    Draft,
+    #[default]
+    Published,
+    Retired,
+}
+
+macro_rules! closed_names {
+    ($kind:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+        impl $kind {
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// `None` for a name that is not one of [`Self::NAMES`].
+            pub fn parse(raw: &str) -> Option<Self> {
+                match raw {
+                    $($name => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+        }
+    };
+}
+closed_names!(ArticleKind { KnownError = "known_error", HowTo = "how_to", Faq = "faq", Policy = "policy" });
+closed_names!(ArticleStatus { Draft = "draft", Published = "published", Retired = "retired" });
+
+/// A calendar day, `YYYY-MM-DD`; orders by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day {
+    year: u16,
+    month: u8,
+    day: u8,
+}
+
+impl Day {
+    /// `None` unless the text is a day of the Gregorian calendar written `YYYY-MM-DD`.
+    pub fn parse(raw: &str) -> Option<Self> {
+        let bytes = raw.as_bytes();
+        let shape = bytes.len() == 10
+            && bytes.iter().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { *b == b'-' } else { b.is_ascii_digit() });
+        if !shape {
+            return None;
+        }
+        let (year, month, day): (u16, u8, u8) =
+            (raw[..4].parse().ok()?, raw[5..7].parse().ok()?, raw[8..].parse().ok()?);
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let last = match month {
+            2 if leap => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => return None,
+        };
+        (year > 0 && (1..=last).contains(&day)).then_some(Self { year, month, day })
+    }
+}
+
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+/// One article of the desk's knowledge base, as written. Text fields hold plain text or Markdown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Article {
+    pub id: String,
+    pub title: String,
+    /// One or two sentences; may be empty.
+    pub summary: String,
+    /// Markdown.
+    pub body: String,
+    pub kind: ArticleKind,
+    pub status: ArticleStatus,
+    pub products: Vec<String>,
+    /// A label of the taxonomy's `category`, where the author gave one.
+    pub category: Option<String>,
+    /// Last day on which the article may be suggested.
+    pub valid_until: Option<Day>,
+}
+
+impl Article {
+    pub const MAX_ID_CHARS: usize = 256;
+    pub const MAX_TITLE_CHARS: usize = 1_024;
+    /// Longest body, in bytes.
+    pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+    /// Every rule the article breaks; `path` is put before the field names.
+    pub fn violations(&self, path: &str) -> Vec<FieldViolation> {
+        let mut violations = Vec::new();
+        let mut check = |broken: bool, field: &str, description: String| {
+            if broken {
+                violations.push(FieldViolation::new(format!("{path}{field}"), description));
+            }
+        };
+        check(self.id.trim().is_empty(), "id", "must not be blank".into());
+        check(
+            self.id.chars().count() > Self::MAX_ID_CHARS,
+            "id",
+            format!("must be at most {} characters", Self::MAX_ID_CHARS),
+        );
+        check(self.title.trim().is_empty(), "title", "must not be blank".into());
+        check(
+            self.title.chars().count() > Self::MAX_TITLE_CHARS,
+            "title",
+            format!("must be at most {} characters", Self::MAX_TITLE_CHARS),
+        );
+        check(
+            self.body.len() > Self::MAX_BODY_BYTES,
+            "body",
+            format!("must be at most {} bytes, is {}", Self::MAX_BODY_BYTES, self.body.len()),
+        );
+        violations
+    }
+}
+
+/// A stretch of an article worth showing, as plain text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Passage {
+    pub text: String,
+    /// UTF-8 byte ranges of `text` that match the query, in order, not overlapping.
+    pub highlights: Vec<Range<usize>>,
+}
+
+/// An article that a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArticleHit {
+    pub id: String,
+    pub title: String,
+    pub kind: ArticleKind,
+    pub status: ArticleStatus,
+    pub products: Vec<String>,
+    /// Rank score: larger is better; comparable within one answer only.
+    pub score: f32,
+    pub passage: Passage,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_real_days() {
+        for (raw, valid) in [
+            ("2026-02-28", true),
+            ("2026-02-29", false),
+            ("2024-02-29", true),
+            ("2026-13-01", false),
+            ("2026-00-10", false),
+            ("2026-1-1", false),
+            ("tomorrow", false),
+            ("+026-01-01", false),
+        ] {
+            assert_eq!(Day::parse(raw).map(|day| day.to_string()), valid.then(|| raw.to_owned()), "{raw}");
+        }
+        assert!(Day::parse("2025-12-31") < Day::parse("2026-01-01"));
+    }
+
+    #[test]
+    fn a_blank_article_breaks_two_rules() {
+        let fields: Vec<_> = Article::default().violations("article.").into_iter().map(|v| v.field).collect();
+        assert_eq!(fields, ["article.id", "article.title"]);
+    }
+}

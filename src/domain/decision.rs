@@ -1,0 +1,129 @@
+//! What the service proposes for a ticket, with how sure it is and why.
+
+use std::ops::Range;
+
+use super::{
+    article::ArticleHit,
+    priority::{Impact, Priority, Urgency},
+    taxonomy::ImpactSource,
+    ticket::TicketPart,
+};
+
+/// Why a best guess should not be used. Not knowing is a result, not an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Abstention {
+    /// The text has too little to go by.
+    TooShort,
+    /// The model has not learnt this language.
+    UnsupportedLanguage,
+    /// Nothing the model knows is like this text.
+    OutOfScope,
+    /// The first two values are too close.
+    Ambiguous,
+    /// The best value is less sure than the desk asks for.
+    LowConfidence,
+}
+
+impl Abstention {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooShort => "TOO_SHORT",
+            Self::UnsupportedLanguage => "UNSUPPORTED_LANGUAGE",
+            Self::OutOfScope => "OUT_OF_SCOPE",
+            Self::Ambiguous => "AMBIGUOUS",
+            Self::LowConfidence => "LOW_CONFIDENCE",
+        }
+    }
+}
+
+/// A value and the model's calibrated probability that it is right, 0 to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    pub value: String,
+    pub confidence: f32,
+}
+
+/// A stretch of the ticket that spoke for a value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    pub part: TicketPart,
+    /// UTF-8 bytes within the part.
+    pub bytes: Range<usize>,
+    /// UTF-16 code units within the part.
+    pub utf16: Range<usize>,
+    pub text: String,
+    /// What it added to the value's score; larger is stronger.
+    pub weight: f32,
+}
+
+/// Where a field's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueSource {
+    /// The model's best guess.
+    Model,
+    /// The form held it already; it is kept.
+    Form,
+    /// The taxonomy's impact table raised it.
+    ImpactTable(ImpactSource),
+    /// The taxonomy maps the category to this group.
+    GroupTable,
+}
+
+/// The proposal for one field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldDecision {
+    pub field: String,
+    /// The value in force: the form's where there is one, else the best guess.
+    pub value: String,
+    pub source: ValueSource,
+    /// The model's calibrated probability that `value` is right; 0 for a form value it does not know.
+    pub confidence: f32,
+    /// Set where the model's best guess should not be used unseen.
+    pub abstention: Option<Abstention>,
+    /// The model's best guess and its runners-up, most likely first.
+    pub candidates: Vec<Candidate>,
+    /// What spoke for the model's best guess, strongest first.
+    pub evidence: Vec<Evidence>,
+    /// The form's value differs from a best guess that the model stands by.
+    pub disagreement: bool,
+}
+
+/// The matrix applied to impact and urgency.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PriorityDecision {
+    pub priority: Priority,
+    pub impact: Impact,
+    pub urgency: Urgency,
+    /// The form holds another priority.
+    pub disagreement: bool,
+}
+
+/// What made a decision. The same inputs and versions give the same bits.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Versions {
+    pub model: String,
+    pub taxonomy: String,
+    pub matrix: String,
+    pub knowledge: String,
+    pub server: String,
+}
+
+/// Everything proposed for one ticket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TriageDecision {
+    pub ticket_id: String,
+    pub fields: Vec<FieldDecision>,
+    pub priority: Option<PriorityDecision>,
+    /// Sentences for people: why this priority, what disagrees.
+    pub reasons: Vec<String>,
+    pub articles: Vec<ArticleHit>,
+    /// The model read only the beginning of the text.
+    pub truncated: bool,
+    pub versions: Versions,
+}
+
+impl TriageDecision {
+    pub fn field(&self, name: &str) -> Option<&FieldDecision> {
+        self.fields.iter().find(|decision| decision.field == name)
+    }
+}

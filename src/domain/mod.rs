@@ -1,0 +1,8 @@
+//! The nouns of triage as plain values: parsed once at the edge, valid everywhere below.
+//! Imports std and `error` only: no clock, no I/O, no wire types.
+
+pub mod article;
+pub mod decision;
+pub mod priority;
+pub mod taxonomy;
+pub mod ticket;

@@ -1,0 +1,68 @@
+//! The one error the API can answer with. It knows nothing of gRPC: `grpc::status` gives it a code.
+
+use std::{error::Error, fmt, time::Duration};
+
+/// One thing that is wrong with one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// Path of the field the caller must fix, such as `ticket.summary`.
+    pub field: String,
+    /// What is wrong with it and what would be right.
+    pub description: String,
+}
+
+impl FieldViolation {
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into() }
+    }
+}
+
+impl fmt::Display for FieldViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.description)
+    }
+}
+
+/// What a call can fail with. Not knowing the answer is no error: see `domain::decision::Abstention`.
+#[derive(Debug, thiserror::Error)]
+pub enum TriageError {
+    /// The request cannot be understood; every violation found is listed.
+    #[error("invalid request: {}", join(.0))]
+    InvalidRequest(Vec<FieldViolation>),
+    #[error("{resource} `{id}` not found")]
+    NotFound { resource: &'static str, id: String },
+    /// Every place is taken; nothing was done.
+    #[error("the server is at capacity, try again in {} ms", .retry_after.as_millis())]
+    Overloaded { retry_after: Duration },
+    /// The part asked for is starting, draining or healing.
+    #[error("{what} is not ready")]
+    NotReady { what: &'static str, retry_after: Duration },
+    /// A fault of ours. The cause goes to the log and never to the client.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl TriageError {
+    pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::InvalidRequest(vec![FieldViolation::new(field, description)])
+    }
+
+    /// Stable machine-readable reason. These strings are API and are never reused.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "INVALID_REQUEST",
+            Self::NotFound { .. } => "NOT_FOUND",
+            Self::Overloaded { .. } => "OVERLOADED",
+            Self::NotReady { .. } => "NOT_READY",
+            Self::Internal(_) => "INTERNAL",
+        }
+    }
+}
+
+fn join(violations: &[FieldViolation]) -> String {
+    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,4 @@
+//! Triage of IT service-desk tickets on the desk's own machine.
+
+pub mod domain;
+pub mod error;
