@@ -1,5 +1,8 @@
 //! Triage of IT service-desk tickets on the desk's own machine.
 
+pub mod compute;
+pub mod config;
 pub mod domain;
 pub mod error;
 pub mod pb;
+pub mod telemetry;

@@ -88,9 +88,12 @@ mod tests {
         let groups = [("access", "Identity"), ("access/mfa_sso", "Security")]
             .map(|(category, group)| (category.to_owned(), group.to_owned()));
         let taxonomy = Taxonomy { groups: groups.into(), ..Taxonomy::default() };
-        for (category, group) in
-            [("access/mfa_sso", "Security"), ("access/password", "Identity"), ("network/vpn", "network"), ("misc", "misc")]
-        {
+        for (category, group) in [
+            ("access/mfa_sso", "Security"),
+            ("access/password", "Identity"),
+            ("network/vpn", "network"),
+            ("misc", "misc"),
+        ] {
             assert_eq!(taxonomy.group(category), group);
         }
     }

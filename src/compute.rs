@@ -1,0 +1,146 @@
+//! A bounded pool of threads for work that would hold up the async runtime: reading a ticket, searching.
+//! Work whose caller has gone is skipped; a panic ends the call, not the thread.
+
+use std::{
+    io,
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::Span;
+
+use crate::error::TriageError;
+
+/// When a refused caller should come again: a queue of ordinary tickets has drained by then.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Threads and a queue with a fixed number of places. Clones share both; the threads end with the last clone.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    queue: Sender<Work>,
+    places: Arc<Semaphore>,
+}
+
+/// A place in the queue, held until its work is done or skipped.
+#[derive(Debug)]
+pub struct Place(OwnedSemaphorePermit);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the computation panicked")]
+struct Panicked;
+
+impl Pool {
+    /// Starts `threads` threads with `places` calls at work or waiting.
+    pub fn start(threads: NonZeroUsize, places: usize) -> io::Result<Self> {
+        // As many slots as places: whoever holds a place can always send.
+        let (queue, work) = bounded::<Work>(places);
+        for index in 0..threads.get() {
+            let work: Receiver<Work> = work.clone();
+            thread::Builder::new()
+                .name(format!("compute-{index}"))
+                .spawn(move || work.into_iter().for_each(|work| work()))?;
+        }
+        Ok(Self { queue, places: Arc::new(Semaphore::new(places)) })
+    }
+
+    /// Takes a place, or refuses at once.
+    pub fn admit(&self) -> Result<Place, TriageError> {
+        let refused = |_| TriageError::Overloaded { retry_after: RETRY_AFTER };
+        Arc::clone(&self.places).try_acquire_owned().map(Place).map_err(refused)
+    }
+
+    /// Takes a place, waiting for one: for the second and later tickets of a call that was admitted.
+    pub async fn wait(&self) -> Result<Place, TriageError> {
+        Arc::clone(&self.places).acquire_owned().await.map(Place).map_err(TriageError::internal)
+    }
+
+    /// Runs `work` on one of the threads, in the caller's span.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TriageError> {
+        let (answer, answered) = oneshot::channel();
+        let span = Span::current();
+        let job: Work = Box::new(move || {
+            let _place = place;
+            if answer.is_closed() {
+                metrics::counter!("triage_abandoned_total").increment(1);
+                return;
+            }
+            if let Ok(value) = catch_unwind(AssertUnwindSafe(|| span.in_scope(work))) {
+                // A caller that left meanwhile needs no answer.
+                answer.send(value).ok();
+            }
+        });
+        self.queue.try_send(job).map_err(|_| TriageError::internal("the compute queue has fewer slots than places"))?;
+        answered.await.map_err(|_| TriageError::internal(Panicked))
+    }
+
+    /// Calls at work or waiting.
+    pub fn taken(&self) -> usize {
+        self.queue.capacity().unwrap_or(0).saturating_sub(self.places.available_permits())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn pool(places: usize) -> Pool {
+        Pool::start(NonZeroUsize::MIN, places).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_house_refuses_at_once_and_a_finished_call_frees_its_place() {
+        let pool = pool(1);
+        let (release, blocked) = mpsc::channel::<()>();
+        let place = pool.admit().unwrap();
+        let running = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.run(place, move || blocked.recv().is_ok()).await }
+        });
+        assert!(matches!(pool.admit(), Err(TriageError::Overloaded { .. })));
+        release.send(()).unwrap();
+        assert!(running.await.unwrap().unwrap());
+        assert!(pool.wait().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_call_and_not_the_thread() {
+        let pool = pool(2);
+        let place = pool.admit().unwrap();
+        let panicked: Result<(), _> = pool.run(place, || panic!("on purpose")).await;
+        assert!(matches!(panicked, Err(TriageError::Internal(_))));
+        let place = pool.admit().unwrap();
+        assert_eq!(pool.run(place, || 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn work_of_a_caller_that_left_is_skipped() {
+        let pool = pool(3);
+        let (release, blocked) = mpsc::channel::<()>();
+        let (ran, runs) = mpsc::channel();
+        let first = tokio::spawn({
+            let (pool, place) = (pool.clone(), pool.admit().unwrap());
+            async move { pool.run(place, move || blocked.recv().is_ok()).await }
+        });
+        let abandoned = Box::pin(pool.run(pool.admit().unwrap(), move || ran.send(()).unwrap()));
+        // Polled once, so that it is queued, and then dropped.
+        tokio::select! { biased; _ = abandoned => unreachable!("the only thread is busy"), () = std::future::ready(()) => {} }
+        release.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        let place = pool.wait().await.unwrap();
+        pool.run(place, || ()).await.unwrap();
+        assert!(runs.try_recv().is_err());
+    }
+}

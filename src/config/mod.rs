@@ -1,0 +1,384 @@
+//! Settings: the embedded defaults, then a file, then `TRIAGE__SECTION__KEY`, then flags; checked once.
+//! Every problem is reported together, unknown keys included. Binds nothing and reads no environment
+//! of its own: the caller hands both in.
+
+pub mod taxonomy;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use figment::{
+    Figment,
+    providers::{Format as _, Serialized, Toml},
+    value::{Dict, Value},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::domain::{taxonomy::Taxonomy, ticket::TicketLimits};
+
+const DEFAULTS: &str = include_str!("default.toml");
+const ENVIRONMENT_PREFIX: &str = "TRIAGE__";
+
+/// Everything that can be set, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: Server,
+    pub limits: Limits,
+    pub compute_threads: NonZeroUsize,
+    pub taxonomy: Taxonomy,
+    pub log_filter: String,
+    /// Settings that work but are probably not meant, for the log.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// `None`: no admin address.
+    pub admin_listen: Option<SocketAddr>,
+    /// Whether either address may be reached from other machines.
+    pub insecure: bool,
+    pub drain: Duration,
+}
+
+impl Server {
+    /// Refuses addresses beyond loopback unless the desk asked for them.
+    pub fn check_exposure(&self) -> Result<(), ExposedAddress> {
+        let exposed = [Some(self.listen), self.admin_listen]
+            .into_iter()
+            .flatten()
+            .find(|address| !address.ip().to_canonical().is_loopback());
+        match exposed {
+            Some(address) if !self.insecure => Err(ExposedAddress { address }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the server accepts.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub message_bytes: usize,
+    pub batch_bytes: usize,
+    pub ticket: TicketLimits,
+    pub batch_tickets: usize,
+    pub streams_per_connection: u32,
+    pub connections: usize,
+    pub calls: usize,
+    pub deadline: Duration,
+    pub idle: Duration,
+}
+
+/// Flags that win over every other layer.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    pub listen: Option<String>,
+    pub admin_listen: Option<String>,
+    pub insecure: bool,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    pub problems: Vec<String>,
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems.as_slice() {
+            [problem] => write!(f, "configuration: {problem}"),
+            problems => {
+                write!(f, "configuration: {} problems", problems.len())?;
+                problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+        }
+    }
+}
+
+/// The server would listen beyond loopback, and nothing guards it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "refusing to listen on {address}: it can be reached from other machines, and nothing guards it; \
+     listen on 127.0.0.1, or pass --insecure if you mean it"
+)]
+pub struct ExposedAddress {
+    pub address: SocketAddr,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    listen: String,
+    admin_listen: String,
+    insecure: bool,
+    drain_seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    message_bytes: usize,
+    batch_bytes: usize,
+    text_bytes: usize,
+    summary_chars: usize,
+    batch_tickets: usize,
+    streams_per_connection: u32,
+    connections: usize,
+    calls: usize,
+    deadline_seconds: u64,
+    idle_seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCompute {
+    threads: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTaxonomy {
+    file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    filter: String,
+}
+
+impl Config {
+    /// Reads all layers. `file` must exist where it is given.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let mut layers = Figment::from(Toml::string(DEFAULTS));
+        if let Some(path) = file {
+            match std::fs::read_to_string(path) {
+                Ok(text) => layers = layers.merge(Toml::string(&text)),
+                Err(error) => problems.push(format!("{}: {error}", path.display())),
+            }
+        }
+        layers = layers
+            .merge(Serialized::defaults(environment_layer(environment)))
+            .merge(Serialized::defaults(flag_layer(overrides)));
+        problems.extend(unknown_sections(&layers));
+
+        let server = section::<RawServer>(&layers, "server", &mut problems);
+        let limits = section::<RawLimits>(&layers, "limits", &mut problems);
+        let compute = section::<RawCompute>(&layers, "compute", &mut problems);
+        let taxonomy = section::<RawTaxonomy>(&layers, "taxonomy", &mut problems);
+        let log = section::<RawLog>(&layers, "log", &mut problems);
+
+        let server = server.and_then(|raw| check_server(&raw, &mut problems));
+        let limits = limits.and_then(|raw| check_limits(&raw, &mut problems));
+        let taxonomy = taxonomy.and_then(|raw| {
+            let relative_to = file.and_then(Path::parent).unwrap_or(Path::new(""));
+            let path = (!raw.file.as_os_str().is_empty()).then(|| relative_to.join(raw.file));
+            taxonomy::load(path.as_deref()).map_err(|error| problems.extend(error.problems)).ok()
+        });
+        let (Some(server), Some(limits), Some(compute), Some(taxonomy), Some(log), true) =
+            (server, limits, compute, taxonomy, log, problems.is_empty())
+        else {
+            return Err(ConfigError { problems });
+        };
+        let warnings =
+            taxonomy.matrix.inversion().map(|inversion| format!("the priority matrix is not monotonic: {inversion}"));
+        Ok(Self {
+            server,
+            limits,
+            compute_threads: NonZeroUsize::new(compute.threads)
+                .unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+            taxonomy,
+            log_filter: log.filter,
+            warnings: warnings.into_iter().collect(),
+        })
+    }
+}
+
+/// Nested tables from `TRIAGE__SECTION__KEY=value`.
+fn environment_layer(environment: impl IntoIterator<Item = (String, String)>) -> Dict {
+    let mut layer = Dict::new();
+    for (name, text) in environment {
+        let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+        let path = path.to_lowercase();
+        // Parsing a figment value cannot fail: what is no number, list or table is a string.
+        let value = text.parse::<Value>().unwrap_or_else(|infallible| match infallible {});
+        match path.split_once("__") {
+            Some((section, key)) => insert(&mut layer, section, key, value),
+            None => drop(layer.insert(path, value)),
+        }
+    }
+    layer
+}
+
+fn flag_layer(overrides: &Overrides) -> Dict {
+    let mut layer = Dict::new();
+    if let Some(listen) = &overrides.listen {
+        insert(&mut layer, "server", "listen", Value::from(listen.as_str()));
+    }
+    if let Some(listen) = &overrides.admin_listen {
+        insert(&mut layer, "server", "admin_listen", Value::from(listen.as_str()));
+    }
+    if overrides.insecure {
+        insert(&mut layer, "server", "insecure", Value::from(true));
+    }
+    layer
+}
+
+fn insert(layer: &mut Dict, section: &str, key: &str, value: Value) {
+    let table = layer.entry(section.to_owned()).or_insert_with(|| Value::from(BTreeMap::<String, Value>::new()));
+    if let Value::Dict(_, table) = table {
+        table.insert(key.to_owned(), value);
+    }
+}
+
+fn unknown_sections(layers: &Figment) -> Vec<String> {
+    const KNOWN: [&str; 5] = ["server", "limits", "compute", "taxonomy", "log"];
+    let all: Dict = match layers.extract() {
+        Ok(all) => all,
+        Err(error) => return error.into_iter().map(|error| error.to_string()).collect(),
+    };
+    all.keys()
+        .filter(|section| !KNOWN.contains(&section.as_str()))
+        .map(|section| format!("unknown section `{section}`, expected one of {}", KNOWN.join(", ")))
+        .collect()
+}
+
+fn section<T: DeserializeOwned>(layers: &Figment, name: &str, problems: &mut Vec<String>) -> Option<T> {
+    match layers.extract_inner(name) {
+        Ok(section) => Some(section),
+        Err(errors) => {
+            for error in errors {
+                let path = if error.path.is_empty() { name.to_owned() } else { error.path.join(".") };
+                // A file that does not parse fails every section the same way: once is enough.
+                let problem = format!("{path}: {}", error.kind);
+                let syntax = problem.contains("TOML parse error")
+                    && problems.iter().any(|known| known.contains("TOML parse error"));
+                if !syntax {
+                    problems.push(problem);
+                }
+            }
+            None
+        }
+    }
+}
+
+fn check_server(raw: &RawServer, problems: &mut Vec<String>) -> Option<Server> {
+    let mut address = |key: &str, text: &str| {
+        text.parse::<SocketAddr>()
+            .map_err(|_| problems.push(format!("server.{key}: `{text}` is not an address such as 127.0.0.1:50051")))
+            .ok()
+    };
+    let listen = address("listen", &raw.listen);
+    let admin_listen =
+        if raw.admin_listen == "off" { Some(None) } else { address("admin_listen", &raw.admin_listen).map(Some) };
+    Some(Server {
+        listen: listen?,
+        admin_listen: admin_listen?,
+        insecure: raw.insecure,
+        drain: Duration::from_secs(raw.drain_seconds),
+    })
+}
+
+fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
+    let before = problems.len();
+    let mut at_least = |key: &str, value: u128, least: u128| {
+        if value < least {
+            problems.push(format!("limits.{key}: must be at least {least}, is {value}"));
+        }
+    };
+    at_least("message_bytes", raw.message_bytes as u128, 1_024);
+    at_least("batch_bytes", raw.batch_bytes as u128, raw.message_bytes as u128);
+    at_least("text_bytes", raw.text_bytes as u128, 1);
+    at_least("summary_chars", raw.summary_chars as u128, 1);
+    at_least("batch_tickets", raw.batch_tickets as u128, 1);
+    at_least("streams_per_connection", raw.streams_per_connection.into(), 1);
+    at_least("connections", raw.connections as u128, 1);
+    at_least("calls", raw.calls as u128, 1);
+    at_least("deadline_seconds", raw.deadline_seconds.into(), 1);
+    at_least("idle_seconds", raw.idle_seconds.into(), 1);
+    (problems.len() == before).then(|| Limits {
+        message_bytes: raw.message_bytes,
+        batch_bytes: raw.batch_bytes,
+        ticket: TicketLimits { summary_chars: raw.summary_chars, text_bytes: raw.text_bytes },
+        batch_tickets: raw.batch_tickets,
+        streams_per_connection: raw.streams_per_connection,
+        connections: raw.connections,
+        calls: raw.calls,
+        deadline: Duration::from_secs(raw.deadline_seconds),
+        idle: Duration::from_secs(raw.idle_seconds),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("triage.toml");
+        std::fs::write(&path, file).unwrap();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(Some(&path), environment, &Overrides::default())
+    }
+
+    #[test]
+    fn the_defaults_alone_are_a_whole_configuration() {
+        let config = Config::load(None, [], &Overrides::default()).unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:50051");
+        assert_eq!(config.limits.batch_tickets, 256);
+        assert!(config.warnings.is_empty());
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_flags_win_over_both() {
+        let file = "[server]\nlisten = \"127.0.0.1:1\"\n[limits]\ncalls = 7\n";
+        let config = load(file, &[("TRIAGE__SERVER__LISTEN", "127.0.0.1:2"), ("HOME", "x")]).unwrap();
+        assert_eq!((config.server.listen.port(), config.limits.calls), (2, 7));
+
+        let overrides = Overrides { listen: Some("127.0.0.1:3".to_owned()), ..Overrides::default() };
+        let environment = [("TRIAGE__SERVER__LISTEN".to_owned(), "127.0.0.1:2".to_owned())];
+        assert_eq!(Config::load(None, environment, &overrides).unwrap().server.listen.port(), 3);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let file = "[server]\nlisten = \"nowhere\"\n[limits]\ncalls = 0\nbatch = 3\n[colour]\nred = 1\n";
+        let problems = load(file, &[("TRIAGE__COMPUTE__THREADS", "many")]).unwrap_err().problems.join("\n");
+        for expected in ["server.listen", "batch", "colour", "compute"] {
+            assert!(problems.contains(expected), "{expected} is missing in\n{problems}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_or_no_toml_is_named() {
+        let missing = Config::load(Some(Path::new("no/such.toml")), [], &Overrides::default()).unwrap_err();
+        assert!(missing.to_string().contains("no/such.toml"), "{missing}");
+        assert_eq!(load("[server\n", &[]).unwrap_err().problems.len(), 1);
+    }
+
+    #[test]
+    fn addresses_beyond_loopback_need_the_flag() {
+        for (listen, exposed) in
+            [("127.0.0.1:0", false), ("[::1]:0", false), ("0.0.0.0:0", true), ("[::ffff:10.0.0.1]:0", true)]
+        {
+            let overrides = |insecure| Overrides { listen: Some(listen.to_owned()), admin_listen: None, insecure };
+            let check = |insecure| Config::load(None, [], &overrides(insecure)).unwrap().server.check_exposure();
+            assert_eq!(check(false).is_err(), exposed, "{listen}");
+            assert!(check(true).is_ok(), "{listen}");
+        }
+    }
+}

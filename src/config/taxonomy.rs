@@ -1,0 +1,190 @@
+//! Reads a taxonomy file, or the default taxonomy, and checks it.
+
+use std::{collections::BTreeMap, path::Path};
+
+use figment::{
+    Figment,
+    providers::{Format as _, Toml},
+};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::ConfigError;
+use crate::domain::{
+    priority::{Impact, Priority, PriorityMatrix, Urgency},
+    taxonomy::{self, ImpactSource, ImpactSourceKind, Label, Taxonomy},
+};
+
+const DEFAULT: &str = include_str!("../../models/default/taxonomy.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTaxonomy {
+    version: String,
+    matrix: RawMatrix,
+    #[serde(default)]
+    groups: BTreeMap<String, String>,
+    #[serde(default)]
+    impact: Vec<RawImpactSource>,
+    #[serde(default)]
+    fields: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMatrix {
+    high: [u8; 3],
+    medium: [u8; 3],
+    low: [u8; 3],
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawImpactSource {
+    service: Option<String>,
+    configuration_item: Option<String>,
+    requester: Option<String>,
+    impact: String,
+}
+
+/// Reads the taxonomy at `path`, or the default one.
+pub fn load(path: Option<&Path>) -> Result<Taxonomy, ConfigError> {
+    let Some(path) = path else { return parse(DEFAULT) };
+    let named = |problem: String| format!("taxonomy {}: {problem}", path.display());
+    let text =
+        std::fs::read_to_string(path).map_err(|error| ConfigError { problems: vec![named(error.to_string())] })?;
+    parse(&text).map_err(|error| ConfigError { problems: error.problems.into_iter().map(named).collect() })
+}
+
+fn parse(text: &str) -> Result<Taxonomy, ConfigError> {
+    let raw: RawTaxonomy = Figment::from(Toml::string(text)).extract().map_err(|errors| ConfigError {
+        problems: errors.into_iter().map(|error| format!("{}: {}", error.path.join("."), error.kind)).collect(),
+    })?;
+    let mut problems = Vec::new();
+    let matrix = parse_matrix(&raw.matrix, &mut problems);
+    let impact_sources = parse_impact_sources(raw.impact, &mut problems);
+    check_fields(&raw.fields, &mut problems);
+    let (Some(matrix), true) = (matrix, problems.is_empty()) else {
+        return Err(ConfigError { problems });
+    };
+    let hash: String = Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let labels = |labels: BTreeMap<String, String>| {
+        labels.into_iter().map(|(value, description)| Label { value, description }).collect()
+    };
+    Ok(Taxonomy {
+        version: format!("{}+{hash}", raw.version),
+        fields: raw.fields.into_iter().map(|(field, values)| (field, labels(values))).collect(),
+        matrix,
+        groups: raw.groups,
+        impact_sources,
+    })
+}
+
+fn parse_matrix(raw: &RawMatrix, problems: &mut Vec<String>) -> Option<PriorityMatrix> {
+    let before = problems.len();
+    let rows = [("high", raw.high), ("medium", raw.medium), ("low", raw.low)].map(|(name, row)| {
+        row.map(|number| {
+            let priority = Priority::new(number);
+            if priority.is_none() {
+                problems.push(format!("matrix.{name}: {number} is no priority, expected 1 to 5"));
+            }
+            priority
+        })
+    });
+    if problems.len() > before {
+        return None;
+    }
+    let [[Some(a), Some(b), Some(c)], [Some(d), Some(e), Some(f)], [Some(g), Some(h), Some(i)]] = rows else {
+        return None;
+    };
+    Some(PriorityMatrix::new([[a, b, c], [d, e, f], [g, h, i]]))
+}
+
+fn parse_impact_sources(raw: Vec<RawImpactSource>, problems: &mut Vec<String>) -> Vec<ImpactSource> {
+    let mut sources = Vec::new();
+    for (index, raw) in raw.into_iter().enumerate() {
+        let named = [
+            (ImpactSourceKind::Service, raw.service),
+            (ImpactSourceKind::ConfigurationItem, raw.configuration_item),
+            (ImpactSourceKind::Requester, raw.requester),
+        ];
+        let mut named = named.into_iter().filter_map(|(kind, name)| Some((kind, name?)));
+        match (named.next(), named.next(), Impact::parse(&raw.impact)) {
+            (Some((kind, name)), None, Some(impact)) if !name.trim().is_empty() => {
+                sources.push(ImpactSource { kind, name: name.trim().to_owned(), impact });
+            }
+            (_, _, None) => {
+                problems.push(format!("impact[{index}].impact: `{}` is not high, medium or low", raw.impact))
+            }
+            _ => problems.push(format!("impact[{index}]: name one of service, configuration_item and requester")),
+        }
+    }
+    sources
+}
+
+/// Impact and urgency feed the matrix, so their labels are fixed; priority and group are never predicted from labels.
+fn check_fields(fields: &BTreeMap<String, BTreeMap<String, String>>, problems: &mut Vec<String>) {
+    for (field, labels) in fields {
+        let wrong = match field.as_str() {
+            taxonomy::PRIORITY => {
+                problems
+                    .push("fields.priority: priority follows from the matrix and has no labels of its own".to_owned());
+                continue;
+            }
+            taxonomy::IMPACT => labels.keys().find(|label| Impact::parse(label).is_none()),
+            taxonomy::URGENCY => labels.keys().find(|label| Urgency::parse(label).is_none()),
+            _ => labels
+                .keys()
+                .find(|label| label.trim().is_empty() || label.split('/').any(|level| level.trim().is_empty())),
+        };
+        if let Some(label) = wrong {
+            problems.push(format!("fields.{field}: `{label}` cannot be a label of this field"));
+        }
+        if labels.is_empty() {
+            problems.push(format!("fields.{field}: has no labels; leave the field out to take the model's"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MATRIX: &str = "version = \"x\"\n[matrix]\nhigh = [1, 2, 3]\nmedium = [2, 3, 4]\nlow = [3, 4, 5]\n";
+
+    #[test]
+    fn the_default_taxonomy_has_every_field_of_the_guide() {
+        let taxonomy = load(None).unwrap();
+        let sizes: Vec<_> = taxonomy.fields.iter().map(|(field, labels)| (field.as_str(), labels.len())).collect();
+        assert_eq!(sizes, [("category", 30), ("impact", 3), ("type", 5), ("urgency", 3)]);
+        assert_eq!(taxonomy.group("network/vpn"), "network");
+        assert!(taxonomy.version.starts_with("default-1+"));
+    }
+
+    #[test]
+    fn problems_are_named_together() {
+        let check = |text: &str, expected: &[&str]| {
+            let problems = parse(text).unwrap_err().problems.join("\n");
+            for part in expected {
+                assert!(problems.contains(part), "{part} is missing in\n{problems}");
+            }
+        };
+        check(&MATRIX.replace("4, 5]", "4, 9]"), &["matrix.low: 9"]);
+        check(
+            &format!("{MATRIX}[[impact]]\nimpact = \"grave\"\n[[impact]]\nimpact = \"high\"\n"),
+            &["impact[0]", "impact[1]"],
+        );
+        check(
+            &format!("{MATRIX}[fields.urgency]\nsoon = \"\"\n[fields.priority]\nP1 = \"\"\n"),
+            &["`soon`", "fields.priority"],
+        );
+        check(&format!("{MATRIX}colour = 1\n"), &["colour"]);
+        check("version = \"x\"\n", &["matrix"]);
+    }
+
+    #[test]
+    fn a_changed_file_has_another_version() {
+        let first = parse(MATRIX).unwrap().version;
+        assert_ne!(first, parse(&format!("{MATRIX}[groups]\nnetwork = \"NOC\"\n")).unwrap().version);
+    }
+}
