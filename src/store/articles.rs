@@ -1,0 +1,399 @@
+//! Articles as they were written, and the sequence of their changes that the search index follows.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use sha2::{Digest, Sha256};
+
+use super::{Store, StoreError};
+use crate::domain::article::{Article, ArticleKind, ArticleStatus, Day};
+
+/// A page of changes ends behind this many bytes of text, so that following them takes bounded memory.
+const CHANGES_PAGE_BYTES: usize = 8 << 20;
+
+const COLUMNS: &str = "id, title, summary, body, kind, status, products, category, valid_until";
+
+/// What became of the articles of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ImportCounts {
+    /// New ones.
+    pub imported: u64,
+    /// Ones that replaced another text.
+    pub updated: u64,
+    /// Ones that were there, the same.
+    pub unchanged: u64,
+}
+
+impl std::ops::AddAssign for ImportCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.imported += other.imported;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+    }
+}
+
+/// One step in the history of the articles; of several changes to one article only the last is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArticleChange {
+    /// Position in the history; grows with every change, from 1.
+    pub sequence: u64,
+    pub id: String,
+    /// The text since then; `None` when it was deleted.
+    pub article: Option<Article>,
+}
+
+enum Effect {
+    New,
+    Changed,
+    Same,
+}
+
+impl Store {
+    /// Tells this database from any other, for whatever is derived from it.
+    pub fn identity(&self) -> Result<String, StoreError> {
+        self.reader()
+            .query_row("SELECT identity FROM change_counter", [], |row| row.get(0))
+            .map_err(self.failed("reading the identity"))
+    }
+
+    /// The sequence number of the latest change; 0 before the first.
+    pub fn last_change(&self) -> Result<u64, StoreError> {
+        last_change(&self.reader()).map_err(self.failed("reading the change counter"))
+    }
+
+    /// Adds or replaces articles by id: all of them or, on an error, none. Of two with one id the later counts.
+    pub fn upsert_articles(&self, articles: &[Article]) -> Result<ImportCounts, StoreError> {
+        let failed = self.failed("writing articles");
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let counts = upsert(&transaction, articles).map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+        Ok(counts)
+    }
+
+    /// What [`Self::upsert_articles`] would do; stores nothing.
+    pub fn plan_articles(&self, articles: &[Article]) -> Result<ImportCounts, StoreError> {
+        let failed = self.failed("comparing articles");
+        let reader = self.reader();
+        let mut counts = ImportCounts::default();
+        let mut planned = std::collections::HashMap::new();
+        for article in articles {
+            let hash = content_hash(article);
+            let known = match planned.get(article.id.as_str()) {
+                Some(hash) => Some(*hash),
+                None => stored_hash(&reader, &article.id).map_err(&failed)?,
+            };
+            counts.add(&effect(known, hash));
+            planned.insert(article.id.as_str(), hash);
+        }
+        Ok(counts)
+    }
+
+    pub fn article(&self, id: &str) -> Result<Option<Article>, StoreError> {
+        self.reader()
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM articles WHERE id = ?1"))
+            .and_then(|mut statement| statement.query_row([id], read_article).optional())
+            .map_err(self.failed("reading an article"))
+    }
+
+    pub fn contains_article(&self, id: &str) -> Result<bool, StoreError> {
+        stored_hash(&self.reader(), id).map(|hash| hash.is_some()).map_err(self.failed("reading an article"))
+    }
+
+    /// At most `limit` articles in the order of their ids, behind the id `after`.
+    pub fn list_articles(&self, after: Option<&str>, limit: usize) -> Result<Vec<Article>, StoreError> {
+        select_articles(&self.reader(), after, limit).map_err(self.failed("listing articles"))
+    }
+
+    pub fn count_articles(&self) -> Result<u64, StoreError> {
+        count(&self.reader()).map_err(self.failed("counting articles"))
+    }
+
+    /// Whether there was such an article.
+    pub fn delete_article(&self, id: &str) -> Result<bool, StoreError> {
+        let failed = self.failed("deleting an article");
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let deleted = delete(&transaction, id).map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+        Ok(deleted)
+    }
+
+    /// Changes behind `sequence`, oldest first; at most `limit` and about 8 MiB of text, empty when there are none.
+    pub fn article_changes_since(&self, sequence: u64, limit: usize) -> Result<Vec<ArticleChange>, StoreError> {
+        changes_since(&self.reader(), sequence, limit).map_err(self.failed("reading the changes"))
+    }
+}
+
+impl ImportCounts {
+    fn add(&mut self, effect: &Effect) {
+        match effect {
+            Effect::New => self.imported += 1,
+            Effect::Changed => self.updated += 1,
+            Effect::Same => self.unchanged += 1,
+        }
+    }
+}
+
+fn effect(known: Option<[u8; 32]>, hash: [u8; 32]) -> Effect {
+    match known {
+        None => Effect::New,
+        Some(known) if known == hash => Effect::Same,
+        Some(_) => Effect::Changed,
+    }
+}
+
+fn upsert(transaction: &Transaction<'_>, articles: &[Article]) -> rusqlite::Result<ImportCounts> {
+    let mut counts = ImportCounts::default();
+    let mut sequence = last_change(transaction)?;
+    let mut write = transaction.prepare_cached(&format!(
+        "INSERT INTO articles ({COLUMNS}, content_hash, sequence) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+         ON CONFLICT (id) DO UPDATE SET title = excluded.title, summary = excluded.summary, body = excluded.body, \
+         kind = excluded.kind, status = excluded.status, products = excluded.products, \
+         category = excluded.category, valid_until = excluded.valid_until, \
+         content_hash = excluded.content_hash, sequence = excluded.sequence"
+    ))?;
+    let mut revive = transaction.prepare_cached("DELETE FROM deleted_articles WHERE id = ?1")?;
+    for article in articles {
+        let hash = content_hash(article);
+        let effect = effect(stored_hash(transaction, &article.id)?, hash);
+        counts.add(&effect);
+        if matches!(effect, Effect::Same) {
+            continue;
+        }
+        sequence += 1;
+        write.execute(params![
+            article.id,
+            article.title,
+            article.summary,
+            article.body,
+            article.kind.as_str(),
+            article.status.as_str(),
+            products_to_json(&article.products)?,
+            article.category,
+            article.valid_until.map(|day| day.to_string()),
+            hash,
+            sequence,
+        ])?;
+        if matches!(effect, Effect::New) {
+            revive.execute([&article.id])?;
+        }
+    }
+    set_last_change(transaction, sequence)?;
+    Ok(counts)
+}
+
+fn delete(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<bool> {
+    if transaction.execute("DELETE FROM articles WHERE id = ?1", [id])? == 0 {
+        return Ok(false);
+    }
+    let sequence = last_change(transaction)? + 1;
+    transaction.execute("INSERT INTO deleted_articles (id, sequence) VALUES (?1, ?2)", params![id, sequence])?;
+    set_last_change(transaction, sequence)?;
+    Ok(true)
+}
+
+fn last_change(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.query_row("SELECT last FROM change_counter", [], |row| row.get(0))
+}
+
+fn set_last_change(transaction: &Transaction<'_>, sequence: u64) -> rusqlite::Result<()> {
+    transaction.execute("UPDATE change_counter SET last = ?1", [sequence]).map(|_| ())
+}
+
+fn stored_hash(connection: &Connection, id: &str) -> rusqlite::Result<Option<[u8; 32]>> {
+    connection
+        .prepare_cached("SELECT content_hash FROM articles WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()
+}
+
+fn count(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.query_row("SELECT COUNT(*) FROM articles", [], |row| row.get(0))
+}
+
+fn select_articles(connection: &Connection, after: Option<&str>, limit: usize) -> rusqlite::Result<Vec<Article>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM articles WHERE id > ?1 ORDER BY id LIMIT ?2"))?
+        // No id is empty, so the empty string stands before the first.
+        .query_map(params![after.unwrap_or(""), limit], read_article)?
+        .collect()
+}
+
+fn changes_since(connection: &Connection, sequence: u64, limit: usize) -> rusqlite::Result<Vec<ArticleChange>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS}, sequence, 0 AS deleted FROM articles WHERE sequence > ?1 \
+         UNION ALL \
+         SELECT id, '', '', '', '', '', '', NULL, NULL, sequence, 1 FROM deleted_articles WHERE sequence > ?1 \
+         ORDER BY sequence LIMIT ?2"
+    ))?;
+    let mut rows = statement.query(params![sequence, limit])?;
+    let mut changes = Vec::new();
+    let mut bytes = 0;
+    while bytes < CHANGES_PAGE_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let article = if row.get("deleted")? { None } else { Some(read_article(row)?) };
+        bytes += article.as_ref().map_or(0, |article| article.body.len());
+        changes.push(ArticleChange { sequence: row.get("sequence")?, id: row.get("id")?, article });
+    }
+    Ok(changes)
+}
+
+fn read_article(row: &Row<'_>) -> rusqlite::Result<Article> {
+    Ok(Article {
+        id: row.get("id")?,
+        title: row.get("title")?,
+        summary: row.get("summary")?,
+        body: row.get("body")?,
+        kind: closed(row, "kind", ArticleKind::parse)?,
+        status: closed(row, "status", ArticleStatus::parse)?,
+        products: closed(row, "products", |raw| serde_json::from_str(raw).ok())?,
+        category: row.get("category")?,
+        valid_until: match row.get::<_, Option<String>>("valid_until")? {
+            None => None,
+            Some(_) => Some(closed(row, "valid_until", Day::parse)?),
+        },
+    })
+}
+
+/// A value that only this program writes; another one means that the file was edited by other means.
+fn closed<T>(row: &Row<'_>, column: &str, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+    let raw: String = row.get(column)?;
+    parse(&raw).ok_or_else(|| {
+        let problem = format!("`{raw}` in column {column} of articles was not written by this program");
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, problem.into())
+    })
+}
+
+fn products_to_json(products: &[String]) -> rusqlite::Result<String> {
+    serde_json::to_string(products).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn content_hash(article: &Article) -> [u8; 32] {
+    let Article { id, title, summary, body, kind, status, products, category, valid_until } = article;
+    let mut hasher = Sha256::new();
+    // Each part with its length, so that text moved from one field to the next is another content.
+    let mut part = |text: &str| {
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    };
+    for text in [id.as_str(), title, summary, body, kind.as_str(), status.as_str()] {
+        part(text);
+    }
+    part(category.as_deref().unwrap_or_default());
+    part(&valid_until.map(|day| day.to_string()).unwrap_or_default());
+    for product in products {
+        part(product);
+    }
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        (folder, store)
+    }
+
+    fn article(id: &str, body: &str) -> Article {
+        Article { id: id.into(), title: format!("About {id}"), body: body.into(), ..Article::default() }
+    }
+
+    fn counts(imported: u64, updated: u64, unchanged: u64) -> ImportCounts {
+        ImportCounts { imported, updated, unchanged }
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let (_folder, store) = store();
+        let written = Article {
+            id: "ke/1".into(),
+            title: "Käse".into(),
+            summary: "s".into(),
+            body: "b\n\0b".into(),
+            kind: ArticleKind::KnownError,
+            status: ArticleStatus::Retired,
+            products: vec!["a;b".into(), String::new()],
+            category: Some("network/vpn".into()),
+            valid_until: Day::parse("2026-02-28"),
+        };
+        store.upsert_articles(std::slice::from_ref(&written)).unwrap();
+        assert_eq!(store.article("ke/1").unwrap(), Some(written));
+        assert_eq!(store.article("KE/1").unwrap(), None);
+    }
+
+    #[test]
+    fn an_unchanged_article_is_recognised_and_is_no_change() {
+        let (_folder, store) = store();
+        let first = [article("a", "1"), article("b", "1")];
+        assert_eq!(store.plan_articles(&first).unwrap(), counts(2, 0, 0));
+        assert_eq!(store.upsert_articles(&first).unwrap(), counts(2, 0, 0));
+        let second = [article("a", "2"), article("b", "1"), article("c", "1"), article("c", "2")];
+        assert_eq!(store.plan_articles(&second).unwrap(), counts(1, 2, 1));
+        assert_eq!(store.last_change().unwrap(), 2);
+        assert_eq!(store.upsert_articles(&second).unwrap(), counts(1, 2, 1));
+        assert_eq!(store.last_change().unwrap(), 5);
+        assert_eq!(store.article("c").unwrap().unwrap().body, "2");
+    }
+
+    #[test]
+    fn text_moved_to_the_next_field_is_another_content() {
+        let one = Article { title: "ab".into(), summary: "c".into(), ..Article::default() };
+        let other = Article { title: "a".into(), summary: "bc".into(), ..Article::default() };
+        assert_ne!(content_hash(&one), content_hash(&other));
+    }
+
+    #[test]
+    fn pages_go_on_where_the_last_one_ended() {
+        let (_folder, store) = store();
+        store.upsert_articles(&["d", "a", "c", "b", "e"].map(|id| article(id, ""))).unwrap();
+        let mut seen: Vec<String> = Vec::new();
+        loop {
+            let page = store.list_articles(seen.last().map(String::as_str), 2).unwrap();
+            if page.is_empty() {
+                break;
+            }
+            seen.extend(page.into_iter().map(|article| article.id));
+        }
+        assert_eq!(seen, ["a", "b", "c", "d", "e"]);
+        assert_eq!(store.count_articles().unwrap(), 5);
+    }
+
+    #[test]
+    fn changes_come_in_order_with_deletions_and_each_article_once() {
+        let (_folder, store) = store();
+        store.upsert_articles(&[article("a", "1"), article("b", "1"), article("c", "1")]).unwrap();
+        store.upsert_articles(&[article("a", "2")]).unwrap();
+        assert!(store.delete_article("b").unwrap());
+        assert!(!store.delete_article("b").unwrap());
+        let seen = |since| {
+            let changes = store.article_changes_since(since, 10).unwrap();
+            let line = |change: ArticleChange| (change.sequence, change.id, change.article.map(|article| article.body));
+            changes.into_iter().map(line).collect::<Vec<_>>()
+        };
+        let (a, b, c) = ("a".to_owned(), "b".to_owned(), "c".to_owned());
+        assert_eq!(seen(0), [(3, c, Some("1".into())), (4, a, Some("2".into())), (5, b.clone(), None)]);
+        assert_eq!(seen(4), [(5, b.clone(), None)]);
+        store.upsert_articles(&[article("b", "3")]).unwrap();
+        assert_eq!(seen(4), [(6, b, Some("3".into()))]);
+        assert_eq!(seen(6), []);
+    }
+
+    #[test]
+    fn a_page_of_changes_is_bounded_by_its_text() {
+        let (_folder, store) = store();
+        let long = "x".repeat(1 << 20);
+        let articles: Vec<_> = (0..12).map(|number| article(&number.to_string(), &long)).collect();
+        store.upsert_articles(&articles).unwrap();
+        let mut sizes = Vec::new();
+        let mut since = 0;
+        while let Some(last) = store.article_changes_since(since, 100).unwrap().last() {
+            sizes.push(last.sequence - since);
+            since = last.sequence;
+        }
+        assert_eq!(sizes, [8, 4]);
+    }
+}

@@ -1,0 +1,48 @@
+//! One process at a time in a data directory: a lock on a file in it, held for the life of the handle.
+//! The system lets go of it when a process dies, so nothing is left behind to clean up.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, Write},
+    path::Path,
+};
+
+use super::StoreError;
+
+const LOCK_FILE: &str = "lock";
+
+/// The directory is ours while this lives.
+#[derive(Debug)]
+pub(super) struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Creates the directory when absent and takes its lock, without waiting.
+    pub(super) fn take(directory: &Path) -> Result<Self, StoreError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                StoreError::NotADirectory(directory.to_owned())
+            }
+            _ => StoreError::NotWritable { directory: directory.to_owned(), source },
+        };
+        fs::create_dir_all(directory).map_err(failed)?;
+        let path = directory.join(LOCK_FILE);
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // The number is a help for people; without it the message still says what to do.
+                let pid = file.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
+                return Err(StoreError::Held { directory: directory.to_owned(), pid });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let written =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        written.map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
