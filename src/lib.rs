@@ -4,5 +4,8 @@ pub mod compute;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod knowledge;
 pub mod pb;
+pub mod rows;
+pub mod store;
 pub mod telemetry;

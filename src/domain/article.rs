@@ -53,7 +53,7 @@ closed_names!(ArticleStatus { Draft = "draft", Published = "published", Retired 
 pub struct Day {
     year: u16,
     month: u8,
-    day: u8,
+    of_month: u8,
 }
 
 impl Day {
@@ -65,9 +65,12 @@ impl Day {
         if !shape {
             return None;
         }
-        let (year, month, day): (u16, u8, u8) =
-            (raw[..4].parse().ok()?, raw[5..7].parse().ok()?, raw[8..].parse().ok()?);
-        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        Self::new(raw[..4].parse().ok()?, raw[5..7].parse().ok()?, raw[8..].parse().ok()?)
+    }
+
+    /// `None` unless it is a day of the Gregorian calendar, from year 1 on.
+    pub fn new(year: u16, month: u8, of_month: u8) -> Option<Self> {
+        let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
         let last = match month {
             2 if leap => 29,
             2 => 28,
@@ -75,13 +78,18 @@ impl Day {
             1..=12 => 31,
             _ => return None,
         };
-        (year > 0 && (1..=last).contains(&day)).then_some(Self { year, month, day })
+        (year > 0 && (1..=last).contains(&of_month)).then_some(Self { year, month, of_month })
+    }
+
+    /// `YYYYMMDD` as a number; orders as the days do.
+    pub fn number(self) -> u32 {
+        u32::from(self.year) * 10_000 + u32::from(self.month) * 100 + u32::from(self.of_month)
     }
 }
 
 impl std::fmt::Display for Day {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.of_month)
     }
 }
 
@@ -178,6 +186,7 @@ mod tests {
             assert_eq!(Day::parse(raw).map(|day| day.to_string()), valid.then(|| raw.to_owned()), "{raw}");
         }
         assert!(Day::parse("2025-12-31") < Day::parse("2026-01-01"));
+        assert_eq!(Day::parse("2025-12-31").unwrap().number(), 20_251_231);
     }
 
     #[test]

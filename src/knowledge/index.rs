@@ -1,0 +1,254 @@
+//! The tantivy index of the articles: derived from the store and never the truth.
+//! Its last commit names the database and the change it has followed it to; on opening it catches up from there, and
+//! it is built anew when it is missing, damaged, of another schema, of another database or ahead of this one.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Instant,
+};
+
+use tantivy::{
+    Directory, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError,
+    directory::MmapDirectory, indexer::LogMergePolicy,
+};
+
+use super::{
+    schema::{Fields, Watermark},
+    snapshot::Snapshot,
+};
+use crate::store::{Store, StoreError};
+
+/// What the writer may gather before it writes a segment; tantivy's minimum, since the server must stay small.
+const WRITER_BYTES: usize = 15_000_000;
+/// Blocks of the document store are read whole: small ones keep the cost of showing an article low.
+const DOCUMENT_BLOCK_BYTES: usize = 8 << 10;
+const CHANGES_PAGE: usize = 1_000;
+
+/// What the knowledge base can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum KnowledgeError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("search index {}: {source}; when it stays, delete that folder: it is built anew on the next start", directory.display())]
+    Index { directory: PathBuf, source: TantivyError },
+    #[error("cannot replace search index {}: {source}", directory.display())]
+    Replace { directory: PathBuf, source: io::Error },
+}
+
+/// Why an index on disk is not used.
+#[derive(Debug)]
+enum Unusable {
+    Missing,
+    Damaged(String),
+    OtherSchema,
+    OtherDatabase,
+    /// The database was restored to an earlier state.
+    Ahead,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there was none"),
+            Self::Damaged(what) => write!(f, "it was damaged: {what}"),
+            Self::OtherSchema => f.write_str("it was of another schema version"),
+            Self::OtherDatabase => f.write_str("it belonged to another database"),
+            Self::Ahead => f.write_str("it was ahead of the database"),
+        }
+    }
+}
+
+pub(super) struct ArticleIndex {
+    directory: PathBuf,
+    fields: Fields,
+    index: Index,
+    reader: IndexReader,
+    /// Held while writing; the change up to which the index follows the store.
+    followed: Mutex<Watermark>,
+    snapshot: RwLock<Arc<Snapshot>>,
+}
+
+impl fmt::Debug for ArticleIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArticleIndex").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+impl ArticleIndex {
+    /// Opens the index in `directory` and brings it up to date with the store, building it anew where it must be.
+    pub(super) fn open(store: &Store, directory: &Path) -> Result<Self, KnowledgeError> {
+        let started = Instant::now();
+        let database = store.identity()?;
+        let (opened, rebuilt_because) = match Self::open_sound(store, directory, &database)? {
+            Ok(opened) => (opened, None),
+            Err(reason) => (Self::create(directory, &database)?, Some(reason)),
+        };
+        let changes = opened.catch_up(store)?;
+        let articles = opened.snapshot().searcher.num_docs();
+        let milliseconds = started.elapsed().as_millis();
+        match rebuilt_because {
+            Some(reason) => tracing::info!(articles, milliseconds, %reason, "knowledge index built"),
+            None if changes > 0 => tracing::info!(articles, changes, milliseconds, "knowledge index caught up"),
+            None => tracing::info!(articles, milliseconds, "knowledge index opened"),
+        }
+        Ok(opened)
+    }
+
+    /// What readers see now; it stays as it is while they hold it.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    pub(super) fn error(&self, source: impl Into<TantivyError>) -> KnowledgeError {
+        KnowledgeError::Index { directory: self.directory.clone(), source: source.into() }
+    }
+
+    /// Brings the index to the store's latest change; how many changes that took. Durable and visible on return.
+    pub(super) fn catch_up(&self, store: &Store) -> Result<u64, KnowledgeError> {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        if store.last_change()? == followed.sequence {
+            return Ok(0);
+        }
+        let failed = |source: TantivyError| self.error(source);
+        let mut writer: IndexWriter = self.index.writer_with_num_threads(1, WRITER_BYTES).map_err(failed)?;
+        writer.set_merge_policy(Box::new(merge_policy()));
+        let mut sequence = followed.sequence;
+        let mut applied = 0;
+        loop {
+            let changes = store.article_changes_since(sequence, CHANGES_PAGE)?;
+            let Some(last) = changes.last() else { break };
+            sequence = last.sequence;
+            for change in &changes {
+                writer.delete_term(self.fields.id_term(&change.id));
+                if let Some(article) = &change.article {
+                    writer.add_document(self.fields.document(article)).map_err(failed)?;
+                }
+                applied += 1;
+            }
+        }
+        let reached = Watermark::new(followed.database.clone(), sequence);
+        commit(&mut writer, &reached).map_err(failed)?;
+        writer.wait_merging_threads().map_err(failed)?;
+        self.reader.reload().map_err(failed)?;
+        let snapshot = Snapshot::load(self.reader.searcher(), &self.fields, sequence).map_err(failed)?;
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        *followed = reached;
+        Ok(applied)
+    }
+
+    /// The outer error is the store's, the inner one says why the index on disk is of no use.
+    fn open_sound(store: &Store, directory: &Path, database: &str) -> Result<Result<Self, Unusable>, StoreError> {
+        let opened = match Self::open_checked(directory, database) {
+            Ok(opened) => opened,
+            Err(unusable) => return Ok(Err(unusable)),
+        };
+        let followed = opened.snapshot().version;
+        let last = store.last_change()?;
+        if followed > last {
+            return Ok(Err(Unusable::Ahead));
+        }
+        let articles = opened.snapshot().searcher.num_docs();
+        if followed == last && store.count_articles()? != articles {
+            return Ok(Err(Unusable::Damaged(format!("it holds {articles} articles, the database another number"))));
+        }
+        Ok(Ok(opened))
+    }
+
+    fn open_checked(directory: &Path, database: &str) -> Result<Self, Unusable> {
+        if !directory.join("meta.json").exists() {
+            return Err(Unusable::Missing);
+        }
+        let damaged = |error: TantivyError| Unusable::Damaged(error.to_string());
+        let index = Index::open_in_dir(directory).map_err(damaged)?;
+        let fields = Fields::new();
+        let metas = index.load_metas().map_err(damaged)?;
+        let watermark = metas.payload.as_deref().and_then(|payload| serde_json::from_str::<Watermark>(payload).ok());
+        let watermark = watermark
+            .filter(|watermark| watermark.has_current_schema() && index.schema() == fields.schema)
+            .ok_or(Unusable::OtherSchema)?;
+        if watermark.database != database {
+            return Err(Unusable::OtherDatabase);
+        }
+        // Before a reader maps the files, so that checking leaves nothing of them in memory. tantivy checks none
+        // on its own.
+        let files = index.directory();
+        for segment in &metas.segments {
+            for extension in ["idx", "pos", "term", "store", "fast", "fieldnorm"] {
+                let file = PathBuf::from(format!("{}.{extension}", segment.id().uuid_string()));
+                check_file(files, &file)?;
+            }
+            if segment.has_deletes() {
+                check_file(files, &segment.relative_path(tantivy::index::SegmentComponent::Delete))?;
+            }
+        }
+        Self::with_reader(directory, fields, index, watermark).map_err(damaged)
+    }
+
+    fn create(directory: &Path, database: &str) -> Result<Self, KnowledgeError> {
+        let replace = |source| KnowledgeError::Replace { directory: directory.to_owned(), source };
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(replace(error)),
+            Ok(()) | Err(_) => {}
+        }
+        fs::create_dir_all(directory).map_err(replace)?;
+        let fields = Fields::new();
+        let build = || {
+            let settings = IndexSettings {
+                docstore_blocksize: DOCUMENT_BLOCK_BYTES,
+                docstore_compress_dedicated_thread: false,
+                ..IndexSettings::default()
+            };
+            let files = MmapDirectory::open(directory)?;
+            let index = Index::create(files, fields.schema.clone(), settings)?;
+            Self::with_reader(directory, fields, index, Watermark::new(database.to_owned(), 0))
+        };
+        build().map_err(|source: TantivyError| KnowledgeError::Index { directory: directory.to_owned(), source })
+    }
+
+    fn with_reader(directory: &Path, fields: Fields, index: Index, watermark: Watermark) -> Result<Self, TantivyError> {
+        Fields::register_tokenizers(&index);
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        let snapshot = Snapshot::load(reader.searcher(), &fields, watermark.sequence)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            fields,
+            index,
+            reader,
+            followed: Mutex::new(watermark),
+            snapshot: RwLock::new(Arc::new(snapshot)),
+        })
+    }
+}
+
+fn commit(writer: &mut IndexWriter<TantivyDocument>, watermark: &Watermark) -> Result<(), TantivyError> {
+    let payload = serde_json::to_string(watermark).map_err(|error| TantivyError::InternalError(error.to_string()))?;
+    let mut prepared = writer.prepare_commit()?;
+    prepared.set_payload(&payload);
+    prepared.commit().map(|_| ())
+}
+
+fn check_file(files: &tantivy::directory::ManagedDirectory, file: &Path) -> Result<(), Unusable> {
+    let damaged = |problem: &str| Err(Unusable::Damaged(format!("{}: {problem}", file.display())));
+    match files.exists(file).and_then(|exists| Ok(exists.then_some(files.validate_checksum(file)).transpose()?)) {
+        Ok(Some(true)) => Ok(()),
+        Ok(Some(false)) => damaged("wrong checksum"),
+        Ok(None) => damaged("missing"),
+        Err(error) => damaged(&error.to_string()),
+    }
+}
+
+fn merge_policy() -> LogMergePolicy {
+    let mut policy = LogMergePolicy::default();
+    // A search looks up every term in every segment: few are better. Small ones merge among themselves, so that
+    // single changes do not rewrite the whole index.
+    policy.set_min_num_segments(4);
+    policy.set_min_layer_size(100);
+    policy.set_del_docs_ratio_before_merge(0.2);
+    policy
+}

@@ -1,0 +1,131 @@
+//! The knowledge base: articles kept in the store, found through an index derived from it.
+//! It decides what is indexed and how articles rank; it does not decide which of them a caller may see.
+//! Calls block and use the CPU; callers run them on the compute pool.
+
+pub mod import;
+mod index;
+mod markdown;
+mod passage;
+mod rank;
+mod schema;
+mod search;
+mod snapshot;
+mod top;
+mod words;
+
+use std::{path::Path, sync::Arc};
+
+use self::index::ArticleIndex;
+pub use self::{index::KnowledgeError, search::SearchFilter};
+use crate::{
+    domain::article::{Article, ArticleHit, Day},
+    error::TriageError,
+    store::{ImportCounts, Store},
+};
+
+/// Where the index lies within the data directory.
+const INDEX_FOLDER: &str = "knowledge";
+
+impl From<KnowledgeError> for TriageError {
+    fn from(error: KnowledgeError) -> Self {
+        Self::internal(error)
+    }
+}
+
+/// Today in UTC by the system's clock; `None` when that shows a year behind 9999.
+pub fn today() -> Option<Day> {
+    let today = time::OffsetDateTime::now_utc().date();
+    Day::new(u16::try_from(today.year()).ok()?, today.month().into(), today.day())
+}
+
+/// A cheap handle on the articles and their index.
+#[derive(Debug, Clone)]
+pub struct KnowledgeBase {
+    store: Store,
+    index: Arc<ArticleIndex>,
+}
+
+impl KnowledgeBase {
+    /// Opens the index in the data directory and brings it up to date; builds it anew where it is missing,
+    /// damaged or not of this database. Takes seconds for thousands of articles then.
+    pub fn open(store: Store, data_directory: &Path) -> Result<Self, KnowledgeError> {
+        let index = ArticleIndex::open(&store, &data_directory.join(INDEX_FOLDER))?;
+        Ok(Self { store, index: Arc::new(index) })
+    }
+
+    /// Adds or replaces articles by id. They are durable and can be found when it returns; on an error nothing of
+    /// them is stored, or all of them are and the next call or start makes them findable.
+    ///
+    /// The caller has checked [`Article::violations`].
+    pub fn upsert(&self, articles: &[Article]) -> Result<ImportCounts, KnowledgeError> {
+        let counts = self.stage(articles)?;
+        self.publish()?;
+        Ok(counts)
+    }
+
+    /// What [`Self::upsert`] would do; stores nothing.
+    pub fn plan(&self, articles: &[Article]) -> Result<ImportCounts, KnowledgeError> {
+        Ok(self.store.plan_articles(articles)?)
+    }
+
+    /// Stores articles that [`Self::publish`] makes findable: for many at a time.
+    pub fn stage(&self, articles: &[Article]) -> Result<ImportCounts, KnowledgeError> {
+        Ok(self.store.upsert_articles(articles)?)
+    }
+
+    /// Makes everything stored findable.
+    pub fn publish(&self) -> Result<(), KnowledgeError> {
+        self.index.catch_up(&self.store).map(|_| ())
+    }
+
+    /// Whether there was such an article; it can no longer be found when this returns.
+    pub fn delete(&self, id: &str) -> Result<bool, KnowledgeError> {
+        let deleted = self.store.delete_article(id)?;
+        self.publish()?;
+        Ok(deleted)
+    }
+
+    pub fn get(&self, id: &str) -> Result<Option<Article>, KnowledgeError> {
+        Ok(self.store.article(id)?)
+    }
+
+    pub fn contains(&self, id: &str) -> Result<bool, KnowledgeError> {
+        Ok(self.store.contains_article(id)?)
+    }
+
+    /// At most `limit` articles in the order of their ids, behind the id `after`.
+    pub fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Article>, KnowledgeError> {
+        Ok(self.store.list_articles(after, limit)?)
+    }
+
+    /// Articles that may solve a ticket, best first: published ones, valid on `today`. The text is a ticket's, of
+    /// any length and as messy as it came; the cost is bounded.
+    pub fn suggest(&self, text: &str, today: Day, limit: usize) -> Result<Vec<ArticleHit>, KnowledgeError> {
+        let snapshot = self.index.snapshot();
+        search::suggest(&snapshot, self.index.fields(), text, today, limit).map_err(|error| self.index.error(error))
+    }
+
+    /// Articles for the words an analyst typed, at most `limit` behind the first `offset`: of any status, all quoted
+    /// phrases exactly, the best for the other words first; an article whose id was typed stands first.
+    pub fn search(
+        &self,
+        query: &str,
+        filter: &SearchFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<ArticleHit>, KnowledgeError> {
+        let snapshot = self.index.snapshot();
+        let found = search::search(&snapshot, self.index.fields(), query, filter, (offset, limit));
+        found.map_err(|error| self.index.error(error))
+    }
+
+    /// The change that everything found reflects; grows with every change to an article.
+    pub fn version(&self) -> u64 {
+        self.index.snapshot().version
+    }
+
+    /// All articles, whatever their status.
+    pub fn article_count(&self) -> Result<u64, KnowledgeError> {
+        Ok(self.store.count_articles()?)
+    }
+}

@@ -1,0 +1,189 @@
+//! The stretch of an article worth showing: it starts with a sentence and holds the most of what was asked for.
+
+use std::{collections::HashMap, ops::Range};
+
+use super::words::Terms;
+use crate::domain::article::Passage;
+
+/// A passage is cut behind this many bytes at the latest, and at a sentence where one ends before.
+const MAX_BYTES: usize = 280;
+/// A sentence that ends earlier than this is given the next one to go with it.
+const MIN_BYTES: usize = 120;
+/// How far back a passage may start to begin with a sentence.
+const MAX_LEAD_BYTES: usize = 140;
+
+/// What was asked for: each term with its weight.
+#[derive(Debug)]
+pub(super) struct WantedTerms {
+    terms: HashMap<String, (usize, f32)>,
+    /// First bytes of the terms: most words of a text are told apart from them by their first byte.
+    first_bytes: [bool; 256],
+}
+
+impl WantedTerms {
+    pub(super) fn new() -> Self {
+        Self { terms: HashMap::new(), first_bytes: [false; 256] }
+    }
+
+    pub(super) fn insert(&mut self, term: &str, weight: f32) {
+        let number = self.terms.len();
+        if let Some(first) = term.bytes().next() {
+            self.first_bytes[usize::from(first)] = true;
+            self.terms.entry(term.to_owned()).or_insert((number, weight));
+        }
+    }
+
+    fn find(&self, term: &str) -> Option<(usize, f32)> {
+        let first = term.bytes().next()?;
+        if !self.first_bytes[usize::from(first)] {
+            return None;
+        }
+        self.terms.get(term).copied()
+    }
+}
+
+struct Match {
+    bytes: Range<usize>,
+    term: usize,
+    weight: f32,
+}
+
+/// The best passage of a plain text; its beginning where nothing matches.
+pub(super) fn best(text: &str, wanted: &WantedTerms) -> Passage {
+    let mut matches = Vec::new();
+    let mut terms = Terms::new(text);
+    while let Some((term, bytes)) = terms.next_term() {
+        if let Some((term, weight)) = wanted.find(term) {
+            matches.push(Match { bytes, term, weight });
+        }
+    }
+    let start = best_start(text, &matches, wanted.terms.len());
+    cut(text, start, &matches)
+}
+
+/// Where the window that holds the heaviest different terms begins; the earliest of equals.
+fn best_start(text: &str, matches: &[Match], terms: usize) -> usize {
+    let (mut best, mut best_weight) = (0, 0.0);
+    let mut last_start = usize::MAX;
+    let mut seen = vec![usize::MAX; terms];
+    for (number, first) in matches.iter().enumerate() {
+        let start = sentence_start(text, first.bytes.start);
+        if start == last_start {
+            continue;
+        }
+        last_start = start;
+        let mut weight = 0.0;
+        for found in matches[number..].iter().take_while(|found| found.bytes.end <= start + MAX_BYTES) {
+            if seen[found.term] != number {
+                seen[found.term] = number;
+                weight += found.weight;
+            }
+        }
+        if weight > best_weight {
+            (best, best_weight) = (start, weight);
+        }
+    }
+    best
+}
+
+/// The start of the sentence or line around a place; a word's start where the sentence is long.
+fn sentence_start(text: &str, place: usize) -> usize {
+    let earliest = text.ceil_char_boundary(place.saturating_sub(MAX_LEAD_BYTES));
+    let lead = &text[earliest..place];
+    let sentence = lead.rfind('\n').max(lead.rfind(". ").map(|dot| dot + 1));
+    let offset = match sentence {
+        Some(end) => end + 1,
+        None if earliest == 0 => 0,
+        None => lead.find(' ').map_or(lead.len(), |blank| blank + 1),
+    };
+    earliest + offset
+}
+
+fn cut(text: &str, start: usize, matches: &[Match]) -> Passage {
+    let start = start + (text[start..].len() - text[start..].trim_start().len());
+    let limit = text.floor_char_boundary(start.saturating_add(MAX_BYTES).min(text.len()));
+    let mut end = limit;
+    if limit < text.len() {
+        let window = &text[start..limit];
+        let sentence = window.rfind('\n').max(window.rfind(". ").map(|dot| dot + 1));
+        end = match (sentence, window.rfind(' ')) {
+            (Some(sentence), _) if sentence >= MIN_BYTES => start + sentence,
+            (_, Some(blank)) if blank > 0 => start + blank,
+            _ => limit,
+        };
+    }
+    let shown = text[start..end].trim_end();
+    let end = start + shown.len();
+    let mut highlights: Vec<Range<usize>> = Vec::new();
+    for found in matches.iter().filter(|found| found.bytes.start >= start && found.bytes.end <= end) {
+        let range = found.bytes.start - start..found.bytes.end - start;
+        match highlights.last_mut() {
+            // The parts of a compound lie in it.
+            Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+            _ => highlights.push(range),
+        }
+    }
+    Passage { text: shown.replace(['\n', '\t'], " "), highlights }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passage(text: &str, terms: &[(&str, f32)]) -> (String, Vec<String>) {
+        let mut wanted = WantedTerms::new();
+        for (term, weight) in terms {
+            wanted.insert(term, *weight);
+        }
+        let passage = best(text, &wanted);
+        let highlights = passage.highlights.iter().map(|range| passage.text[range.clone()].to_owned()).collect();
+        (passage.text, highlights)
+    }
+
+    #[test]
+    fn the_sentence_with_most_of_the_terms_is_shown() {
+        let filler = "Nothing of interest stands in this sentence at all. ".repeat(12);
+        let text =
+            format!("{filler}A printer. {filler}The Printers' spooler gives 0x80070005 then.\nAnd more. {filler}");
+        let (shown, marked) =
+            passage(&text, &[("printer", 1.0), ("0x80070005", 4.0), ("80070005", 4.0), ("spooler", 2.0)]);
+        assert!(shown.starts_with("The Printers' spooler gives 0x80070005 then. And more."), "{shown}");
+        assert_eq!(marked, ["Printers", "spooler", "0x80070005"]);
+        assert!((MIN_BYTES..=MAX_BYTES).contains(&shown.len()) && shown.ends_with('.'), "{shown}");
+    }
+
+    #[test]
+    fn without_a_match_the_beginning_is_shown() {
+        assert_eq!(passage("Just a text.", &[("printer", 1.0)]), ("Just a text.".into(), vec![]));
+        assert_eq!(passage("", &[("printer", 1.0)]), (String::new(), vec![]));
+    }
+
+    #[test]
+    fn a_text_without_sentences_or_blanks_is_cut_on_characters() {
+        for unit in ["ä", "x", "词", "word ", "\n"] {
+            for terms in [&[("printer", 1.0)][..], &[]] {
+                let text = format!("{0}printer{0}", unit.repeat(400));
+                let (shown, _) = passage(&text, terms);
+                assert!(shown.len() <= MAX_BYTES, "{shown}");
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn highlights_are_in_order_and_inside(text in "([a-c]{1,4}[ .\nä-]{1,2}){0,200}") {
+            let mut wanted = WantedTerms::new();
+            for term in ["a", "bb", "abc", "ca", "cab"] {
+                wanted.insert(term, 1.0);
+            }
+            let passage = best(&text, &wanted);
+            let mut end = 0;
+            for range in &passage.highlights {
+                proptest::prop_assert!(range.start >= end && range.end > range.start);
+                proptest::prop_assert!(passage.text.get(range.clone()).is_some());
+                end = range.end;
+            }
+            proptest::prop_assert!(passage.text.len() <= MAX_BYTES);
+        }
+    }
+}

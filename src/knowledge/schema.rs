@@ -1,0 +1,213 @@
+//! The fields of the index, and an article as a document of it.
+//! One field ranks: it holds title, headings, summary, products and body together, the weightier parts several times,
+//! so that a term costs one list of postings (the idea of BM25F, Robertson, Zaragoza and Taylor 2004).
+
+use serde::{Deserialize, Serialize};
+use tantivy::{
+    TantivyDocument, Term,
+    schema::{FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions},
+    tokenizer::TextAnalyzer,
+};
+
+use super::{markdown, words::TermTokenizer};
+use crate::domain::article::{Article, ArticleKind, ArticleStatus, Day};
+
+/// Raise with every change to fields, terms or what of an article is indexed: older indexes are then built anew.
+const VERSION: u32 = 1;
+
+/// How often the terms of each part count, measured on labelled queries.
+const TITLE_TIMES: usize = 4;
+const SUMMARY_TIMES: usize = 2;
+const PRODUCTS_TIMES: usize = 2;
+/// Passages are cut from the first bytes of an article; the whole of it is searched.
+const PASSAGE_SOURCE_BYTES: usize = 16 << 10;
+
+const TERMS_TOKENIZER: &str = "terms";
+/// Splits at everything but letters and digits and keeps every word, so that a phrase means what it says.
+const PHRASE_TOKENIZER: &str = "default";
+
+pub(super) const KIND_COLUMN: &str = "kind";
+pub(super) const STATUS_COLUMN: &str = "status";
+pub(super) const SUGGESTED_UNTIL_COLUMN: &str = "suggested_until";
+pub(super) const ID_COLUMN: &str = "id";
+
+/// What an index was derived from; the payload of its last commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Watermark {
+    schema_version: u32,
+    /// The database's identity.
+    pub database: String,
+    /// Every change up to this one is in the index.
+    pub sequence: u64,
+}
+
+impl Watermark {
+    pub(super) fn new(database: String, sequence: u64) -> Self {
+        Self { schema_version: VERSION, database, sequence }
+    }
+
+    pub(super) fn has_current_schema(&self) -> bool {
+        self.schema_version == VERSION
+    }
+}
+
+/// The index's fields.
+#[derive(Debug, Clone)]
+pub(super) struct Fields {
+    pub schema: Schema,
+    pub id: Field,
+    /// Ranks: all parts, weighted by repetition.
+    pub text: Field,
+    /// The terms of titles alone: says whether a term is one that titles use.
+    pub title_terms: Field,
+    /// Every word in its place, for quoted phrases.
+    pub phrase: Field,
+    pub title: Field,
+    /// Plain text that passages are cut from.
+    pub plain: Field,
+    pub products: Field,
+    pub kind: Field,
+    pub status: Field,
+    pub suggested_until: Field,
+}
+
+impl Fields {
+    pub(super) fn new() -> Self {
+        let indexed = |tokenizer, option, lengths| {
+            TextOptions::default().set_indexing_options(
+                TextFieldIndexing::default().set_tokenizer(tokenizer).set_index_option(option).set_fieldnorms(lengths),
+            )
+        };
+        let mut schema = Schema::builder();
+        let id = schema.add_text_field(ID_COLUMN, STRING | STORED | FAST);
+        let text = schema.add_text_field("text", indexed(TERMS_TOKENIZER, IndexRecordOption::WithFreqs, true));
+        let title_terms =
+            schema.add_text_field("title_terms", indexed(TERMS_TOKENIZER, IndexRecordOption::Basic, false));
+        let phrase =
+            schema.add_text_field("phrase", indexed(PHRASE_TOKENIZER, IndexRecordOption::WithFreqsAndPositions, false));
+        let title = schema.add_text_field("title", STORED);
+        let plain = schema.add_text_field("plain", STORED);
+        let products = schema.add_text_field("products", STORED);
+        let kind = schema.add_u64_field(KIND_COLUMN, FAST);
+        let status = schema.add_u64_field(STATUS_COLUMN, FAST);
+        let suggested_until = schema.add_u64_field(SUGGESTED_UNTIL_COLUMN, FAST);
+        let schema = schema.build();
+        Self { schema, id, text, title_terms, phrase, title, plain, products, kind, status, suggested_until }
+    }
+
+    /// Teaches an index our tokenizer; it is code and not kept with the index.
+    pub(super) fn register_tokenizers(index: &tantivy::Index) {
+        index.tokenizers().register(TERMS_TOKENIZER, TextAnalyzer::from(TermTokenizer));
+    }
+
+    pub(super) fn id_term(&self, id: &str) -> Term {
+        Term::from_field_text(self.id, id)
+    }
+
+    pub(super) fn document(&self, article: &Article) -> TantivyDocument {
+        let Article { id, title, summary, body, kind, status, products, category: _, valid_until } = article;
+        let body = markdown::read(body);
+        let mut document = TantivyDocument::new();
+        document.add_text(self.id, id);
+        document.add_text(self.title, title);
+        document.add_text(self.title_terms, title);
+        for _ in 0..TITLE_TIMES {
+            document.add_text(self.text, title);
+        }
+        for _ in 0..SUMMARY_TIMES {
+            document.add_text(self.text, summary);
+        }
+        for product in products {
+            document.add_text(self.products, product);
+            for _ in 0..PRODUCTS_TIMES {
+                document.add_text(self.text, product);
+            }
+        }
+        for heading in &body.headings {
+            // Once more than in the text.
+            document.add_text(self.text, heading);
+        }
+        document.add_text(self.text, &body.text);
+        for part in [title, summary, &body.text] {
+            document.add_text(self.phrase, part);
+        }
+        let mut plain = String::with_capacity(summary.len() + 1 + body.text.len().min(PASSAGE_SOURCE_BYTES));
+        if !summary.trim().is_empty() {
+            plain.push_str(&summary.trim().replace(['\n', '\r'], " "));
+            plain.push('\n');
+        }
+        plain.push_str(&body.text[..body.text.floor_char_boundary(PASSAGE_SOURCE_BYTES)]);
+        document.add_text(self.plain, plain);
+        document.add_u64(self.kind, kind_number(*kind));
+        document.add_u64(self.status, status_number(*status));
+        document.add_u64(self.suggested_until, suggested_until(*status, *valid_until));
+        document
+    }
+}
+
+/// The numbers stand in indexes: a change to them is a change of [`VERSION`].
+const KINDS: [ArticleKind; 4] = [ArticleKind::KnownError, ArticleKind::HowTo, ArticleKind::Faq, ArticleKind::Policy];
+const STATUSES: [ArticleStatus; 3] = [ArticleStatus::Draft, ArticleStatus::Published, ArticleStatus::Retired];
+
+pub(super) fn kind_number(kind: ArticleKind) -> u64 {
+    match kind {
+        ArticleKind::KnownError => 0,
+        ArticleKind::HowTo => 1,
+        ArticleKind::Faq => 2,
+        ArticleKind::Policy => 3,
+    }
+}
+
+pub(super) fn status_number(status: ArticleStatus) -> u64 {
+    match status {
+        ArticleStatus::Draft => 0,
+        ArticleStatus::Published => 1,
+        ArticleStatus::Retired => 2,
+    }
+}
+
+pub(super) fn kind_of(number: u64) -> ArticleKind {
+    usize::try_from(number).ok().and_then(|number| KINDS.get(number)).copied().unwrap_or_default()
+}
+
+pub(super) fn status_of(number: u64) -> ArticleStatus {
+    usize::try_from(number).ok().and_then(|number| STATUSES.get(number)).copied().unwrap_or_default()
+}
+
+/// The last day on which an article may be suggested, as a number; 0 for never.
+fn suggested_until(status: ArticleStatus, valid_until: Option<Day>) -> u64 {
+    match status {
+        ArticleStatus::Draft | ArticleStatus::Retired => 0,
+        ArticleStatus::Published => valid_until.map_or(u64::MAX, day_number),
+    }
+}
+
+/// Orders as days do; never 0.
+pub(super) fn day_number(day: Day) -> u64 {
+    u64::from(day.number())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_and_status_has_its_number() {
+        for kind in KINDS {
+            assert_eq!(kind_of(kind_number(kind)), kind);
+        }
+        for status in STATUSES {
+            assert_eq!(status_of(status_number(status)), status);
+        }
+    }
+
+    #[test]
+    fn only_published_articles_are_suggested_and_no_longer_than_valid() {
+        let day = Day::parse("2026-05-01").unwrap();
+        assert_eq!(suggested_until(ArticleStatus::Draft, None), 0);
+        assert_eq!(suggested_until(ArticleStatus::Retired, Some(day)), 0);
+        assert_eq!(suggested_until(ArticleStatus::Published, None), u64::MAX);
+        assert_eq!(suggested_until(ArticleStatus::Published, Some(day)), 20_260_501);
+    }
+}
