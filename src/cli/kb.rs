@@ -1,0 +1,78 @@
+//! `triage kb`: fill, search and measure the knowledge base of a data directory.
+
+mod eval;
+mod import;
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{DEFAULT_DATA_DIR, classify::article_json, render};
+use crate::{
+    domain::article::ArticleHit,
+    knowledge::{KnowledgeBase, SearchFilter},
+    store::Store,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KbCommand {
+    /// Add articles, or replace those that changed
+    Import(import::ImportArgs),
+    /// Find articles by their words
+    Search(SearchArgs),
+    /// Measure how well articles are suggested, on questions whose answer is known
+    Eval(eval::EvalArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SearchArgs {
+    /// Words to look for; "quoted phrases" match exactly
+    #[arg(required = true, value_name = "WORDS")]
+    words: Vec<String>,
+    /// Folder with the knowledge base
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
+    /// Most articles to show
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(command: KbCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        KbCommand::Import(args) => import::run(&args),
+        KbCommand::Search(args) => search(&args),
+        KbCommand::Eval(args) => eval::run(&args),
+    }
+}
+
+fn search(args: &SearchArgs) -> anyhow::Result<ExitCode> {
+    let query = args.words.join(" ");
+    let knowledge = open(&args.data_dir)?;
+    let hits = knowledge.search(&query, &SearchFilter::default(), 0, args.limit as usize)?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", hits_json(&hits))?;
+    } else if hits.is_empty() {
+        let articles = knowledge.article_count()?;
+        writeln!(out, "no article of {articles} holds these words")?;
+    } else {
+        render::articles(&mut out, &hits)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn hits_json(hits: &[ArticleHit]) -> Value {
+    json!({"articles": hits.iter().map(article_json).collect::<Vec<_>>()})
+}
+
+fn open(data_dir: &Path) -> anyhow::Result<KnowledgeBase> {
+    Ok(KnowledgeBase::open(Store::open(data_dir)?, data_dir)?)
+}
