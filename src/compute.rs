@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Span;
 
-use crate::error::TriageError;
+use crate::{error::TriageError, telemetry::METRICS};
 
 /// When a refused caller should come again: a queue of ordinary tickets has drained by then.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -30,11 +30,19 @@ pub struct Pool {
 
 /// A place in the queue, held until its work is done or skipped.
 #[derive(Debug)]
-pub struct Place(OwnedSemaphorePermit);
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the computation panicked")]
 struct Panicked;
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: permit }
+    }
+}
 
 impl Pool {
     /// Starts `threads` threads with `places` calls at work or waiting.
@@ -53,12 +61,12 @@ impl Pool {
     /// Takes a place, or refuses at once.
     pub fn admit(&self) -> Result<Place, TriageError> {
         let refused = |_| TriageError::Overloaded { retry_after: RETRY_AFTER };
-        Arc::clone(&self.places).try_acquire_owned().map(Place).map_err(refused)
+        Arc::clone(&self.places).try_acquire_owned().map(Place::new).map_err(refused)
     }
 
     /// Takes a place, waiting for one: for the second and later tickets of a call that was admitted.
     pub async fn wait(&self) -> Result<Place, TriageError> {
-        Arc::clone(&self.places).acquire_owned().await.map(Place).map_err(TriageError::internal)
+        Arc::clone(&self.places).acquire_owned().await.map(Place::new).map_err(TriageError::internal)
     }
 
     /// Runs `work` on one of the threads, in the caller's span.
@@ -70,12 +78,14 @@ impl Pool {
         let (answer, answered) = oneshot::channel();
         let span = Span::current();
         let job: Work = Box::new(move || {
-            let _place = place;
             if answer.is_closed() {
-                metrics::counter!("triage_abandoned_total").increment(1);
+                METRICS.abandoned.inc();
                 return;
             }
-            if let Ok(value) = catch_unwind(AssertUnwindSafe(|| span.in_scope(work))) {
+            let outcome = catch_unwind(AssertUnwindSafe(|| span.in_scope(work)));
+            // Free before the caller hears of it: it may come again at once.
+            drop(place);
+            if let Ok(value) = outcome {
                 // A caller that left meanwhile needs no answer.
                 answer.send(value).ok();
             }

@@ -31,12 +31,17 @@ pub enum TriageError {
     InvalidRequest(Vec<FieldViolation>),
     #[error("{resource} `{id}` not found")]
     NotFound { resource: &'static str, id: String },
+    /// A message is larger than the limit of that name allows.
+    #[error("message of {bytes} bytes is over {limit}, {allowed} bytes")]
+    TooLarge { bytes: usize, limit: &'static str, allowed: usize },
     /// Every place is taken; nothing was done.
     #[error("the server is at capacity, try again in {} ms", .retry_after.as_millis())]
     Overloaded { retry_after: Duration },
     /// The part asked for is starting, draining or healing.
     #[error("{what} is not ready")]
     NotReady { what: &'static str, retry_after: Duration },
+    #[error("the call took longer than its deadline")]
+    DeadlineExceeded,
     /// A fault of ours. The cause goes to the log and never to the client.
     #[error("internal error")]
     Internal(#[source] Box<dyn Error + Send + Sync>),
@@ -56,8 +61,10 @@ impl TriageError {
         match self {
             Self::InvalidRequest(_) => "INVALID_REQUEST",
             Self::NotFound { .. } => "NOT_FOUND",
+            Self::TooLarge { .. } => "TOO_LARGE",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::NotReady { .. } => "NOT_READY",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Internal(_) => "INTERNAL",
         }
     }

@@ -1,6 +1,7 @@
 //! The only include of generated code, and the descriptors that reflection serves.
 
 #![allow(
+    clippy::all,
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
     unreachable_pub,

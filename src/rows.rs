@@ -62,6 +62,16 @@ impl RowError {
     }
 }
 
+/// Reads one `ours=theirs` of `--map`.
+pub fn parse_rename(raw: &str) -> Result<(String, String), String> {
+    match raw.split_once('=') {
+        Some((ours, theirs)) if !ours.trim().is_empty() && !theirs.trim().is_empty() => {
+            Ok((ours.trim().to_owned(), theirs.trim().to_owned()))
+        }
+        Some(_) | None => Err(format!("`{raw}` is not of the form ours=theirs")),
+    }
+}
+
 fn quoted(names: &[String]) -> String {
     if names.is_empty() {
         return "none".to_owned();

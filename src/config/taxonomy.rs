@@ -67,12 +67,12 @@ fn parse(text: &str) -> Result<Taxonomy, ConfigError> {
     let (Some(matrix), true) = (matrix, problems.is_empty()) else {
         return Err(ConfigError { problems });
     };
-    let hash: String = Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let hash = format!("{:x}", Sha256::digest(text));
     let labels = |labels: BTreeMap<String, String>| {
         labels.into_iter().map(|(value, description)| Label { value, description }).collect()
     };
     Ok(Taxonomy {
-        version: format!("{}+{hash}", raw.version),
+        version: format!("{}+{}", raw.version, &hash[..8]),
         fields: raw.fields.into_iter().map(|(field, values)| (field, labels(values))).collect(),
         matrix,
         groups: raw.groups,
@@ -81,23 +81,15 @@ fn parse(text: &str) -> Result<Taxonomy, ConfigError> {
 }
 
 fn parse_matrix(raw: &RawMatrix, problems: &mut Vec<String>) -> Option<PriorityMatrix> {
-    let before = problems.len();
-    let rows = [("high", raw.high), ("medium", raw.medium), ("low", raw.low)].map(|(name, row)| {
-        row.map(|number| {
-            let priority = Priority::new(number);
-            if priority.is_none() {
-                problems.push(format!("matrix.{name}: {number} is no priority, expected 1 to 5"));
-            }
-            priority
-        })
-    });
-    if problems.len() > before {
-        return None;
-    }
-    let [[Some(a), Some(b), Some(c)], [Some(d), Some(e), Some(f)], [Some(g), Some(h), Some(i)]] = rows else {
-        return None;
+    let mut row = |name: &str, numbers: [u8; 3]| {
+        let [Some(urgent), Some(medium), Some(routine)] = numbers.map(Priority::new) else {
+            problems.push(format!("matrix.{name}: {numbers:?} holds a number that is no priority, expected 1 to 5"));
+            return None;
+        };
+        Some([urgent, medium, routine])
     };
-    Some(PriorityMatrix::new([[a, b, c], [d, e, f], [g, h, i]]))
+    let (high, medium, low) = (row("high", raw.high), row("medium", raw.medium), row("low", raw.low));
+    Some(PriorityMatrix::new([high?, medium?, low?]))
 }
 
 fn parse_impact_sources(raw: Vec<RawImpactSource>, problems: &mut Vec<String>) -> Vec<ImpactSource> {
@@ -114,7 +106,7 @@ fn parse_impact_sources(raw: Vec<RawImpactSource>, problems: &mut Vec<String>) -
                 sources.push(ImpactSource { kind, name: name.trim().to_owned(), impact });
             }
             (_, _, None) => {
-                problems.push(format!("impact[{index}].impact: `{}` is not high, medium or low", raw.impact))
+                problems.push(format!("impact[{index}].impact: `{}` is not high, medium or low", raw.impact));
             }
             _ => problems.push(format!("impact[{index}]: name one of service, configuration_item and requester")),
         }
@@ -169,7 +161,7 @@ mod tests {
                 assert!(problems.contains(part), "{part} is missing in\n{problems}");
             }
         };
-        check(&MATRIX.replace("4, 5]", "4, 9]"), &["matrix.low: 9"]);
+        check(&MATRIX.replace("4, 5]", "4, 9]"), &["matrix.low: [3, 4, 9]"]);
         check(
             &format!("{MATRIX}[[impact]]\nimpact = \"grave\"\n[[impact]]\nimpact = \"high\"\n"),
             &["impact[0]", "impact[1]"],

@@ -5,7 +5,6 @@ use std::ops::Range;
 use super::{
     article::ArticleHit,
     priority::{Impact, Priority, Urgency},
-    taxonomy::ImpactSource,
     ticket::TicketPart,
 };
 
@@ -56,6 +55,19 @@ pub struct Evidence {
     pub weight: f32,
 }
 
+impl FieldDecision {
+    /// The words of the evidence, strongest first, each once.
+    pub fn evidence_words(&self) -> impl Iterator<Item = &str> {
+        let mut seen = Vec::new();
+        self.evidence.iter().map(|evidence| evidence.text.as_str()).filter(move |word| {
+            let word = word.to_lowercase();
+            let new = !seen.contains(&word);
+            seen.push(word);
+            new
+        })
+    }
+}
+
 /// Where a field's value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValueSource {
@@ -63,8 +75,8 @@ pub enum ValueSource {
     Model,
     /// The form held it already; it is kept.
     Form,
-    /// The taxonomy's impact table raised it.
-    ImpactTable(ImpactSource),
+    /// The taxonomy's impact table raised it, for the service, CI or requester of this name.
+    ImpactTable(String),
     /// The taxonomy maps the category to this group.
     GroupTable,
 }

@@ -148,6 +148,9 @@ impl Iterator for Articles {
 }
 
 fn sources(path: &Path) -> Vec<Source> {
+    if let Err(source) = fs::metadata(path) {
+        return vec![Source::Failed(ImportError::Unreadable { path: path.to_owned(), source })];
+    }
     if !path.is_dir() {
         return vec![match markdown_stem(path) {
             Some(name) => Source::Markdown { path: path.to_owned(), name },
@@ -236,13 +239,10 @@ pub fn parse_markdown(name: &str, text: &str) -> Result<Article, ArticleProblem>
         }
         Some(_) | None => FrontMatter::default(),
     };
-    let title = match front_matter.title.filter(|title| !title.trim().is_empty()) {
-        Some(title) => title,
-        None => {
-            let plain = markdown::read(body);
-            plain.headings.first().map_or_else(|| derived_title(&plain.text), |heading| derived_title(heading))
-        }
-    };
+    let title = front_matter.title.filter(|title| !title.trim().is_empty()).unwrap_or_else(|| {
+        let plain = markdown::read(body);
+        derived_title(plain.headings.first().unwrap_or(&plain.text))
+    });
     checked(Article {
         id: front_matter.id.unwrap_or_else(|| name.to_owned()).trim().to_owned(),
         title: title.trim().to_owned(),
@@ -335,4 +335,161 @@ fn derived_title(text: &str) -> String {
 
 fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(files: &[(&str, &[u8])], paths: &[&str]) -> (Vec<Article>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let paths: Vec<_> = paths.iter().map(|path| folder.path().join(path)).collect();
+        let (articles, errors): (Vec<_>, Vec<_>) = Articles::new(&paths, &[]).partition(Result::is_ok);
+        let root = format!("{}/", folder.path().display());
+        let errors = errors.into_iter().map(|error| error.unwrap_err().to_string().replace(&root, "")).collect();
+        (articles.into_iter().map(Result::unwrap).collect(), errors)
+    }
+
+    #[test]
+    fn front_matter_says_what_the_article_is() {
+        let text = "\u{feff}---\r\nid: ke-1\r\ntitle: \"VPN: drops\"\r\nsummary: It drops.\r\nkind: known_error\r\n\
+            status: retired\r\nproducts: [AnyConnect, 'Windows 11']\r\ncategory: network/vpn\r\n\
+            valid_until: 2026-12-31\r\nauthor: nobody\r\n---\r\n\r\n# Symptom\r\n\r\nText\r\n";
+        let expected = Article {
+            id: "ke-1".into(),
+            title: "VPN: drops".into(),
+            summary: "It drops.".into(),
+            body: "# Symptom\r\n\r\nText".into(),
+            kind: ArticleKind::KnownError,
+            status: ArticleStatus::Retired,
+            products: vec!["AnyConnect".into(), "Windows 11".into()],
+            category: Some("network/vpn".into()),
+            valid_until: Day::parse("2026-12-31"),
+        };
+        assert_eq!(parse_markdown("file", text).unwrap(), expected);
+        let separated = parse_markdown("file", "---\nproducts: a; b ;\n---\ntext").unwrap();
+        assert_eq!(separated.products, ["a", "b"]);
+    }
+
+    #[test]
+    fn without_front_matter_the_file_names_itself() {
+        for (text, title) in [
+            ("Intro.\n\n## The *heading*\n\ntext", "The heading"),
+            ("\n  First line\nsecond", "First line second"),
+            ("---\nno end of it", "no end of it"),
+            ("---\n---\ntext", "text"),
+            ("---\ntitle: \n---\n# Head", "Head"),
+        ] {
+            let article = parse_markdown("a/b", text).unwrap();
+            assert_eq!((article.id.as_str(), article.title.as_str()), ("a/b", title), "{text}");
+        }
+        let long = parse_markdown("a", &"ä".repeat(500)).unwrap();
+        assert_eq!(long.title.chars().count(), DERIVED_TITLE_CHARS);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_text_is_said() {
+        for (text, problem) in [
+            ("", "nothing in it"),
+            ("---\nid: ''\n---\ntext", "no id"),
+            ("---\ntitle: [\n---\ntext", "front matter"),
+            ("---\njust words\n---\ntext", "front matter"),
+            ("---\nkind: howto\n---\ntext", "`howto` is no kind: it is one of known_error, how_to, faq, policy"),
+            ("---\nstatus: live\n---\ntext", "`live` is no status"),
+            ("---\nvalid_until: tomorrow\n---\ntext", "valid_until `tomorrow` is no date, write YYYY-MM-DD"),
+            ("---\nvalid_until: 2026-02-30\n---\ntext", "valid_until `2026-02-30` is no date"),
+            (&format!("---\nid: {}\n---\ntext", "x".repeat(300)), "id: must be at most 256 characters"),
+        ] {
+            let error = parse_markdown("name", text).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error} instead of {problem}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_read_in_order_and_bad_files_are_named() {
+        let files: &[(&str, &[u8])] = &[
+            ("kb/b.md", b"# B"),
+            ("kb/a/deep.markdown", b"# Deep"),
+            ("kb/a/latin1.md", b"# K\xe4se"),
+            ("kb/c.md", b"---\nid: b\n---\nagain"),
+            ("kb/notes.txt", b"no article"),
+            ("kb/d.md", b"---\nvalid_until: never\n---\n# D"),
+        ];
+        let (articles, errors) = read(files, &["kb", "nothing", "kb/notes.txt"]);
+        assert_eq!(articles.into_iter().map(|article| article.id).collect::<Vec<_>>(), ["a/deep", "b"]);
+        assert_eq!(
+            errors,
+            [
+                "kb/a/latin1.md: not UTF-8, save the file as UTF-8",
+                "kb/c.md: id `b` stood before in kb/b.md",
+                "kb/d.md: valid_until `never` is no date, write YYYY-MM-DD",
+                "cannot read nothing: No such file or directory (os error 2)",
+                "kb/notes.txt: rows come as .jsonl, .ndjson or .csv, each also with .gz",
+            ]
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn symbolic_links_in_a_folder_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("kb")).unwrap();
+        fs::write(folder.path().join("secret.md"), "# Secret").unwrap();
+        std::os::unix::fs::symlink(folder.path().join("secret.md"), folder.path().join("kb/link.md")).unwrap();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("kb/up")).unwrap();
+        assert_eq!(Articles::new(&[folder.path().join("kb")], &[]).count(), 0);
+    }
+
+    #[test]
+    fn rows_are_articles_and_bad_ones_are_named() {
+        let json = b"{\"id\": 1, \"text\": \"First line\\nmore\", \"products\": [\"a\", \"b;c\"], \"category\": \"x\"}\n\
+            {\"id\": \"2\", \"title\": \"T\", \"body\": \"B\", \"description\": \"D\", \"kind\": \"faq\", \"status\": \"draft\"}\n\
+            {\"text\": \"no id\"}\n{\"id\": \"4\"}\n{\"id\": \"5\", \"text\": \"t\", \"valid_until\": \"soon\"}\n[]\n\
+            {\"id\": \"1\", \"text\": \"again\"}\n";
+        let (articles, errors) = read(&[("kb.jsonl", json)], &["kb.jsonl"]);
+        let first = Article {
+            id: "1".into(),
+            title: "First line".into(),
+            body: "First line\nmore".into(),
+            products: vec!["a".into(), "b".into(), "c".into()],
+            ..Article::default()
+        };
+        let second = Article {
+            id: "2".into(),
+            title: "T".into(),
+            summary: "D".into(),
+            body: "B".into(),
+            kind: ArticleKind::Faq,
+            status: ArticleStatus::Draft,
+            ..Article::default()
+        };
+        assert_eq!(articles, [first, second]);
+        let expected = [
+            "kb.jsonl, row 3: no id",
+            "kb.jsonl, row 4: nothing in it: neither text nor title",
+            "kb.jsonl, row 5: valid_until `soon` is no date, write YYYY-MM-DD",
+            "kb.jsonl, line 6: not a JSON object",
+            "kb.jsonl, row 7: id `1` stood before in kb.jsonl",
+        ];
+        assert_eq!(errors.len(), expected.len(), "{errors:?}");
+        for (error, expected) in errors.iter().zip(expected) {
+            assert!(error.starts_with(expected), "{error} instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn a_csv_without_a_needed_column_is_refused() {
+        for (header, missing) in [("title,text", "`id`"), ("id,title", "`text`")] {
+            let (articles, errors) = read(&[("a.csv", format!("{header}\n1,2\n").as_bytes())], &["a.csv"]);
+            assert!(articles.is_empty() && errors.len() == 1 && errors[0].contains(missing), "{errors:?}");
+        }
+        let (articles, errors) = read(&[("a.csv", b"id,text,products\n1,Hello,a; b\n")], &["a.csv"]);
+        assert!(errors.is_empty());
+        assert_eq!(articles[0].products, ["a", "b"]);
+    }
 }

@@ -11,7 +11,8 @@ use std::{
 
 use tantivy::{
     Directory, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError,
-    directory::MmapDirectory, indexer::LogMergePolicy,
+    directory::MmapDirectory,
+    indexer::{LogMergePolicy, NoMergePolicy},
 };
 
 use super::{
@@ -25,6 +26,8 @@ const WRITER_BYTES: usize = 15_000_000;
 /// Blocks of the document store are read whole: small ones keep the cost of showing an article low.
 const DOCUMENT_BLOCK_BYTES: usize = 8 << 10;
 const CHANGES_PAGE: usize = 1_000;
+/// Behind this many changes that renew most of the index it is merged once, into one segment, at the end.
+const MIN_BULK_CHANGES: u64 = 500;
 
 /// What the knowledge base can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -112,18 +115,20 @@ impl ArticleIndex {
     /// Brings the index to the store's latest change; how many changes that took. Durable and visible on return.
     pub(super) fn catch_up(&self, store: &Store) -> Result<u64, KnowledgeError> {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        if store.last_change()? == followed.sequence {
+        let pending = store.last_change()?.saturating_sub(followed.sequence);
+        if pending == 0 {
             return Ok(0);
         }
         let failed = |source: TantivyError| self.error(source);
         let mut writer: IndexWriter = self.index.writer_with_num_threads(1, WRITER_BYTES).map_err(failed)?;
-        writer.set_merge_policy(Box::new(merge_policy()));
-        let mut sequence = followed.sequence;
+        let renews_most = pending > MIN_BULK_CHANGES && pending > self.snapshot().searcher.num_docs() / 2;
+        writer.set_merge_policy(if renews_most { Box::new(NoMergePolicy) } else { Box::new(merge_policy()) });
+        let mut reached = followed.clone();
         let mut applied = 0;
         loop {
-            let changes = store.article_changes_since(sequence, CHANGES_PAGE)?;
+            let changes = store.article_changes_since(reached.sequence, CHANGES_PAGE)?;
             let Some(last) = changes.last() else { break };
-            sequence = last.sequence;
+            reached.sequence = last.sequence;
             for change in &changes {
                 writer.delete_term(self.fields.id_term(&change.id));
                 if let Some(article) = &change.article {
@@ -131,12 +136,17 @@ impl ArticleIndex {
                 }
                 applied += 1;
             }
+            // Page by page: the writer's queue is bounded in documents and not in bytes, and a build that is
+            // interrupted goes on from here.
+            commit(&mut writer, &reached).map_err(failed)?;
         }
-        let reached = Watermark::new(followed.database.clone(), sequence);
-        commit(&mut writer, &reached).map_err(failed)?;
+        let segments = self.index.searchable_segment_ids().map_err(failed)?;
+        if renews_most && segments.len() > 1 {
+            writer.merge(&segments).wait().map_err(failed)?;
+        }
         writer.wait_merging_threads().map_err(failed)?;
         self.reader.reload().map_err(failed)?;
-        let snapshot = Snapshot::load(self.reader.searcher(), &self.fields, sequence).map_err(failed)?;
+        let snapshot = Snapshot::load(self.reader.searcher(), &self.fields, reached.sequence).map_err(failed)?;
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         *followed = reached;
         Ok(applied)
@@ -235,7 +245,7 @@ fn commit(writer: &mut IndexWriter<TantivyDocument>, watermark: &Watermark) -> R
 
 fn check_file(files: &tantivy::directory::ManagedDirectory, file: &Path) -> Result<(), Unusable> {
     let damaged = |problem: &str| Err(Unusable::Damaged(format!("{}: {problem}", file.display())));
-    match files.exists(file).and_then(|exists| Ok(exists.then_some(files.validate_checksum(file)).transpose()?)) {
+    match files.exists(file).and_then(|exists| exists.then(|| files.validate_checksum(file)).transpose()) {
         Ok(Some(true)) => Ok(()),
         Ok(Some(false)) => damaged("wrong checksum"),
         Ok(None) => damaged("missing"),
@@ -251,4 +261,191 @@ fn merge_policy() -> LogMergePolicy {
     policy.set_min_layer_size(100);
     policy.set_del_docs_ratio_before_merge(0.2);
     policy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::article::Article;
+
+    struct Desk {
+        folder: tempfile::TempDir,
+    }
+
+    impl Desk {
+        /// A data directory with some articles, closed again.
+        fn new() -> Self {
+            let desk = Self { folder: tempfile::tempdir().unwrap() };
+            let store = desk.store();
+            store.upsert_articles(&["a", "b", "c"].map(article)).unwrap();
+            desk.open(&store).unwrap();
+            desk
+        }
+
+        fn store(&self) -> Store {
+            Store::open(self.folder.path()).unwrap()
+        }
+
+        fn folder(&self) -> PathBuf {
+            self.folder.path().join("knowledge")
+        }
+
+        fn open(&self, store: &Store) -> Result<ArticleIndex, KnowledgeError> {
+            ArticleIndex::open(store, &self.folder())
+        }
+
+        fn why_unusable(&self, store: &Store) -> Option<String> {
+            let database = store.identity().unwrap();
+            ArticleIndex::open_sound(store, &self.folder(), &database).unwrap().err().map(|reason| reason.to_string())
+        }
+
+        /// The index is not used as it is, is built anew, and is sound from then on.
+        fn check_healed(&self, reason: &str) {
+            let store = self.store();
+            let found = self.why_unusable(&store);
+            assert!(found.as_deref().is_some_and(|found| found.contains(reason)), "{found:?} instead of {reason}");
+            let index = self.open(&store).unwrap();
+            assert_eq!(ids(&index), stored_ids(&store), "{reason}");
+            assert_eq!(index.snapshot().version, store.last_change().unwrap(), "{reason}");
+            drop(index);
+            assert_eq!(self.why_unusable(&store), None, "{reason}");
+        }
+
+        fn files(&self, extension: &str) -> Vec<PathBuf> {
+            let entries = fs::read_dir(self.folder()).unwrap().map(|entry| entry.unwrap().path());
+            entries.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+        }
+    }
+
+    fn article(id: &str) -> Article {
+        Article {
+            id: id.into(),
+            title: format!("Title {id}"),
+            body: "The printer is out of paper".into(),
+            ..Article::default()
+        }
+    }
+
+    fn stored_ids(store: &Store) -> Vec<String> {
+        store.list_articles(None, 100).unwrap().into_iter().map(|article| article.id).collect()
+    }
+
+    fn ids(index: &ArticleIndex) -> Vec<String> {
+        let snapshot = index.snapshot();
+        let found = super::super::search::search(
+            &snapshot,
+            index.fields(),
+            "printer",
+            &super::super::SearchFilter::default(),
+            (0, 100),
+        );
+        found.unwrap().into_iter().map(|hit| hit.id).collect()
+    }
+
+    #[test]
+    fn an_index_that_is_up_to_date_is_used_as_it_is() {
+        let desk = Desk::new();
+        let store = desk.store();
+        assert_eq!(desk.why_unusable(&store), None);
+        let index = desk.open(&store).unwrap();
+        assert_eq!(index.catch_up(&store).unwrap(), 0);
+        assert_eq!(ids(&index), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn an_index_that_is_behind_catches_up() {
+        let desk = Desk::new();
+        let store = desk.store();
+        store.upsert_articles(&[article("d"), Article { body: "toner".into(), ..article("a") }]).unwrap();
+        store.delete_article("b").unwrap();
+        assert_eq!(desk.why_unusable(&store), None);
+        let index = desk.open(&store).unwrap();
+        assert_eq!(ids(&index), ["c", "d"]);
+        assert_eq!(index.snapshot().version, 6);
+    }
+
+    #[test]
+    fn a_missing_index_is_built() {
+        let desk = Desk::new();
+        fs::remove_dir_all(desk.folder()).unwrap();
+        desk.check_healed("there was none");
+    }
+
+    #[test]
+    fn a_deleted_file_is_noticed() {
+        for extension in ["idx", "pos", "term", "store", "fast", "fieldnorm"] {
+            let desk = Desk::new();
+            for file in desk.files(extension) {
+                fs::remove_file(file).unwrap();
+            }
+            desk.check_healed(&format!("{extension}: missing"));
+        }
+    }
+
+    #[test]
+    fn a_flipped_byte_is_noticed() {
+        for extension in ["idx", "pos", "term", "store", "fast", "fieldnorm"] {
+            let desk = Desk::new();
+            let file = desk.files(extension).pop().unwrap();
+            let mut bytes = fs::read(&file).unwrap();
+            bytes[0] ^= 1;
+            fs::write(&file, bytes).unwrap();
+            desk.check_healed("wrong checksum");
+        }
+    }
+
+    #[test]
+    fn a_broken_or_truncated_index_is_noticed() {
+        let desk = Desk::new();
+        fs::write(desk.folder().join("meta.json"), "{").unwrap();
+        desk.check_healed("damaged");
+        let file = desk.files("term").pop().unwrap();
+        fs::write(file, "").unwrap();
+        desk.check_healed("damaged");
+    }
+
+    #[test]
+    fn an_index_of_another_schema_is_replaced() {
+        let desk = Desk::new();
+        let meta = desk.folder().join("meta.json");
+        let text = fs::read_to_string(&meta).unwrap();
+        let older = text.replace("schema_version\\\":1", "schema_version\\\":0");
+        assert_ne!(text, older);
+        fs::write(&meta, older).unwrap();
+        desk.check_healed("schema version");
+    }
+
+    #[test]
+    fn an_index_ahead_of_its_database_is_replaced() {
+        let desk = Desk::new();
+        let backup = desk.folder.path().join("backup");
+        fs::copy(desk.folder.path().join("triage.sqlite3"), &backup).unwrap();
+        let store = desk.store();
+        store.upsert_articles(&[article("d")]).unwrap();
+        desk.open(&store).unwrap();
+        drop(store);
+        fs::rename(backup, desk.folder.path().join("triage.sqlite3")).unwrap();
+        desk.check_healed("ahead of the database");
+    }
+
+    #[test]
+    fn an_index_of_another_database_is_replaced() {
+        let desk = Desk::new();
+        fs::remove_file(desk.folder.path().join("triage.sqlite3")).unwrap();
+        desk.store().upsert_articles(&["x", "y", "z"].map(article)).unwrap();
+        desk.check_healed("another database");
+    }
+
+    #[test]
+    fn many_changes_end_in_one_segment() {
+        let desk = Desk::new();
+        let store = desk.store();
+        let long = "word ".repeat(2_000);
+        let articles: Vec<_> =
+            (0..1_000).map(|number| Article { body: long.clone(), ..article(&number.to_string()) }).collect();
+        store.upsert_articles(&articles).unwrap();
+        let index = desk.open(&store).unwrap();
+        assert_eq!(index.snapshot().segments.len(), 1);
+        assert_eq!(index.snapshot().searcher.num_docs(), 1_003);
+    }
 }

@@ -29,20 +29,26 @@ pub(super) fn read(markdown: &str) -> PlainText {
                 end_line(&mut plain.text);
             }
             Event::Text(text) | Event::Code(text) if hidden.is_none() => plain.text.push_str(&text),
-            Event::SoftBreak => plain.text.push(' '),
-            Event::HardBreak | Event::Rule => end_line(&mut plain.text),
-            Event::End(TagEnd::TableCell) => plain.text.push(' '),
+            Event::SoftBreak | Event::End(TagEnd::TableCell) => plain.text.push(' '),
+            Event::HardBreak | Event::Rule | Event::Start(Tag::Item) => end_line(&mut plain.text),
             Event::InlineHtml(tag) => match hidden {
                 Some(element) if is_tag(&tag, "</", element) => hidden = None,
                 Some(_) => {}
                 None => hidden = ["script", "style"].into_iter().find(|element| is_tag(&tag, "<", element)),
             },
-            Event::Start(Tag::Item) => end_line(&mut plain.text),
             Event::End(TagEnd::Paragraph | TagEnd::CodeBlock | TagEnd::Item | TagEnd::TableHead | TagEnd::TableRow) => {
                 hidden = None;
                 end_line(&mut plain.text);
             }
-            _ => {}
+            Event::Start(_)
+            | Event::End(_)
+            | Event::Text(_)
+            | Event::Code(_)
+            | Event::InlineMath(_)
+            | Event::DisplayMath(_)
+            | Event::Html(_)
+            | Event::FootnoteReference(_)
+            | Event::TaskListMarker(_) => {}
         }
     }
     plain.text.truncate(plain.text.trim_end().len());

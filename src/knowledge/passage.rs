@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use super::words::Terms;
+use super::words::{Beginnings, Terms};
 use crate::domain::article::Passage;
 
 /// A passage is cut behind this many bytes at the latest, and at a sentence where one ends before.
 const MAX_BYTES: usize = 280;
 /// A sentence that ends earlier than this is given the next one to go with it.
 const MIN_BYTES: usize = 120;
+const MAX_HEADING_BYTES: usize = 40;
 /// How far back a passage may start to begin with a sentence.
 const MAX_LEAD_BYTES: usize = 140;
 
@@ -16,29 +17,18 @@ const MAX_LEAD_BYTES: usize = 140;
 #[derive(Debug)]
 pub(super) struct WantedTerms {
     terms: HashMap<String, (usize, f32)>,
-    /// First bytes of the terms: most words of a text are told apart from them by their first byte.
-    first_bytes: [bool; 256],
+    beginnings: Beginnings,
 }
 
 impl WantedTerms {
     pub(super) fn new() -> Self {
-        Self { terms: HashMap::new(), first_bytes: [false; 256] }
+        Self { terms: HashMap::new(), beginnings: Beginnings::new() }
     }
 
     pub(super) fn insert(&mut self, term: &str, weight: f32) {
         let number = self.terms.len();
-        if let Some(first) = term.bytes().next() {
-            self.first_bytes[usize::from(first)] = true;
-            self.terms.entry(term.to_owned()).or_insert((number, weight));
-        }
-    }
-
-    fn find(&self, term: &str) -> Option<(usize, f32)> {
-        let first = term.bytes().next()?;
-        if !self.first_bytes[usize::from(first)] {
-            return None;
-        }
-        self.terms.get(term).copied()
+        self.terms.entry(term.to_owned()).or_insert((number, weight));
+        self.beginnings.insert(term);
     }
 }
 
@@ -51,13 +41,13 @@ struct Match {
 /// The best passage of a plain text; its beginning where nothing matches.
 pub(super) fn best(text: &str, wanted: &WantedTerms) -> Passage {
     let mut matches = Vec::new();
-    let mut terms = Terms::new(text);
+    let mut terms = Terms::beginning_with(text, &wanted.beginnings);
     while let Some((term, bytes)) = terms.next_term() {
-        if let Some((term, weight)) = wanted.find(term) {
+        if let Some(&(term, weight)) = wanted.terms.get(term) {
             matches.push(Match { bytes, term, weight });
         }
     }
-    let start = best_start(text, &matches, wanted.terms.len());
+    let start = if text.len() <= MAX_BYTES { 0 } else { best_start(text, &matches, wanted.terms.len()) };
     cut(text, start, &matches)
 }
 
@@ -112,7 +102,10 @@ fn cut(text: &str, start: usize, matches: &[Match]) -> Passage {
             _ => limit,
         };
     }
-    let shown = text[start..end].trim_end();
+    let mut shown = text[start..end].trim_end();
+    if end < text.len() {
+        shown = without_last_heading(shown);
+    }
     let end = start + shown.len();
     let mut highlights: Vec<Range<usize>> = Vec::new();
     for found in matches.iter().filter(|found| found.bytes.start >= start && found.bytes.end <= end) {
@@ -124,6 +117,16 @@ fn cut(text: &str, start: usize, matches: &[Match]) -> Passage {
         }
     }
     Passage { text: shown.replace(['\n', '\t'], " "), highlights }
+}
+
+/// A heading at the end promises what is no longer shown.
+fn without_last_heading(shown: &str) -> &str {
+    match shown.rsplit_once('\n') {
+        Some((before, last)) if last.len() <= MAX_HEADING_BYTES && !last.ends_with(['.', '!', ':', ';', ')']) => {
+            before.trim_end()
+        }
+        Some(_) | None => shown,
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +153,14 @@ mod tests {
         assert!(shown.starts_with("The Printers' spooler gives 0x80070005 then. And more."), "{shown}");
         assert_eq!(marked, ["Printers", "spooler", "0x80070005"]);
         assert!((MIN_BYTES..=MAX_BYTES).contains(&shown.len()) && shown.ends_with('.'), "{shown}");
+    }
+
+    #[test]
+    fn a_passage_does_not_end_with_a_heading() {
+        let text = format!("Pull the paper out.\nCause\n{}", "An unbroken sentence ".repeat(30));
+        assert_eq!(without_last_heading("Pull the paper out.\nCause"), "Pull the paper out.");
+        assert_eq!(without_last_heading("Cause"), "Cause");
+        assert!(passage(&text, &[("paper", 1.0)]).0.starts_with("Pull the paper out. Cause An unbroken"));
     }
 
     #[test]

@@ -22,6 +22,8 @@ const TITLE_TERM_WEIGHT: f32 = 1.5;
 const RARITY_EXPONENT: f32 = 0.25;
 /// A word repeated more often, as in a pasted log, says no more.
 const MAX_REPEATS: u16 = 6;
+/// In an article, too: one stuffed with every word of the trade must not win every question.
+const MAX_FREQUENCY: u32 = 20;
 /// More terms find nothing better and cost their postings.
 const MAX_TERMS: usize = 24;
 /// Of a long text, such as a pasted log, only the beginning is looked at.
@@ -136,8 +138,8 @@ pub(super) fn scores(snapshot: &Snapshot, segment: usize, terms: &[RankedTerm]) 
         while block.block_len() > 0 {
             for (&document, &times) in block.docs().iter().zip(block.freqs()) {
                 let length = view.lengths.fieldnorm_id(document);
-                #[expect(clippy::cast_precision_loss, reason = "frequencies are far below 2^24")]
-                let times = times as f32;
+                #[expect(clippy::cast_precision_loss, reason = "at most `MAX_FREQUENCY`")]
+                let times = times.min(MAX_FREQUENCY) as f32;
                 scores[document as usize] += full_weight * times / (times + saturation[usize::from(length)]);
             }
             block.advance();

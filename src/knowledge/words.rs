@@ -26,8 +26,11 @@ const DESK_WORDS: &str = "get got getting use using used want need know try trie
 
 static FUNCTION_WORD_SET: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| FUNCTION_WORDS.split_ascii_whitespace().collect());
-static DESK_TERM_SET: LazyLock<HashSet<&'static str>> =
-    LazyLock::new(|| DESK_WORDS.split_ascii_whitespace().map(without_plural).collect());
+static DESK_TERM_SET: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let mut terms: Vec<String> = DESK_WORDS.split_ascii_whitespace().map(str::to_owned).collect();
+    terms.iter_mut().for_each(cut_plural);
+    terms.into_iter().collect()
+});
 
 /// Whether nearly every ticket holds this term.
 pub(super) fn is_desk_term(term: &str) -> bool {
@@ -40,12 +43,26 @@ pub(super) struct Terms<'a> {
     cursor: usize,
     /// Parts still to be given of the compound just read, as ranges of `text`; last one first.
     parts: Vec<Range<usize>>,
+    /// Only words that can be one of these are looked at.
+    beginnings: Option<&'a Beginnings>,
     token: Token,
+}
+
+/// A run of letters and digits with single connectors between them.
+struct Run {
+    range: Range<usize>,
+    has_connector: bool,
+    has_digit: bool,
 }
 
 impl<'a> Terms<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, cursor: 0, parts: Vec::new(), token: Token::default() }
+        Self { text, cursor: 0, parts: Vec::new(), beginnings: None, token: Token::default() }
+    }
+
+    /// The terms that begin like one of the wanted; others are passed over quickly, though not all of them.
+    pub(super) fn beginning_with(text: &'a str, beginnings: &'a Beginnings) -> Self {
+        Self { beginnings: Some(beginnings), ..Self::new(text) }
     }
 
     /// The next term and the bytes of the text it stands for; a compound comes first, then its parts.
@@ -62,77 +79,86 @@ impl<'a> Terms<'a> {
         token.text.clear();
         let raw = &self.text[range.clone()];
         if raw.is_ascii() {
-            token.text.extend(
-                raw.bytes().filter(|byte| !is_dropped_byte(*byte)).map(|byte| char::from(byte.to_ascii_lowercase())),
-            );
+            let kept = raw.bytes().filter(|byte| *byte != b'-');
+            token.text.extend(kept.map(|byte| char::from(byte.to_ascii_lowercase())));
         } else {
-            token.text.extend(raw.chars().filter(|&c| !is_dropped(c)).flat_map(char::to_lowercase));
+            token.text.extend(raw.chars().filter(|&c| !is_hyphen(c)).flat_map(char::to_lowercase));
         }
         if token.text.len() > MAX_TERM_BYTES {
             token.text.truncate(token.text.floor_char_boundary(MAX_TERM_BYTES));
         }
-        if let Some(stem) = token.text.strip_suffix("'s").or_else(|| token.text.strip_suffix("’s")) {
-            let length = stem.len();
-            token.text.truncate(length);
+        for possessive in ["'s", "’s"] {
+            if token.text.ends_with(possessive) {
+                token.text.truncate(token.text.len() - possessive.len());
+            }
         }
         if token.text.is_empty() || FUNCTION_WORD_SET.contains(token.text.as_str()) {
             return false;
         }
-        let stem = without_plural(&token.text);
-        let (length, ends_in_y) = (stem.len(), token.text.ends_with("ies") && token.text.len() - stem.len() == 3);
-        token.text.truncate(length);
-        if ends_in_y {
-            token.text.push('y');
-        }
+        cut_plural(&mut token.text);
         token.offset_from = range.start;
         token.offset_to = range.end;
         token.position = token.position.wrapping_add(1);
         true
     }
 
-    /// The next run of letters and digits, with connectors between them.
-    fn next_run(&mut self) -> Option<Range<usize>> {
-        let rest = &self.text[self.cursor..];
-        let start = self.cursor + rest.find(char::is_alphanumeric)?;
-        let mut end = start;
-        let mut connector = None;
-        for (offset, character) in self.text[start..].char_indices() {
-            let position = start + offset;
-            if character.is_alphanumeric() {
-                end = position + character.len_utf8();
-                connector = None;
-            } else if connector.is_none() && is_connector(character) {
-                connector = Some(character);
+    fn next_run(&mut self) -> Option<Run> {
+        let bytes = self.text.as_bytes();
+        let mut run: Option<Run> = None;
+        let mut pending_connector = false;
+        let mut place = self.cursor;
+        while place < bytes.len() {
+            let byte = bytes[place];
+            let (class, length) = if byte.is_ascii() {
+                (class_of(char::from(byte)), 1)
             } else {
-                break;
+                let character = self.text[place..].chars().next()?;
+                (class_of(character), character.len_utf8())
+            };
+            match (class, &mut run) {
+                (Class::Letter | Class::Digit, None) => {
+                    let range = place..place + length;
+                    run = Some(Run { range, has_connector: false, has_digit: class == Class::Digit });
+                }
+                (Class::Letter | Class::Digit, Some(run)) => {
+                    run.range.end = place + length;
+                    run.has_connector |= pending_connector;
+                    run.has_digit |= class == Class::Digit;
+                    pending_connector = false;
+                }
+                (Class::Connector, Some(_)) if !pending_connector => pending_connector = true,
+                (Class::Connector | Class::Other, Some(_)) => break,
+                (Class::Connector | Class::Other, None) => {}
             }
+            place += length;
         }
-        self.cursor = end;
-        Some(start..end)
+        self.cursor = run.as_ref().map_or(bytes.len(), |run| run.range.end);
+        run
     }
 
     /// Queues what else the run is found by, last one first.
-    fn queue_parts(&mut self, run: &Range<usize>) {
-        let text = &self.text[run.clone()];
-        let mut parts = text.split(|c: char| !c.is_alphanumeric() && !is_apostrophe(c)).peekable();
-        let whole = parts.next().unwrap_or_default();
-        if parts.peek().is_none() {
-            if let Some(code) = code_digits(whole) {
-                self.parts.push(run.start + code..run.end);
+    fn queue_parts(&mut self, run: &Run) {
+        let range = run.range.clone();
+        if !run.has_connector {
+            if run.has_digit
+                && let Some(code) = code_digits(&self.text[range.clone()])
+            {
+                self.parts.push(range.start + code..range.end);
             }
             return;
         }
-        let base = self.text.as_ptr() as usize;
-        let mut ranges: Vec<Range<usize>> = std::iter::once(whole)
-            .chain(parts)
-            .filter(|part| part.chars().nth(1).is_some())
-            .map(|part| {
-                let start = part.as_ptr() as usize - base;
-                start..start + part.len()
-            })
-            .collect();
-        ranges.reverse();
-        self.parts = ranges;
+        let mut start = range.start;
+        let text = &self.text[range.clone()];
+        let ends = text.match_indices(|c| class_of(c) == Class::Connector && !is_apostrophe(c));
+        let ends = ends.map(|(end, connector)| (range.start + end, connector.len()));
+        for (end, connector) in ends.chain(std::iter::once((range.end, 0))) {
+            // One letter says nothing of its own, and a run in one piece is itself the term.
+            if self.text[start..end].chars().nth(1).is_some() && end - start < range.len() {
+                self.parts.push(start..end);
+            }
+            start = end + connector;
+        }
+        self.parts.reverse();
     }
 }
 
@@ -144,11 +170,14 @@ impl TokenStream for Terms<'_> {
                 None => match self.next_run() {
                     Some(run) => {
                         self.queue_parts(&run);
-                        run
+                        run.range
                     }
                     None => return false,
                 },
             };
+            if self.beginnings.is_some_and(|wanted| !wanted.may_hold(self.text[range.clone()].as_bytes())) {
+                continue;
+            }
             if self.set(range) {
                 return true;
             }
@@ -176,9 +205,56 @@ impl Tokenizer for TermTokenizer {
     }
 }
 
-/// Holds a code together: `ORA-01017`, `10.0.22631`, `ERROR_ACCESS_DENIED`, `jo@example.com`, `don't`.
-fn is_connector(character: char) -> bool {
-    matches!(character, '-' | '‑' | '.' | '_' | '@') || is_apostrophe(character)
+/// The first two bytes of some terms: tells most other words from them without reading these whole.
+#[derive(Debug)]
+pub(super) struct Beginnings([bool; 1 << 10]);
+
+impl Beginnings {
+    pub(super) fn new() -> Self {
+        Self([false; 1 << 10])
+    }
+
+    pub(super) fn insert(&mut self, term: &str) {
+        if let Some(place) = Self::place(term.as_bytes()) {
+            self.0[place] = true;
+        }
+    }
+
+    /// `false` only for a word that is none of the terms.
+    fn may_hold(&self, word: &[u8]) -> bool {
+        Self::place(word).is_none_or(|place| self.0[place])
+    }
+
+    /// `None` for words whose first bytes may change on their way to a term.
+    fn place(word: &[u8]) -> Option<usize> {
+        let (first, second) = (*word.first()?, word.get(1).copied().unwrap_or(0));
+        if !first.is_ascii() || !(second.is_ascii_alphanumeric() || second == 0) {
+            return None;
+        }
+        let (first, second) = (first.to_ascii_lowercase(), second.to_ascii_lowercase());
+        Some((usize::from(first) * 31 + usize::from(second)) % (1 << 10))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Letter,
+    Digit,
+    /// Holds a code together: `ORA-01017`, `10.0.22631`, `ERROR_ACCESS_DENIED`, `jo@example.com`, `don't`.
+    Connector,
+    Other,
+}
+
+fn class_of(character: char) -> Class {
+    match character {
+        'a'..='z' | 'A'..='Z' => Class::Letter,
+        '0'..='9' => Class::Digit,
+        '-' | '‑' | '.' | '_' | '@' | '\'' | '’' => Class::Connector,
+        _ if character.is_ascii() => Class::Other,
+        _ if character.is_alphabetic() => Class::Letter,
+        _ if character.is_numeric() => Class::Digit,
+        _ => Class::Other,
+    }
 }
 
 fn is_apostrophe(character: char) -> bool {
@@ -186,12 +262,8 @@ fn is_apostrophe(character: char) -> bool {
 }
 
 /// Hyphens come and go (`e-mail`, `ORA-01017`), so the whole is written without.
-fn is_dropped(character: char) -> bool {
+fn is_hyphen(character: char) -> bool {
     matches!(character, '-' | '‑')
-}
-
-fn is_dropped_byte(byte: u8) -> bool {
-    byte == b'-'
 }
 
 /// Where the digits start by which a code is also found: behind the letters of `KB5034441`, behind `0x`.
@@ -206,17 +278,18 @@ fn code_digits(word: &str) -> Option<usize> {
 }
 
 /// The "S" stemmer (Harman, "How effective is suffixing?", 1991): plural endings only. On labelled queries it ranked
-/// better than Porter's and, for tickets in people's own words, better than none. `ies` is cut whole: add the `y`.
-fn without_plural(word: &str) -> &str {
-    let is_plain = word.len() > 3 && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    let Some(stem) = word.strip_suffix('s').filter(|_| is_plain) else { return word };
-    if let Some(stem) = word.strip_suffix("ies")
-        && !stem.ends_with(['a', 'e'])
-    {
-        return stem;
+/// better than Porter's and, for tickets in people's own words, better than none.
+fn cut_plural(word: &mut String) {
+    if word.len() <= 3 || !word.ends_with('s') || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return;
     }
-    let keeps_ending = stem.ends_with(['u', 's']) || ["ae", "ee", "oe"].iter().any(|ending| stem.ends_with(ending));
-    if keeps_ending { word } else { stem }
+    let ends_in = |endings: &[&str]| endings.iter().any(|ending| word.ends_with(ending));
+    if ends_in(&["ies"]) && !ends_in(&["eies", "aies"]) {
+        word.truncate(word.len() - 3);
+        word.push('y');
+    } else if !ends_in(&["us", "ss", "aes", "ees", "oes"]) {
+        word.pop();
+    }
 }
 
 #[cfg(test)]

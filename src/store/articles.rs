@@ -7,7 +7,7 @@ use super::{Store, StoreError};
 use crate::domain::article::{Article, ArticleKind, ArticleStatus, Day};
 
 /// A page of changes ends behind this many bytes of text, so that following them takes bounded memory.
-const CHANGES_PAGE_BYTES: usize = 8 << 20;
+const CHANGES_PAGE_BYTES: usize = 4 << 20;
 
 const COLUMNS: &str = "id, title, summary, body, kind, status, products, category, valid_until";
 
@@ -117,7 +117,7 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Changes behind `sequence`, oldest first; at most `limit` and about 8 MiB of text, empty when there are none.
+    /// Changes behind `sequence`, oldest first; at most `limit` and about 4 MiB of text, empty when there are none.
     pub fn article_changes_since(&self, sequence: u64, limit: usize) -> Result<Vec<ArticleChange>, StoreError> {
         changes_since(&self.reader(), sequence, limit).map_err(self.failed("reading the changes"))
     }
@@ -394,6 +394,6 @@ mod tests {
             sizes.push(last.sequence - since);
             since = last.sequence;
         }
-        assert_eq!(sizes, [8, 4]);
+        assert_eq!(sizes, [4, 4, 4]);
     }
 }

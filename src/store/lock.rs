@@ -20,11 +20,11 @@ pub(super) struct DirectoryLock {
 impl DirectoryLock {
     /// Creates the directory when absent and takes its lock, without waiting.
     pub(super) fn take(directory: &Path) -> Result<Self, StoreError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                StoreError::NotADirectory(directory.to_owned())
+        let failed = |source: io::Error| {
+            if matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
+                return StoreError::NotADirectory(directory.to_owned());
             }
-            _ => StoreError::NotWritable { directory: directory.to_owned(), source },
+            StoreError::NotWritable { directory: directory.to_owned(), source }
         };
         fs::create_dir_all(directory).map_err(failed)?;
         let path = directory.join(LOCK_FILE);

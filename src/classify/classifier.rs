@@ -1,0 +1,222 @@
+//! The handle through which a model is used: text in, ranked and calibrated labels of every field out, and on
+//! request the words that carried one of them.
+
+use std::{cmp::Reverse, collections::BTreeMap, fmt, ops::Range, path::Path, sync::Arc};
+
+use super::{
+    bundle::{self, BundleError, Files},
+    calibrate, embedded, features, golden,
+    heads::{Activation, Heads},
+    manifest::{FieldManifest, Manifest},
+    scope::{self, Signals},
+};
+use crate::{
+    domain::decision::Abstention,
+    encode::{StaticVectors, WordPiece},
+};
+
+/// A model in memory. Cheap to clone; clones share it.
+#[derive(Clone)]
+pub struct Classifier(Arc<Model>);
+
+struct Model {
+    version: String,
+    manifest: Manifest,
+    fields: Vec<Field>,
+    /// The field with most labels and its first column: its best score says whether the text is known at all.
+    widest: Range<usize>,
+    heads: Heads,
+    pieces: WordPiece,
+    vectors: StaticVectors,
+}
+
+/// A field that the model fills.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    pub name: Arc<str>,
+    pub labels: Vec<Arc<str>>,
+    /// The confidence from which on training certified a precision, by that precision (`0.90`, `0.95`, `0.99`);
+    /// a precision that nothing certifies is missing.
+    pub thresholds: BTreeMap<String, f32>,
+    /// Accuracy on rows held back from the fit, 0 to 1.
+    pub accuracy: f32,
+    first_column: usize,
+}
+
+/// What the model makes of one text.
+#[derive(Debug, Clone)]
+pub struct Classification {
+    /// Only the beginning of the text was read.
+    pub truncated: bool,
+    /// In the order of [`Classifier::fields`].
+    pub fields: Vec<FieldScores>,
+    /// The likelihood, 0 to 1, that the text is about nothing the model learnt.
+    pub out_of_scope: f32,
+    activation: Activation,
+}
+
+/// The labels of one field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldScores {
+    pub name: Arc<str>,
+    /// Every label, most likely first.
+    pub ranked: Vec<Ranked>,
+    /// Why the best guess should not be used unseen.
+    pub abstention: Option<Abstention>,
+}
+
+/// A label and the calibrated probability that it is right.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranked {
+    pub label: Arc<str>,
+    pub confidence: f32,
+}
+
+/// A word of the text and what it added to a label's score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attribution {
+    /// UTF-8 bytes of the text.
+    pub bytes: Range<usize>,
+    pub weight: f32,
+}
+
+impl fmt::Debug for Classifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Classifier").field("version", &self.0.version).finish_non_exhaustive()
+    }
+}
+
+impl Classifier {
+    /// The default bundle inside the binary.
+    pub fn embedded() -> Result<Self, BundleError> {
+        Self::from_files(&embedded::default_bundle())
+    }
+
+    /// Reads a bundle from its folder; refuses one that is damaged or of another version.
+    pub fn load(folder: &Path) -> Result<Self, BundleError> {
+        Self::from_files(&bundle::read(folder)?)
+    }
+
+    /// Checks the files and makes the model of them.
+    pub(super) fn from_files(files: &Files) -> Result<Self, BundleError> {
+        let raw = files.get(bundle::MANIFEST).map(AsRef::as_ref).unwrap_or_default();
+        let manifest = Manifest::parse(raw)?;
+        bundle::check_hashes(&manifest, files)?;
+        let version = format!("{}+{}", manifest.name, &bundle::sha256(raw)[..8]);
+        let classifier = Self::assemble(version, manifest, files)?;
+        golden::check(&classifier, files.get(bundle::GOLDEN).map(AsRef::as_ref).unwrap_or_default())?;
+        Ok(classifier)
+    }
+
+    /// Makes the model of files that need no check.
+    pub(super) fn assemble(version: String, manifest: Manifest, files: &Files) -> Result<Self, BundleError> {
+        let weights = files.get(bundle::WEIGHTS).map(AsRef::as_ref).unwrap_or_default();
+        let planes = bundle::read_planes(weights, manifest.columns())?;
+        let heads = Heads::new(planes, manifest.block_weights())
+            .ok_or_else(|| BundleError::Weights("two features have the same key".to_owned()))?;
+        let (pieces, vectors) = embedded::encoder(files)?;
+        let mut column = 0;
+        let fields: Vec<Field> = manifest
+            .fields
+            .iter()
+            .map(|field| {
+                let first_column = column;
+                column += field.labels.len();
+                Field {
+                    name: field.name.as_str().into(),
+                    labels: field.labels.iter().map(|label| label.as_str().into()).collect(),
+                    thresholds: field.thresholds.clone(),
+                    accuracy: field.accuracy,
+                    first_column,
+                }
+            })
+            .collect();
+        // The first of the widest, so that ties do not depend on anything else.
+        let widest = fields.iter().min_by_key(|field| Reverse(field.labels.len())).map(Field::columns);
+        let widest = widest.unwrap_or_default();
+        Ok(Self(Arc::new(Model { version, manifest, fields, widest, heads, pieces, vectors })))
+    }
+
+    /// The bundle's name and a hash of its content, such as `default-1+3fa9c2d1`.
+    pub fn version(&self) -> &str {
+        &self.0.version
+    }
+
+    pub fn fields(&self) -> &[Field] {
+        &self.0.fields
+    }
+
+    /// Scores every field. A text without words is answered from what is common, and says `TOO_SHORT`.
+    pub fn classify(&self, text: &str) -> Classification {
+        let model = &*self.0;
+        let (text, truncated) = features::readable(text);
+        let activation = model.heads.activate(text, &model.pieces, &model.vectors);
+        let scores = model.heads.scores(&activation);
+        let out_of_scope = model.manifest.scope.score(&model.signals(&activation, &scores));
+        let of_text = model.abstention(text, &activation, out_of_scope);
+        let fields = model.fields.iter().zip(&model.manifest.fields);
+        let fields = fields.map(|(field, manifest)| field.rank(manifest, &scores[field.columns()], of_text)).collect();
+        Classification { truncated, fields, out_of_scope, activation }
+    }
+
+    /// The words that spoke for a label, strongest first, at most `at_most`; words that spoke against it are left
+    /// out. A word's weight is its exact share of the label's score.
+    pub fn explain(&self, found: &Classification, field: &str, label: &str, at_most: usize) -> Vec<Attribution> {
+        let model = &*self.0;
+        let column = model.fields.iter().find(|known| &*known.name == field).and_then(|known| {
+            let number = known.labels.iter().position(|name| &**name == label)?;
+            Some(known.first_column + number)
+        });
+        let Some(column) = column else { return Vec::new() };
+        let shares = model.heads.shares(&found.activation, column, &model.vectors);
+        let words = found.activation.words.iter().zip(shares.words).filter(|(_, weight)| *weight > 0.0);
+        let mut words: Vec<Attribution> =
+            words.map(|(bytes, weight)| Attribution { bytes: bytes.clone(), weight }).collect();
+        words.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        words.truncate(at_most);
+        words
+    }
+}
+
+impl Model {
+    fn signals(&self, activation: &Activation, scores: &[f32]) -> Signals {
+        Signals {
+            best_score: scores[self.widest.clone()].iter().copied().fold(f32::NEG_INFINITY, f32::max),
+            outside_score: scores.last().copied().unwrap_or_default(),
+            known_share: activation.known_share(),
+        }
+    }
+
+    fn abstention(&self, text: &str, activation: &Activation, out_of_scope: f32) -> Option<Abstention> {
+        if scope::is_too_short(text) {
+            return Some(Abstention::TooShort);
+        }
+        if scope::is_foreign(text, activation.known_share(), &self.manifest.languages) {
+            return Some(Abstention::UnsupportedLanguage);
+        }
+        (out_of_scope > self.manifest.scope.threshold).then_some(Abstention::OutOfScope)
+    }
+}
+
+impl Field {
+    fn columns(&self) -> Range<usize> {
+        self.first_column..self.first_column + self.labels.len()
+    }
+
+    fn rank(&self, manifest: &FieldManifest, scores: &[f32], of_text: Option<Abstention>) -> FieldScores {
+        let (best, confidences) = calibrate::confidences(scores, manifest.sharpness, &manifest.curve);
+        let labels = self.labels.iter().zip(confidences);
+        let mut ranked: Vec<Ranked> =
+            labels.map(|(label, confidence)| Ranked { label: Arc::clone(label), confidence }).collect();
+        ranked.swap(0, best);
+        ranked[1..].sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+        let abstention = of_text.or_else(|| match &*ranked {
+            [first, second, ..] if first.confidence - second.confidence < manifest.min_gap => {
+                Some(Abstention::Ambiguous)
+            }
+            [first, ..] if first.confidence < manifest.min_confidence => Some(Abstention::LowConfidence),
+            _ => None,
+        });
+        FieldScores { name: Arc::clone(&self.name), ranked, abstention }
+    }
+}

@@ -1,0 +1,133 @@
+//! How good guesses are: accuracy, macro-F1, calibration error, coverage at certified thresholds, and how well
+//! out-of-scope rows are told apart. Counts and divides; what counts as a row is the caller's business.
+#![expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^52")]
+
+use super::calibrate;
+
+/// Guesses over labels that have numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct Guesses {
+    right: Vec<usize>,
+    wrongly_chosen: Vec<usize>,
+    missed: Vec<usize>,
+    confidences: Vec<(f32, bool)>,
+}
+
+/// The usual figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Quality {
+    pub(crate) accuracy: f64,
+    /// Unweighted mean over the labels that occur in the rows.
+    pub(crate) macro_f1: f64,
+    /// Expected calibration error.
+    pub(crate) calibration_error: f64,
+}
+
+impl Guesses {
+    pub(crate) fn new(labels: usize) -> Self {
+        Self {
+            right: vec![0; labels],
+            wrongly_chosen: vec![0; labels],
+            missed: vec![0; labels],
+            confidences: Vec::new(),
+        }
+    }
+
+    /// Adds one row; labels with numbers not seen yet are new.
+    pub(crate) fn add(&mut self, label: usize, guess: usize, confidence: f32) {
+        let labels = self.right.len().max(label + 1).max(guess + 1);
+        for counts in [&mut self.right, &mut self.wrongly_chosen, &mut self.missed] {
+            counts.resize(labels, 0);
+        }
+        if label == guess {
+            self.right[label] += 1;
+        } else {
+            self.wrongly_chosen[guess] += 1;
+            self.missed[label] += 1;
+        }
+        self.confidences.push((confidence, label == guess));
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.confidences.len()
+    }
+
+    pub(crate) fn quality(&self) -> Quality {
+        let f1 = (0..self.right.len()).filter(|&label| self.right[label] + self.missed[label] > 0).map(|label| {
+            let right = self.right[label] as f64;
+            2.0 * right / (2.0 * right + (self.wrongly_chosen[label] + self.missed[label]) as f64)
+        });
+        let (sum, labels) = f1.fold((0.0, 0_u32), |(sum, labels), f1| (sum + f1, labels + 1));
+        Quality {
+            accuracy: share(self.right.iter().sum(), self.rows()),
+            macro_f1: sum / f64::from(labels.max(1)),
+            calibration_error: calibrate::calibration_error(&self.confidences),
+        }
+    }
+
+    /// Precision and share of the rows whose guess is at least as confident as the threshold; no precision
+    /// where that is no row.
+    pub(crate) fn coverage(&self, threshold: Option<f32>) -> (Option<f64>, f64) {
+        let covered =
+            self.confidences.iter().filter(|(confidence, _)| threshold.is_some_and(|least| *confidence >= least));
+        let (rows, right) =
+            covered.fold((0, 0), |(rows, right), (_, is_right)| (rows + 1, right + usize::from(*is_right)));
+        ((rows > 0).then(|| share(right, rows)), share(rows, self.rows()))
+    }
+}
+
+/// `part` of `whole`; 0 of nothing.
+pub(crate) fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
+/// The chance that a row of `outside` has a higher score than one of `inside` (area under the ROC curve).
+pub(crate) fn area_under_curve(inside: &[f32], outside: &[f32]) -> f64 {
+    let mut scores: Vec<(f32, bool)> = inside.iter().map(|score| (*score, false)).collect();
+    scores.extend(outside.iter().map(|score| (*score, true)));
+    scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut below = 0;
+    let mut wins = 0.0;
+    for equals in scores.chunk_by(|a, b| a.0 == b.0) {
+        let outside_here = equals.iter().filter(|(_, outside)| *outside).count();
+        let inside_here = equals.len() - outside_here;
+        wins += outside_here as f64 * (below as f64 + inside_here as f64 / 2.0);
+        below += inside_here;
+    }
+    wins / (inside.len().max(1) as f64 * outside.len().max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn macro_f1_counts_the_labels_of_the_rows() {
+        let mut guesses = Guesses::new(5);
+        for (label, guess) in [(0, 0), (0, 0), (0, 1), (1, 1), (7, 2)] {
+            guesses.add(label, guess, 0.6);
+        }
+        let quality = guesses.quality();
+        assert!((quality.accuracy - 0.6).abs() < 1e-9);
+        // 4/5 for label 0, 2/3 for label 1, 0 for label 7; label 2 is in no row.
+        assert!((quality.macro_f1 - (0.8 + 2.0 / 3.0) / 3.0).abs() < 1e-9, "{quality:?}");
+        assert!(quality.calibration_error < 1e-6);
+    }
+
+    #[test]
+    fn coverage_without_a_threshold_is_nothing() {
+        let mut guesses = Guesses::new(2);
+        guesses.add(0, 0, 0.9);
+        guesses.add(0, 1, 0.8);
+        assert_eq!(guesses.coverage(None), (None, 0.0));
+        assert_eq!(guesses.coverage(Some(0.95)), (None, 0.0));
+        assert_eq!(guesses.coverage(Some(0.9)), (Some(1.0), 0.5));
+        assert_eq!(guesses.coverage(Some(0.1)), (Some(0.5), 1.0));
+    }
+
+    #[test]
+    fn the_area_counts_ties_half() {
+        assert!((area_under_curve(&[0.1, 0.5], &[0.5, 0.9]) - 0.875).abs() < 1e-9);
+        assert!((area_under_curve(&[0.1], &[0.2]) - 1.0).abs() < 1e-9);
+    }
+}

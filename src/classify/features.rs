@@ -1,0 +1,189 @@
+//! Text to n-grams: words, pairs of neighbouring words, and runs of characters within a word, each as a 64-bit
+//! hash with the words it came from. Training and serving share this file; a change of what comes out of it
+//! needs a new [`FEATURE_VERSION`]. It keeps no table: which n-grams count is the bundle's business.
+
+use std::ops::Range;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Changes whenever the same text would give other features.
+pub(crate) const FEATURE_VERSION: u32 = 1;
+
+/// How much of a text is read, in bytes: the matter of a ticket stands at its beginning, and the cost of a
+/// call must have a bound.
+pub(crate) const MAX_TEXT_BYTES: usize = 4 << 10;
+
+// The seeds differ in their high halves: xxh3 mixes a seed weakly into texts of up to three bytes.
+const WORD_SEED: u64 = 0x243F_6A88_85A3_08D3;
+const SHAPE_SEED: u64 = 0x1319_8A2E_0370_7344;
+const PAIR_SEED: u64 = 0xA409_3822_299F_31D0;
+const CHARACTERS_SEED: u64 = 0x082E_FA98_EC4E_6C89;
+
+const CHARACTER_RUNS: Range<usize> = 3..6;
+
+/// Features of one kind; each block of a text is brought to length one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Block {
+    Words,
+    Characters,
+}
+
+impl Block {
+    pub(crate) const COUNT: usize = 2;
+}
+
+/// One feature at one place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Occurrence {
+    pub(crate) key: u64,
+    pub(crate) block: Block,
+    /// The first and the last word it came from, numbers into what [`extract`] returns.
+    pub(crate) words: (u32, u32),
+}
+
+/// The part of the text that is read, and whether that leaves something out.
+pub(crate) fn readable(text: &str) -> (&str, bool) {
+    let cut = text.floor_char_boundary(MAX_TEXT_BYTES);
+    (&text[..cut], cut < text.len())
+}
+
+/// Hands every feature of the text to `found`, in order; returns the words as UTF-8 byte ranges.
+pub(crate) fn extract(text: &str, mut found: impl FnMut(Occurrence)) -> Vec<Range<usize>> {
+    let mut words = Vec::with_capacity(text.len() / 5);
+    let mut scratch = Scratch::default();
+    let mut previous_shape = None;
+    let mut word_start = None;
+    for (at, character) in text.char_indices().chain([(text.len(), ' ')]) {
+        if character.is_alphanumeric() {
+            word_start.get_or_insert(at);
+            continue;
+        }
+        if let Some(start) = word_start.take() {
+            let number = count(words.len());
+            words.push(start..at);
+            let shape = scratch.word(&text[start..at], number, &mut found);
+            if let Some(previous) = previous_shape.replace(shape) {
+                let key = pair(previous, shape);
+                found(Occurrence { key, block: Block::Words, words: (number - 1, number) });
+            }
+        }
+        if matches!(character, '?' | '!') {
+            let number = count(words.len());
+            words.push(at..at + 1);
+            let key = xxh3_64_with_seed(&text.as_bytes()[at..=at], WORD_SEED);
+            found(Occurrence { key, block: Block::Words, words: (number, number) });
+            previous_shape = None;
+        }
+    }
+    words
+}
+
+/// Buffers kept from word to word.
+#[derive(Default)]
+struct Scratch {
+    /// The word in lower case.
+    literal: String,
+    /// The same between two blanks, each digit as `0`.
+    padded: String,
+    /// Where the characters of `padded` begin, and its length.
+    bounds: Vec<usize>,
+}
+
+impl Scratch {
+    /// Hands over the features of one word; returns the hash of its shape.
+    fn word(&mut self, word: &str, number: u32, found: &mut impl FnMut(Occurrence)) -> u64 {
+        self.literal.clear();
+        if word.is_ascii() {
+            self.literal.push_str(word);
+            self.literal.make_ascii_lowercase();
+        } else {
+            self.literal.extend(word.chars().flat_map(char::to_lowercase));
+        }
+        self.padded.clear();
+        self.padded.push(' ');
+        self.padded.extend(self.literal.chars().map(|character| if character.is_numeric() { '0' } else { character }));
+        self.padded.push(' ');
+        let has_digits = self.literal.chars().any(char::is_numeric);
+
+        let words = (number, number);
+        let key = xxh3_64_with_seed(self.literal.as_bytes(), WORD_SEED);
+        found(Occurrence { key, block: Block::Words, words });
+        let shape = xxh3_64_with_seed(self.padded.as_bytes(), SHAPE_SEED);
+        if has_digits {
+            found(Occurrence { key: shape, block: Block::Words, words });
+        }
+
+        self.bounds.clear();
+        self.bounds.extend(self.padded.char_indices().map(|(at, _)| at));
+        self.bounds.push(self.padded.len());
+        for length in CHARACTER_RUNS {
+            for run in self.bounds.windows(length + 1) {
+                let characters = &self.padded.as_bytes()[run[0]..run[length]];
+                let key = xxh3_64_with_seed(characters, CHARACTERS_SEED);
+                found(Occurrence { key, block: Block::Characters, words });
+            }
+        }
+        shape
+    }
+}
+
+fn pair(first: u64, second: u64) -> u64 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&first.to_le_bytes());
+    bytes[8..].copy_from_slice(&second.to_le_bytes());
+    xxh3_64_with_seed(&bytes, PAIR_SEED)
+}
+
+/// Texts are at most [`MAX_TEXT_BYTES`] long, so the count of their words always fits.
+fn count(words: usize) -> u32 {
+    u32::try_from(words).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys(text: &str) -> HashSet<u64> {
+        let mut keys = HashSet::new();
+        extract(text, |occurrence| _ = keys.insert(occurrence.key));
+        keys
+    }
+
+    #[test]
+    fn case_and_punctuation_make_no_difference() {
+        assert_eq!(keys("VPN: Won't CONNECT"), keys("vpn won t connect"));
+        assert_ne!(keys("is it down?"), keys("is it down"));
+    }
+
+    #[test]
+    fn numbers_share_their_shape() {
+        let shared = keys("0x80070005").intersection(&keys("0x80240017")).count();
+        assert!(shared > 5, "{shared}");
+        assert!(keys("windows 10") != keys("windows 11"));
+    }
+
+    #[test]
+    fn words_are_found_in_the_original_text() {
+        let text = "Käse? naïve   x1";
+        let words = extract(text, |_| {});
+        assert_eq!(words.iter().map(|bytes| &text[bytes.clone()]).collect::<Vec<_>>(), ["Käse", "?", "naïve", "x1"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_features_of_words_that_exist(text in "(\\PC|[a-z ?]){0,200}") {
+            let mut last = 0;
+            let words = extract(&text, |occurrence| {
+                assert!(occurrence.words.0 <= occurrence.words.1);
+                last = last.max(occurrence.words.1 + 1);
+            });
+            prop_assert_eq!(last as usize, words.len());
+            prop_assert!(words.is_sorted_by_key(|bytes| bytes.start));
+            prop_assert!(words.iter().all(|bytes| text.get(bytes.clone()).is_some()));
+        }
+    }
+}

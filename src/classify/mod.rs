@@ -1,0 +1,19 @@
+//! Text to calibrated scores for every field in one pass: the model behind [`Classifier`], how it is fitted, judged,
+//! and kept as a folder. It proposes labels and says when not to trust them; what to do with them is `triage`'s.
+
+pub(crate) mod bundle;
+mod calibrate;
+mod classifier;
+mod embedded;
+pub(crate) mod evaluate;
+mod features;
+mod fit;
+mod golden;
+mod heads;
+mod manifest;
+mod samples;
+mod scope;
+pub(crate) mod train;
+
+pub use bundle::BundleError;
+pub use classifier::{Attribution, Classification, Classifier, Field, FieldScores, Ranked};

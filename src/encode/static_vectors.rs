@@ -1,0 +1,117 @@
+//! Static token vectors: a text's vector is the sum of its tokens' rows, brought to length one.
+//! Frequency weighting is in the rows already. A plain loop: a tensor library takes thirty times as long.
+
+use std::borrow::Cow;
+
+use safetensors::{Dtype, SafeTensors};
+
+/// Length of a vector.
+pub(crate) const DIMENSIONS: usize = 256;
+
+/// Why a file holds no usable vectors.
+#[derive(Debug, thiserror::Error)]
+pub enum VectorsError {
+    #[error("not a safetensors file: {0}")]
+    Unreadable(#[from] safetensors::SafeTensorError),
+    #[error("tensor `{name}` is {found}, expected {expected}")]
+    WrongShape { name: &'static str, found: String, expected: String },
+    #[error("a scale is not a finite number")]
+    NotFinite,
+}
+
+/// One row of int8 a token, with a scale.
+pub(crate) struct StaticVectors {
+    file: Cow<'static, [u8]>,
+    /// Where the rows begin in the file.
+    start: usize,
+    scales: Vec<f32>,
+}
+
+impl StaticVectors {
+    /// Reads the file's bytes; `tokens` is how many rows it must have.
+    pub(crate) fn parse(file: Cow<'static, [u8]>, tokens: usize) -> Result<Self, VectorsError> {
+        let tensors = SafeTensors::deserialize(&file)?;
+        let check = |name, dtype: Dtype, shape: &[usize]| {
+            let tensor = tensors.tensor(name)?;
+            if tensor.dtype() == dtype && tensor.shape() == shape {
+                return Ok(tensor);
+            }
+            let found = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
+            Err(VectorsError::WrongShape { name, found, expected: format!("{dtype:?} {shape:?}") })
+        };
+        let scales = check("scales", Dtype::F32, &[tokens])?;
+        let rows = check("vectors", Dtype::I8, &[tokens, DIMENSIONS])?;
+        let (scales, _) = scales.data().as_chunks::<4>();
+        let scales: Vec<f32> = scales.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        if !scales.iter().all(|scale| scale.is_finite()) {
+            return Err(VectorsError::NotFinite);
+        }
+        let start = rows.data().as_ptr().addr() - file.as_ptr().addr();
+        Ok(Self { start, scales, file })
+    }
+
+    /// Adds the token's row to `sum`; an id out of range adds nothing.
+    pub(crate) fn add(&self, id: u32, sum: &mut [f32; DIMENSIONS]) {
+        let Some((row, scale)) = self.row(id) else { return };
+        for (sum, &value) in sum.iter_mut().zip(row) {
+            *sum += scale * f32::from(value.cast_signed());
+        }
+    }
+
+    /// The dot product of the token's row with `other`.
+    pub(crate) fn dot(&self, id: u32, other: &[f32]) -> f32 {
+        let Some((row, scale)) = self.row(id) else { return 0.0 };
+        // Sixteen sums, which the compiler can keep in vector registers.
+        let mut sums = [0.0_f32; 16];
+        let (row, _) = row.as_chunks::<16>();
+        let (other, _) = other.as_chunks::<16>();
+        for (row, other) in row.iter().zip(other) {
+            for ((sum, value), other) in sums.iter_mut().zip(row).zip(other) {
+                *sum += f32::from(value.cast_signed()) * other;
+            }
+        }
+        scale * sums.iter().sum::<f32>()
+    }
+
+    fn row(&self, id: u32) -> Option<(&[u8], f32)> {
+        let start = self.start + id as usize * DIMENSIONS;
+        Some((self.file.get(start..start + DIMENSIONS)?, *self.scales.get(id as usize)?))
+    }
+}
+
+/// Length of a vector in the usual sense.
+pub(crate) fn norm(vector: &[f32]) -> f32 {
+    vector.iter().map(|value| value * value).sum::<f32>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::WordPiece;
+
+    static VECTORS: &[u8] = include_bytes!("../../models/default/1/vectors.safetensors");
+    const VOCABULARY: &str = include_str!("../../models/default/1/vocab.txt");
+
+    #[test]
+    fn like_words_have_like_vectors() {
+        let words = WordPiece::parse(VOCABULARY.into()).unwrap();
+        let vectors = StaticVectors::parse(VECTORS.into(), words.len()).unwrap();
+        let embed = |text: &str| {
+            let mut sum = [0.0; DIMENSIONS];
+            words.tokenize(text).iter().for_each(|token| vectors.add(token.id, &mut sum));
+            let norm = norm(&sum);
+            sum.map(|value| value / norm)
+        };
+        let similarity = |a: &str, b: &str| embed(a).iter().zip(embed(b)).map(|(a, b)| a * b).sum::<f32>();
+        let near = similarity("printer out of paper", "the scanner jams");
+        let far = similarity("printer out of paper", "forgot my password");
+        assert!(near > far + 0.1, "{near} {far}");
+    }
+
+    #[test]
+    fn a_file_of_the_wrong_shape_is_refused() {
+        let shape = StaticVectors::parse(VECTORS.into(), 7).err().unwrap();
+        assert!(shape.to_string().contains("scales"), "{shape}");
+        assert!(StaticVectors::parse(VECTORS[..1_000].into(), 7).is_err());
+    }
+}
