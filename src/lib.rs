@@ -1,13 +1,19 @@
 //! Triage of IT service-desk tickets on the desk's own machine.
+//!
+//! Start with [`triage`]: the path one ticket takes. `ARCHITECTURE.md` has the map.
 
+pub mod app;
 pub mod classify;
+pub mod cli;
 pub mod compute;
 pub mod config;
 pub mod domain;
 pub mod encode;
 pub mod error;
+pub mod grpc;
 pub mod knowledge;
 pub mod pb;
 pub mod rows;
 pub mod store;
 pub mod telemetry;
+pub mod triage;

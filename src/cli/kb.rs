@@ -12,9 +12,10 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{DEFAULT_DATA_DIR, classify::article_json, render};
+use super::{DEFAULT_DATA_DIR, block_on, classify::article_json, render};
 use crate::{
     domain::article::ArticleHit,
+    grpc::client::Client,
     knowledge::{KnowledgeBase, SearchFilter},
     store::Store,
 };
@@ -37,6 +38,9 @@ pub(super) struct SearchArgs {
     /// Folder with the knowledge base
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
+    /// Ask a running server
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "data_dir")]
+    server: Option<String>,
     /// Most articles to show
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
@@ -55,14 +59,16 @@ pub(super) fn run(command: KbCommand) -> anyhow::Result<ExitCode> {
 
 fn search(args: &SearchArgs) -> anyhow::Result<ExitCode> {
     let query = args.words.join(" ");
-    let knowledge = open(&args.data_dir)?;
-    let hits = knowledge.search(&query, &SearchFilter::default(), 0, args.limit as usize)?;
+    let hits = if let Some(address) = &args.server {
+        block_on(async { Client::connect(address).await?.search(&query, args.limit).await })?
+    } else {
+        open(&args.data_dir)?.search(&query, &SearchFilter::default(), 0, args.limit as usize)?
+    };
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", hits_json(&hits))?;
     } else if hits.is_empty() {
-        let articles = knowledge.article_count()?;
-        writeln!(out, "no article of {articles} holds these words")?;
+        writeln!(out, "no article holds these words")?;
     } else {
         render::articles(&mut out, &hits)?;
     }

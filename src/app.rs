@@ -1,0 +1,220 @@
+//! Puts the parts together and serves: bind, load, answer, and drain in order.
+
+use std::{
+    future::{Future, ready},
+    net::SocketAddr,
+};
+
+use anyhow::Context as _;
+use axum::{
+    Router,
+    http::{StatusCode, header::CONTENT_TYPE},
+    routing::get,
+};
+use tokio::{net::TcpListener, task::JoinSet, time};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    codec::CompressionEncoding,
+    server::NamedService,
+    transport::{Server, server::Router as GrpcRouter},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_web::GrpcWebLayer;
+use tower::util::MapResponseLayer;
+
+use crate::{
+    compute::Pool,
+    config::{Config, Limits},
+    domain::ticket::{TicketDraft, TicketLimits},
+    error::TriageError,
+    grpc::{Api, Core, KnowledgeHandler, TriageHandler, connections, edge},
+    pb,
+    telemetry::METRICS,
+    triage::TriageOptions,
+};
+
+const SERVICES: [&str; 3] = [
+    "",
+    <pb::triage_service_server::TriageServiceServer<TriageHandler> as NamedService>::NAME,
+    <pb::knowledge_service_server::KnowledgeServiceServer<KnowledgeHandler> as NamedService>::NAME,
+];
+
+/// A server that is bound and not yet serving.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    listener: TcpListener,
+    admin_listener: Option<TcpListener>,
+}
+
+impl App {
+    /// Binds both addresses. Refuses addresses beyond loopback unless the configuration allows them.
+    pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        config.server.check_exposure()?;
+        let listener = bind(config.server.listen, "--listen").await?;
+        let admin_listener = match config.server.admin_listen {
+            Some(address) => Some(bind(address, "--admin-listen").await?),
+            None => None,
+        };
+        Ok(Self { config, listener, admin_listener })
+    }
+
+    /// Where gRPC listens, with the port that was chosen.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Where metrics and probes listen, with the port that was chosen.
+    pub fn admin_address(&self) -> anyhow::Result<Option<SocketAddr>> {
+        self.admin_listener.as_ref().map(TcpListener::local_addr).transpose().map_err(Into::into)
+    }
+
+    /// Serves until `shutdown`, then drains. `load` runs while the server already listens: health says
+    /// `NOT_SERVING` and calls are answered `UNAVAILABLE` until it is done.
+    pub async fn serve(
+        self,
+        load: impl FnOnce() -> anyhow::Result<Core> + Send + 'static,
+        on_ready: impl FnOnce() + Send,
+        shutdown: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        let Self { config, listener, admin_listener } = self;
+        let pool = Pool::start(config.compute_threads, config.limits.calls)?;
+        let draining = CancellationToken::new();
+        let api = Api::new(pool.clone(), config.limits.clone(), draining.clone());
+        let (health, health_service) = tonic_health::server::health_reporter();
+        report(&health, ServingStatus::NotServing).await;
+
+        let mut tasks = JoinSet::new();
+        if let Some(listener) = admin_listener {
+            let router = admin_router(api.clone());
+            tasks.spawn(async move {
+                if let Err(error) = axum::serve(listener, router).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "admin address failed");
+                }
+            });
+        }
+
+        let connections = connections::accept(listener, config.limits.connections, config.limits.idle);
+        let server = routes(&api, &config.limits)?
+            .add_service(health_service)
+            .serve_with_incoming_shutdown(connections, draining.clone().cancelled_owned());
+        tokio::pin!(server);
+        tokio::pin!(shutdown);
+
+        let loaded = load_core(pool, load);
+        tokio::pin!(loaded);
+        tokio::select! {
+            core = &mut loaded => {
+                let core = core?;
+                let versions = core.triager.versions();
+                api.ready(core);
+                report(&health, ServingStatus::Serving).await;
+                tracing::info!(model = versions.model, taxonomy = versions.taxonomy, knowledge = versions.knowledge, "serving");
+                on_ready();
+                tokio::select! {
+                    outcome = &mut server => outcome.context("gRPC server failed")?,
+                    () = &mut shutdown => {}
+                }
+            }
+            outcome = &mut server => outcome.context("gRPC server failed")?,
+            () = &mut shutdown => {}
+        }
+
+        tracing::info!("draining");
+        report(&health, ServingStatus::NotServing).await;
+        draining.cancel();
+        // Watchers have been told; without a sender their streams end, and no connection is held open by them.
+        let mut health = health;
+        for service in SERVICES {
+            health.clear_service_status(service).await;
+        }
+        if time::timeout(config.server.drain, &mut server).await.is_err() {
+            tracing::warn!(calls = api.in_flight(), "calls were cut off when the drain time was over");
+        }
+        tasks.shutdown().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; choose another address with {flag}, or port 0 for a free one")
+    })
+}
+
+/// Loads on the compute pool and decides one ticket, so that the first caller meets a warm server.
+async fn load_core(pool: Pool, load: impl FnOnce() -> anyhow::Result<Core> + Send + 'static) -> anyhow::Result<Core> {
+    let place = pool.admit()?;
+    let warm_up = move || -> anyhow::Result<Core> {
+        let core = load()?;
+        let draft = TicketDraft { summary: "warm-up: cannot print".to_owned(), ..TicketDraft::default() };
+        let ticket = draft.parse("", &TicketLimits::default()).map_err(TriageError::InvalidRequest)?;
+        core.triager.triage(&ticket, TriageOptions::default())?;
+        Ok(core)
+    };
+    pool.run(place, warm_up).await?
+}
+
+async fn report(health: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES {
+        health.set_service_status(service, status).await;
+    }
+}
+
+type Layers = tower::layer::util::Stack<
+    MapResponseLayer<
+        fn(tonic::codegen::http::Response<tonic::body::Body>) -> tonic::codegen::http::Response<tonic::body::Body>,
+    >,
+    tower::layer::util::Stack<GrpcWebLayer, tower::layer::util::Identity>,
+>;
+
+fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
+    let triage = pb::triage_service_server::TriageServiceServer::new(TriageHandler(api.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limits.batch_bytes);
+    let knowledge = pb::knowledge_service_server::KnowledgeServiceServer::new(KnowledgeHandler(api.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limits.batch_bytes);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let complete: fn(_) -> _ = edge::complete::<tonic::body::Body>;
+    Ok(Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(limits.streams_per_connection)
+        .layer(GrpcWebLayer::new())
+        .layer(MapResponseLayer::new(complete))
+        .add_service(triage)
+        .add_service(knowledge)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}
+
+fn admin_router(api: Api) -> Router {
+    let ready_api = api.clone();
+    Router::new()
+        .route("/livez", get(|| ready("ok\n")))
+        .route(
+            "/readyz",
+            get(move || {
+                let ready_now = ready_api.is_ready();
+                ready(if ready_now {
+                    (StatusCode::OK, "ok\n")
+                } else {
+                    (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+                })
+            }),
+        )
+        .route(
+            "/metrics",
+            get(move || {
+                api.record_gauges();
+                let format = [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+                let rendered = METRICS.render().map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()));
+                ready(rendered.map(|text| (format, text)))
+            }),
+        )
+}

@@ -1,0 +1,241 @@
+//! `triage classify`: one ticket from the command line, or a file of them.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{UsageError, block_on, progress, render};
+use crate::{
+    classify::Classifier,
+    config::Config,
+    domain::{
+        article::ArticleHit,
+        decision::{Abstention, Candidate, Evidence, TriageDecision, Versions},
+        ticket::{TicketDraft, TicketLimits},
+    },
+    error::TriageError,
+    grpc::client::Client,
+    knowledge::KnowledgeBase,
+    rows::Rows,
+    store::Store,
+    triage::{TriageOptions, Triager},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ClassifyArgs {
+    /// The ticket's text
+    #[arg(required_unless_present = "input", conflicts_with = "input")]
+    text: Option<String>,
+    /// Model bundle; without it the one inside this program
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    model: Option<PathBuf>,
+    /// Ask a running server
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "data_dir")]
+    server: Option<String>,
+    /// Also suggest articles from the knowledge base in this folder
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Tickets, one a row: .jsonl, .ndjson or .csv, .gz on top; needs --text
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    input: Option<PathBuf>,
+    /// Columns of --input that hold the text, joined by a newline
+    #[arg(long = "text", value_name = "A,B", value_delimiter = ',')]
+    text_columns: Vec<String>,
+    /// Column of --input that holds the id; where a row has none, its number
+    #[arg(long, value_name = "COLUMN", default_value = "id")]
+    id: String,
+    /// Read column THEIRS of --input under the name OURS
+    #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = super::parse_rename)]
+    map: Vec<(String, String)>,
+    /// Print JSON: one document, or with --input one line a row
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &ClassifyArgs, config: &Config) -> anyhow::Result<()> {
+    if let Some(input) = &args.input {
+        return run_file(args, input, config);
+    }
+    let draft = TicketDraft { description: args.text.clone().unwrap_or_default(), ..TicketDraft::default() };
+    let mut out = io::stdout().lock();
+    let blank = draft.description.trim().is_empty();
+    let decision = if let Some(address) = &args.server {
+        if blank {
+            let (fields, versions) = block_on(async { Client::connect(address).await?.fields().await })?;
+            return Ok(write_without_text(&mut out, &fields, &versions, None, args.json)?);
+        }
+        block_on(async { Client::connect(address).await?.triage(draft).await })?
+    } else {
+        let triager = local_triager(args, config)?;
+        if blank {
+            return Ok(write_without_text(&mut out, &field_names(&triager), &triager.versions(), None, args.json)?);
+        }
+        decide(&triager, draft, config, TriageOptions::default())?
+    };
+    if args.json {
+        writeln!(out, "{}", to_json(&decision))?;
+    } else {
+        render::decision(&mut out, &decision)?;
+    }
+    Ok(())
+}
+
+fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> anyhow::Result<()> {
+    if args.text_columns.is_empty() {
+        return Err(UsageError("--input needs --text: name the columns that hold the text".to_owned()).into());
+    }
+    let rows = Rows::open(input, &args.map)?;
+    let columns: Vec<&str> = args.text_columns.iter().map(String::as_str).collect();
+    rows.require(&columns)?;
+    let triager = local_triager(args, config)?;
+    let options = TriageOptions { articles: args.data_dir.is_some(), ..TriageOptions::default() };
+    let (mut failed, bar) = (0_u64, progress::spinner("tickets"));
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for row in rows {
+        bar.inc(1);
+        let row = match row {
+            Ok(row) => row,
+            Err(error) => {
+                failed += 1;
+                bar.suspend(|| eprintln!("warning: {error}"));
+                continue;
+            }
+        };
+        let id = row.id(&args.id);
+        let draft = TicketDraft { description: row.text(&args.text_columns), ..TicketDraft::default() };
+        if draft.description.trim().is_empty() {
+            write_without_text(&mut out, &field_names(&triager), &triager.versions(), Some(&id), args.json)?;
+            continue;
+        }
+        let decision = decide(&triager, draft, config, options)?;
+        if args.json {
+            writeln!(out, "{}", with_id(Some(&id), to_json(&decision)))?;
+        } else {
+            render::decision_line(&mut out, &id, &decision)?;
+        }
+    }
+    out.flush()?;
+    bar.finish_and_clear();
+    anyhow::ensure!(failed == 0, "{failed} rows of {} could not be read", input.display());
+    Ok(())
+}
+
+fn local_triager(args: &ClassifyArgs, config: &Config) -> anyhow::Result<Triager> {
+    let classifier = args.model.as_deref().map_or_else(Classifier::embedded, Classifier::load)?;
+    let knowledge = match &args.data_dir {
+        Some(data_dir) => Some(KnowledgeBase::open(Store::open(data_dir)?, data_dir)?),
+        None => None,
+    };
+    Ok(Triager::new(classifier, Arc::new(config.taxonomy.clone()), knowledge))
+}
+
+fn decide(
+    triager: &Triager,
+    draft: TicketDraft,
+    config: &Config,
+    options: TriageOptions,
+) -> anyhow::Result<TriageDecision> {
+    // Rows of a file may be longer than a caller's ticket: the model cuts them, and says so.
+    let limits = TicketLimits { text_bytes: usize::MAX, ..config.limits.ticket };
+    let ticket = draft.parse("", &limits).map_err(TriageError::InvalidRequest)?;
+    Ok(triager.triage(&ticket, options)?)
+}
+
+fn field_names(triager: &Triager) -> Vec<String> {
+    triager.fields().into_iter().map(|(field, _)| field).collect()
+}
+
+/// What is known about a ticket without text: nothing, for every field.
+fn write_without_text(
+    out: &mut impl Write,
+    fields: &[String],
+    versions: &Versions,
+    id: Option<&str>,
+    json: bool,
+) -> io::Result<()> {
+    if !json {
+        return writeln!(out, "{}no text to go by", id.map(|id| format!("{id}\t")).unwrap_or_default());
+    }
+    let nothing = field_json(&Value::Null, 0.0, Some(Abstention::TooShort), &[], &[]);
+    let fields: Map<String, Value> = fields.iter().map(|field| (field.clone(), nothing.clone())).collect();
+    let document = json!({
+        "fields": fields,
+        "priority": null,
+        "reasons": ["there is no text to go by"],
+        "articles": [],
+        "truncated": false,
+        "versions": versions_json(versions),
+    });
+    writeln!(out, "{}", with_id(id, document))
+}
+
+fn with_id(id: Option<&str>, document: Value) -> Value {
+    let mut whole: Map<String, Value> = id.map(|id| ("id".to_owned(), Value::from(id))).into_iter().collect();
+    if let Value::Object(rest) = document {
+        whole.extend(rest);
+    }
+    Value::Object(whole)
+}
+
+/// The document that outside scripts read.
+fn to_json(decision: &TriageDecision) -> Value {
+    let fields = decision.fields.iter().map(|field| {
+        let value = Value::from(field.value.as_str());
+        let runners_up = field.candidates.get(1..).unwrap_or_default();
+        let json = field_json(&value, field.confidence, field.abstention, runners_up, &field.evidence);
+        (field.field.clone(), json)
+    });
+    json!({
+        "fields": fields.collect::<Map<_, _>>(),
+        "priority": decision.priority.as_ref().map(|priority| priority.priority.to_string()),
+        "reasons": decision.reasons,
+        "articles": decision.articles.iter().map(article_json).collect::<Vec<_>>(),
+        "truncated": decision.truncated,
+        "versions": versions_json(&decision.versions),
+    })
+}
+
+fn field_json(
+    value: &Value,
+    confidence: f32,
+    abstention: Option<Abstention>,
+    runners_up: &[Candidate],
+    evidence: &[Evidence],
+) -> Value {
+    let runner_up = |one: &Candidate| json!({"value": one.value, "confidence": one.confidence});
+    let evidence = evidence.iter().map(|evidence| {
+        let Evidence { part: _, bytes, utf16: _, text, weight } = evidence;
+        json!({"text": text, "start": bytes.start, "end": bytes.end, "weight": weight})
+    });
+    json!({
+        "value": value,
+        "confidence": confidence,
+        "abstention": abstention.map(Abstention::as_str),
+        "runners_up": runners_up.iter().map(runner_up).collect::<Vec<_>>(),
+        "evidence": evidence.collect::<Vec<_>>(),
+    })
+}
+
+fn versions_json(versions: &Versions) -> Value {
+    let Versions { model, taxonomy, matrix, knowledge, server } = versions;
+    json!({"model": model, "taxonomy": taxonomy, "matrix": matrix, "knowledge": knowledge, "server": server})
+}
+
+/// An article as every command prints it for programs.
+pub(super) fn article_json(hit: &ArticleHit) -> Value {
+    let ArticleHit { id, title, kind, status, products, score, passage } = hit;
+    json!({
+        "id": id,
+        "title": title,
+        "kind": kind.as_str(),
+        "status": status.as_str(),
+        "products": products,
+        "score": score,
+        "passage": passage.text,
+    })
+}

@@ -1,0 +1,241 @@
+//! `triage eval`: how a bundle does on labelled rows that it has not seen.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{BufWriter, Write},
+    path::PathBuf,
+    time::Instant,
+};
+
+use anyhow::Context;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    classify::{
+        Classifier, Field,
+        evaluate::{Guesses, area_under_curve, share},
+    },
+    domain::decision::Abstention,
+    rows::{Row, Rows, parse_rename},
+};
+
+/// Scores a bundle on labelled rows.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EvalArgs {
+    /// Bundle to score; the embedded one where this is not given
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Labelled rows: .jsonl, .ndjson or .csv, each also with .gz
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    input: Vec<PathBuf>,
+    /// Columns that hold the text, joined by a newline
+    #[arg(long, required = true, value_delimiter = ',', value_name = "COLUMN,…")]
+    text: Vec<String>,
+    /// Column with the true label; also the name of the field
+    #[arg(long, value_name = "COLUMN")]
+    label: String,
+    /// Rows labelled so are out of scope
+    #[arg(long, default_value = "oos", value_name = "LABEL")]
+    oos_label: String,
+    /// Column with the id of a row; its number where there is none
+    #[arg(long, default_value = "id", value_name = "COLUMN")]
+    id: String,
+    /// Our name of a column = its name in the file
+    #[arg(long, value_delimiter = ',', value_parser = parse_rename, value_name = "OURS=THEIRS,…")]
+    map: Vec<(String, String)>,
+    /// One JSON line a row: id, label, value, confidence, abstention
+    #[arg(long, value_name = "FILE")]
+    predictions: Option<PathBuf>,
+    /// One JSON document on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// The precisions that a bundle may have thresholds for.
+const PRECISIONS: [&str; 3] = ["0.90", "0.95", "0.99"];
+
+pub(crate) fn run(args: EvalArgs) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let classifier = match &args.model {
+        Some(folder) => Classifier::load(folder).with_context(|| format!("bundle {} refused", folder.display()))?,
+        None => Classifier::embedded()?,
+    };
+    let mut scored = Scored::new(&classifier, &args.label)?;
+    let mut predictions = match &args.predictions {
+        Some(path) => {
+            let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+            Some(BufWriter::new(file))
+        }
+        None => None,
+    };
+    let mut problems = Vec::new();
+    for input in &args.input {
+        let rows = Rows::open(input, &args.map)?;
+        let columns: Vec<&str> = args.text.iter().chain([&args.label]).map(String::as_str).collect();
+        rows.require(&columns)?;
+        for row in rows {
+            match row {
+                Ok(row) => {
+                    let prediction = scored.add(&row, &args);
+                    if let Some((file, prediction)) = predictions.as_mut().zip(prediction) {
+                        writeln!(file, "{prediction}")?;
+                    }
+                }
+                Err(error) if error.is_fatal() => return Err(error.into()),
+                Err(error) => problems.push(error),
+            }
+        }
+    }
+    if let Some(mut file) = predictions {
+        file.flush()?;
+    }
+    for problem in &problems {
+        warn(&format!("{problem}; row left out"));
+    }
+    anyhow::ensure!(scored.rows > 0, "no row has a label in `{}`", args.label);
+
+    let report = scored.report(start.elapsed().as_secs_f64());
+    let mut stdout = std::io::stdout().lock();
+    if args.json {
+        writeln!(stdout, "{report}")?;
+    } else {
+        write!(stdout, "{}", scored.text(&report))?;
+    }
+    Ok(())
+}
+
+/// Guesses so far.
+struct Scored<'a> {
+    classifier: &'a Classifier,
+    field: &'a Field,
+    /// Numbers of labels, those of the bundle first, then those met in the rows, then that of no guess.
+    numbers: HashMap<String, usize>,
+    guesses: Guesses,
+    /// Rows with a label, out-of-scope ones included.
+    rows: usize,
+    without_label: usize,
+    inside: Vec<f32>,
+    inside_rejected: usize,
+    outside: Vec<f32>,
+    outside_rejected: usize,
+}
+
+impl<'a> Scored<'a> {
+    fn new(classifier: &'a Classifier, label: &str) -> anyhow::Result<Self> {
+        let known =
+            || classifier.fields().iter().map(|field| format!("`{}`", field.name)).collect::<Vec<_>>().join(", ");
+        let field = classifier.fields().iter().find(|field| &*field.name == label);
+        let field = field.with_context(|| {
+            format!("bundle {} has no field `{label}` (it has {}); rename with --map", classifier.version(), known())
+        })?;
+        let numbers = field.labels.iter().enumerate().map(|(number, label)| (label.to_string(), number)).collect();
+        Ok(Self {
+            classifier,
+            field,
+            numbers,
+            guesses: Guesses::new(field.labels.len()),
+            rows: 0,
+            without_label: 0,
+            inside: Vec::new(),
+            inside_rejected: 0,
+            outside: Vec::new(),
+            outside_rejected: 0,
+        })
+    }
+
+    /// Scores one row; its line for `--predictions`, where it has a label.
+    fn add(&mut self, row: &Row, args: &EvalArgs) -> Option<Value> {
+        let Some(label) = row.label(&args.label) else {
+            self.without_label += 1;
+            return None;
+        };
+        self.rows += 1;
+        let text = row.text(&args.text);
+        let found = self.classifier.classify(&text);
+        let scores = found.fields.into_iter().find(|scores| scores.name == self.field.name)?;
+        let best = scores.ranked.first().filter(|_| !text.is_empty());
+        let rejected = scores.abstention == Some(Abstention::OutOfScope);
+        if label == args.oos_label {
+            self.outside.push(found.out_of_scope);
+            self.outside_rejected += usize::from(rejected);
+        } else {
+            self.inside.push(found.out_of_scope);
+            self.inside_rejected += usize::from(rejected);
+            let guess = best.map_or("", |best| &*best.label);
+            let (label, guess) = (self.number(&label), self.number(guess));
+            self.guesses.add(label, guess, best.map_or(0.0, |best| best.confidence));
+        }
+        Some(json!({
+            "id": row.id(&args.id),
+            "label": label,
+            "value": best.map(|best| &*best.label),
+            "confidence": best.map(|best| best.confidence),
+            "abstention": scores.abstention.map(Abstention::as_str),
+        }))
+    }
+
+    fn number(&mut self, label: &str) -> usize {
+        let next = self.numbers.len();
+        *self.numbers.entry(label.to_owned()).or_insert(next)
+    }
+
+    fn report(&self, seconds: f64) -> Value {
+        let quality = self.guesses.quality();
+        let coverage = PRECISIONS.iter().map(|precision| {
+            let (reached, coverage) = self.guesses.coverage(self.field.thresholds.get(*precision).copied());
+            ((*precision).to_owned(), json!({ "precision": reached, "coverage": coverage }))
+        });
+        let outside = (!self.outside.is_empty()).then(|| {
+            json!({
+                "auroc": area_under_curve(&self.inside, &self.outside),
+                "recall": share(self.outside_rejected, self.outside.len()),
+                "in_scope_accuracy": quality.accuracy,
+                "in_scope_rejected": share(self.inside_rejected, self.inside.len()),
+            })
+        });
+        json!({
+            "rows": self.rows,
+            "accuracy": quality.accuracy,
+            "macro_f1": quality.macro_f1,
+            "ece": quality.calibration_error,
+            "coverage_at_precision": coverage.collect::<Map<_, _>>(),
+            "oos": outside,
+            "seconds": seconds,
+            "rows_without_label": self.without_label,
+        })
+    }
+
+    fn text(&self, report: &Value) -> String {
+        let percent =
+            |value: &Value| value.as_f64().map_or("   –".to_owned(), |value| format!("{:5.1} %", value * 100.0));
+        let mut text =
+            format!("{} rows, field `{}`, bundle {}\n\n", self.rows, self.field.name, self.classifier.version());
+        for (name, key) in [("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("calibration error", "ece")] {
+            text += &format!("  {name:18}{}\n", percent(&report[key]));
+        }
+        text += "\n  asked precision   reached   coverage\n";
+        for precision in PRECISIONS {
+            let found = &report["coverage_at_precision"][precision];
+            text +=
+                &format!("  {precision:15} {:>9}  {:>9}\n", percent(&found["precision"]), percent(&found["coverage"]));
+        }
+        if let Some(outside) = report["oos"].as_object() {
+            text += &format!(
+                "\n  out of scope: {} found, {} of the others rejected, area under curve {:.3}\n",
+                percent(&outside["recall"]).trim(),
+                percent(&outside["in_scope_rejected"]).trim(),
+                outside["auroc"].as_f64().unwrap_or_default()
+            );
+        }
+        if self.without_label > 0 {
+            text += &format!("\n{} rows had no label and were left out.\n", self.without_label);
+        }
+        text
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "warnings of a command go to stderr, results to stdout")]
+fn warn(problem: &str) {
+    eprintln!("warning: {problem}");
+}

@@ -1,0 +1,139 @@
+//! The command line: one file a command. Results go to standard output, everything else to standard error.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage (flags or configuration).
+
+#![expect(clippy::print_stderr, reason = "a command line tells people what went wrong there")]
+
+mod classify;
+mod eval;
+mod kb;
+mod progress;
+mod render;
+mod serve;
+mod train;
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{Config, ConfigError, Overrides};
+
+/// Sorts IT service-desk tickets and finds the article that solves them, on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "triage", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    /// Configuration file (TOML); the environment (`TRIAGE__SECTION__KEY`) and flags win over it
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve tickets over gRPC
+    Serve(serve::ServeArgs),
+    /// Decide one ticket, or a file of them
+    Classify(classify::ClassifyArgs),
+    /// Train a model bundle on labelled tickets
+    Train(train::TrainArgs),
+    /// Measure a model bundle on labelled tickets
+    Eval(eval::EvalArgs),
+    /// Import, search and measure the knowledge base
+    #[command(subcommand)]
+    Kb(kb::KbCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell to complete for
+        shell: Shell,
+    },
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed terminal cannot be told anything.
+            error.print().ok();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let usage = error.is::<ConfigError>() || error.is::<UsageError>();
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { config, command } = arguments;
+    let config = config.as_deref();
+    match command {
+        Command::Serve(args) => serve::run(args, config)?,
+        Command::Classify(args) => classify::run(&args, &load_config(config, &Overrides::default())?)?,
+        Command::Train(args) => {
+            load_config(config, &Overrides::default())?;
+            train::run(args)?;
+        }
+        Command::Eval(args) => {
+            load_config(config, &Overrides::default())?;
+            eval::run(args)?;
+        }
+        Command::Kb(command) => {
+            load_config(config, &Overrides::default())?;
+            return kb::run(command);
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "triage", &mut io::stdout());
+            io::stdout().flush()?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Flags that do not go together; exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+fn load_config(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::load(file, environment, overrides)
+}
+
+/// The reader of our output has gone, as `triage … | head` does: no fault of ours.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let closed = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(closed)
+}
+
+/// Where commands that keep state keep it, unless they are told otherwise.
+const DEFAULT_DATA_DIR: &str = "triage-data";
+
+/// Reads `OURS=THEIRS`, as `--map` takes it.
+fn parse_rename(raw: &str) -> Result<(String, String), String> {
+    match raw.split_once('=') {
+        Some((ours, theirs)) if !ours.trim().is_empty() && !theirs.trim().is_empty() => {
+            Ok((ours.trim().to_owned(), theirs.trim().to_owned()))
+        }
+        _ => Err("expected OURS=THEIRS, such as text=description".to_owned()),
+    }
+}
+
+/// Runs a client call to a server.
+fn block_on<T>(call: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(call)
+}

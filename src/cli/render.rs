@@ -1,0 +1,141 @@
+//! Decisions and articles for people, readable at a glance; colours on a terminal only.
+
+use std::{
+    io::{self, IsTerminal as _, Write},
+    ops::Range,
+};
+
+use crate::domain::{
+    article::{ArticleHit, ArticleStatus, Passage},
+    decision::{FieldDecision, TriageDecision, ValueSource},
+    taxonomy::ASSIGNMENT_GROUP,
+};
+
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const YELLOW: &str = "\x1b[33m";
+const RESET: &str = "\x1b[0m";
+
+/// Wraps `text` in a style where standard output is a terminal that shows colours.
+fn styled(style: &str, text: &str) -> String {
+    let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    if colours { format!("{style}{text}{RESET}") } else { text.to_owned() }
+}
+
+/// A decision as a small table: priority first, then a line a field, then articles.
+pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::Result<()> {
+    if let Some(priority) = &decision.priority {
+        let why = format!("impact {} × urgency {}", priority.impact, priority.urgency);
+        writeln!(out, "{}  {}", styled(BOLD, &priority.priority.to_string()), styled(DIM, &why))?;
+    }
+    for field in &decision.fields {
+        let name = field.field.replace('_', " ");
+        // Padded before it is styled, so that the invisible codes do not count.
+        let value = styled(BOLD, &format!("{:<30}", field.value));
+        let sure = match &field.source {
+            ValueSource::Model | ValueSource::GroupTable => format!("{:>3.0} %", field.confidence * 100.0),
+            ValueSource::Form => " form".to_owned(),
+            ValueSource::ImpactTable(_) => "table".to_owned(),
+        };
+        writeln!(out, "  {name:<17} {value} {sure}  {}", because(field))?;
+    }
+    if decision.truncated {
+        writeln!(out, "{}", styled(YELLOW, "  the text is long: only its beginning was read"))?;
+    }
+    if !decision.articles.is_empty() {
+        writeln!(out)?;
+        articles(out, &decision.articles)?;
+    }
+    Ok(())
+}
+
+/// Doubts before words: an analyst must see first that a value is not to be trusted.
+fn because(field: &FieldDecision) -> String {
+    if let Some(abstention) = field.abstention {
+        let runner_up =
+            field.candidates.get(1).map(|one| format!(", or {} {:.0} %", one.value, one.confidence * 100.0));
+        let doubt = format!("not sure: {}{}", abstention.as_str(), runner_up.unwrap_or_default());
+        return styled(YELLOW, &doubt);
+    }
+    if field.disagreement {
+        let best = field.candidates.first().map(|best| best.value.as_str()).unwrap_or_default();
+        return styled(YELLOW, &format!("the text speaks for {best}"));
+    }
+    if let ValueSource::ImpactTable(raised_by) = &field.source {
+        return format!("raised by {raised_by}");
+    }
+    if field.field == ASSIGNMENT_GROUP && field.source == ValueSource::GroupTable {
+        return styled(DIM, "from the category");
+    }
+    let words: Vec<_> = field.evidence_words().take(4).map(printable).collect();
+    styled(DIM, &words.join(" · "))
+}
+
+/// One line for one ticket of a file.
+pub(super) fn decision_line(out: &mut impl Write, id: &str, decision: &TriageDecision) -> io::Result<()> {
+    let priority = decision.priority.as_ref().map(|priority| priority.priority.to_string()).unwrap_or_default();
+    let fields: Vec<_> = decision
+        .fields
+        .iter()
+        .map(|field| {
+            let doubt = field.abstention.map(|abstention| format!(" ({})", abstention.as_str())).unwrap_or_default();
+            format!("{}{doubt}", field.value)
+        })
+        .collect();
+    writeln!(out, "{}\t{priority}\t{}", printable(id), fields.join("\t"))
+}
+
+/// Found articles, best first, each with its passage.
+pub(super) fn articles(out: &mut impl Write, hits: &[ArticleHit]) -> io::Result<()> {
+    for hit in hits {
+        let kind = hit.kind.as_str().replace('_', " ");
+        let status =
+            if hit.status == ArticleStatus::Published { String::new() } else { format!(", {}", hit.status.as_str()) };
+        let about = styled(DIM, &format!("({kind}{status}, score {:.1})", hit.score));
+        writeln!(out, "{}  {} {about}", styled(BOLD, &printable(&hit.id)), printable(&hit.title))?;
+        writeln!(out, "    {}", highlighted(&hit.passage))?;
+    }
+    Ok(())
+}
+
+/// The passage on one line with its matches in bold.
+fn highlighted(passage: &Passage) -> String {
+    let mut line = String::new();
+    let mut end = 0;
+    for Range { start, end: next } in passage.highlights.iter().cloned() {
+        line.push_str(&printable(passage.text.get(end..start).unwrap_or_default()));
+        line.push_str(&styled(BOLD, &printable(passage.text.get(start..next).unwrap_or_default())));
+        end = next;
+    }
+    line.push_str(&printable(passage.text.get(end..).unwrap_or_default()));
+    line
+}
+
+/// Ticket and article text must not steer the terminal: control characters become blanks.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// What to try against a demo server; the commands work by copy and paste.
+pub(super) fn demo_commands(out: &mut impl Write, address: &str) -> io::Result<()> {
+    let program = program_name();
+    writeln!(out, "\nThe demo is ready. Try, in another terminal:\n")?;
+    writeln!(
+        out,
+        "  {program} classify --server {address} \"VPN drops every few minutes since this morning, nobody in our office can work\""
+    )?;
+    writeln!(out, "  {program} classify --server {address} \"pls unlock my account, locked after holiday\"")?;
+    writeln!(out, "  {program} kb search --server {address} \"outlook keeps asking for password\"")?;
+    writeln!(out, "\nCtrl-C stops the server.")?;
+    out.flush()
+}
+
+/// This program as the caller can type it: relative where it lies below the working directory.
+fn program_name() -> String {
+    let Ok(program) = std::env::current_exe() else { return "triage".to_owned() };
+    let relative = std::env::current_dir()
+        .ok()
+        .and_then(|here| program.strip_prefix(here).ok().map(|path| path.display().to_string()));
+    let name = relative.map_or_else(|| program.display().to_string(), |path| format!("./{path}"));
+    if name.contains(' ') { format!("\"{name}\"") } else { name }
+}

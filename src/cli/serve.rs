@@ -1,0 +1,128 @@
+//! `triage serve`: the service, with or without a demo knowledge base.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+use tokio::signal;
+
+use super::{load_config, render};
+use crate::{
+    app::App,
+    classify::Classifier,
+    config::Overrides,
+    domain::article::Article,
+    grpc::Core,
+    knowledge::{KnowledgeBase, import},
+    store::Store,
+    telemetry,
+    triage::Triager,
+};
+
+mod demo {
+    include!(concat!(env!("OUT_DIR"), "/demo_articles.rs"));
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Fill a knowledge base with demo articles and print commands to try; keeps nothing unless --data-dir is given
+    #[arg(long)]
+    demo: bool,
+    /// Model bundle to serve; without it the one inside this program
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Where gRPC and gRPC-Web listen [default: 127.0.0.1:50051; port 0 picks a free one]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where /metrics, /livez and /readyz listen, or "off" [default: 127.0.0.1:50052]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// Where articles are kept [default: ./triage-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Allow addresses beyond loopback, with nothing to guard them
+    #[arg(long)]
+    insecure: bool,
+}
+
+pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> {
+    let ServeArgs { demo, model, listen, admin_listen, data_dir, insecure } = args;
+    let config = load_config(config, &Overrides { listen, admin_listen, insecure })?;
+    telemetry::init_log(&config.log_filter)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    config.server.check_exposure()?;
+
+    // Lives as long as the server: dropping it removes the folder.
+    let temporary = if demo && data_dir.is_none() { Some(tempfile::tempdir()?) } else { None };
+    let data_dir = match (&temporary, data_dir) {
+        (Some(temporary), _) => temporary.path().to_owned(),
+        (None, Some(data_dir)) => data_dir,
+        (None, None) => PathBuf::from(super::DEFAULT_DATA_DIR),
+    };
+    let classifier = model.as_deref().map_or_else(Classifier::embedded, Classifier::load)?;
+    let store = Store::open(&data_dir)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let taxonomy = Arc::new(config.taxonomy.clone());
+        let app = App::bind(config).await?;
+        let address = app.address()?;
+        let mut out = io::stdout();
+        writeln!(out, "listening on {address}")?;
+        if let Some(admin) = app.admin_address()? {
+            writeln!(out, "admin listening on {admin}")?;
+        }
+        out.flush()?;
+
+        let load = move || {
+            let knowledge = KnowledgeBase::open(store, &data_dir)?;
+            if demo {
+                knowledge.upsert(&demo_articles()?)?;
+            }
+            let triager = Triager::new(classifier, taxonomy, Some(knowledge.clone()));
+            let unlearnt = triager.unlearnt_labels();
+            if !unlearnt.is_empty() {
+                let labels = unlearnt.join(", ");
+                tracing::warn!(
+                    labels,
+                    "the model has not learnt these labels of the taxonomy and will never propose them"
+                );
+            }
+            Ok(Core { triager, knowledge })
+        };
+        let on_ready = move || {
+            if demo {
+                // A closed terminal cannot be shown anything; the server goes on.
+                render::demo_commands(&mut io::stdout(), &address.to_string()).ok();
+            }
+        };
+        app.serve(load, on_ready, shutdown_signal()).await
+    })
+}
+
+fn demo_articles() -> anyhow::Result<Vec<Article>> {
+    let articles = demo::ARTICLES.iter().map(|(name, text)| Ok(import::parse_markdown(name, text)?));
+    articles.collect()
+}
+
+/// Ends with Ctrl-C or SIGTERM.
+async fn shutdown_signal() {
+    #[cfg(unix)]
+    {
+        use signal::unix::{SignalKind, signal};
+
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    signal::ctrl_c().await.ok();
+}

@@ -1,0 +1,220 @@
+//! `triage train`: rows with labels to a bundle, and how good it is on rows held back.
+
+use std::{
+    collections::BTreeSet,
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    time::Instant,
+};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    classify::{
+        bundle,
+        train::{self, FieldReport, TrainOptions, TrainingField, TrainingRows},
+    },
+    rows::{Rows, parse_rename},
+};
+
+/// Learns from labelled rows and writes a bundle.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrainArgs {
+    /// Rows to learn from: .jsonl, .ndjson or .csv, each also with .gz
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    input: Vec<PathBuf>,
+    /// Columns that hold the text, joined by a newline
+    #[arg(long, required = true, value_delimiter = ',', value_name = "COLUMN,…")]
+    text: Vec<String>,
+    /// Column with the label; also the name of the field. May be repeated
+    #[arg(long, required = true, value_name = "COLUMN")]
+    label: Vec<String>,
+    /// Rows labelled so are out of scope: no class of their own
+    #[arg(long, default_value = "oos", value_name = "LABEL")]
+    oos_label: String,
+    /// Our name of a column = its name in the file
+    #[arg(long, value_delimiter = ',', value_parser = parse_rename, value_name = "OURS=THEIRS,…")]
+    map: Vec<(String, String)>,
+    /// Folder for the bundle
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// First part of the bundle's version
+    #[arg(long, default_value = "desk")]
+    name: String,
+    /// The same rows and seed give the same bundle
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// One JSON document on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: TrainArgs) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let mut labels = args.label.clone();
+    labels.sort();
+    labels.dedup();
+    anyhow::ensure!(labels.len() == args.label.len(), "--label names a column twice");
+
+    let loaded = load(&args)?;
+    for problem in &loaded.problems {
+        warn(problem);
+    }
+    let bar = progress_bar();
+    let progress = |stage: &'static str, done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(stage);
+    };
+    let options = TrainOptions {
+        name: args.name.clone(),
+        seed: args.seed,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        progress: &progress,
+    };
+    let trained = train::train(&loaded.rows, &options)?;
+    bar.finish_and_clear();
+    bundle::write(&args.out, &trained.files)?;
+
+    let seconds = start.elapsed().as_secs_f64();
+    let mut stdout = std::io::stdout().lock();
+    if args.json {
+        let report = report_json(&args, &loaded, &trained.fields, seconds);
+        writeln!(stdout, "{report}")?;
+    } else {
+        write!(stdout, "{}", report_text(&args, &loaded, &trained.fields, seconds))?;
+    }
+    Ok(())
+}
+
+/// Rows as read, with what was left out.
+struct Loaded {
+    rows: TrainingRows,
+    /// Rows read, bad ones not counted.
+    read: usize,
+    without_text: usize,
+    /// By field.
+    without_label: Vec<usize>,
+    problems: Vec<String>,
+}
+
+fn load(args: &TrainArgs) -> anyhow::Result<Loaded> {
+    let mut texts = Vec::new();
+    let mut outside = Vec::new();
+    let mut of_text: Vec<Vec<Option<String>>> = vec![Vec::new(); args.label.len()];
+    let mut loaded = Loaded {
+        rows: TrainingRows::default(),
+        read: 0,
+        without_text: 0,
+        without_label: vec![0; args.label.len()],
+        problems: Vec::new(),
+    };
+    for input in &args.input {
+        let rows = Rows::open(input, &args.map)?;
+        let columns: Vec<&str> = args.text.iter().chain(&args.label).map(String::as_str).collect();
+        rows.require(&columns)?;
+        for row in rows {
+            let row = match row {
+                Ok(row) => row,
+                Err(error) if error.is_fatal() => return Err(error.into()),
+                Err(error) => {
+                    loaded.problems.push(format!("{error}; row left out"));
+                    continue;
+                }
+            };
+            loaded.read += 1;
+            let text = row.text(&args.text);
+            if text.is_empty() {
+                loaded.without_text += 1;
+                continue;
+            }
+            let labels: Vec<Option<String>> = args.label.iter().map(|label| row.label(label)).collect();
+            let is_outside = labels.iter().flatten().any(|label| *label == args.oos_label);
+            if !is_outside {
+                let missing = loaded.without_label.iter_mut().zip(&labels).filter(|(_, label)| label.is_none());
+                missing.for_each(|(count, _)| *count += 1);
+                if labels.iter().all(Option::is_none) {
+                    continue;
+                }
+            }
+            texts.push(text);
+            outside.push(is_outside);
+            for (column, label) in of_text.iter_mut().zip(labels) {
+                column.push(label.filter(|_| !is_outside));
+            }
+        }
+    }
+    let fields =
+        args.label.iter().zip(of_text).map(|(name, labels)| field(name, &labels)).collect::<anyhow::Result<_>>();
+    loaded.rows = TrainingRows { texts, fields: fields?, outside };
+    Ok(loaded)
+}
+
+fn field(name: &str, of_text: &[Option<String>]) -> anyhow::Result<TrainingField> {
+    let labels: Vec<String> = of_text.iter().flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let number = |label: &String| u32::try_from(labels.binary_search(label).unwrap_or_default());
+    let of_text = of_text.iter().map(|label| label.as_ref().map(number).transpose()).collect::<Result<_, _>>();
+    Ok(TrainingField { name: name.to_owned(), of_text: of_text.context("too many labels")?, labels })
+}
+
+fn report_json(args: &TrainArgs, loaded: &Loaded, fields: &[FieldReport], seconds: f64) -> Value {
+    let fields = fields.iter().zip(&loaded.without_label).map(|(field, without_label)| {
+        let figures = json!({
+            "classes": field.classes,
+            "accuracy": field.quality.accuracy,
+            "macro_f1": field.quality.macro_f1,
+            "ece": field.quality.calibration_error,
+            "rows": field.rows,
+            "rows_without_label": without_label,
+        });
+        (field.name.clone(), figures)
+    });
+    json!({
+        "bundle": args.out.display().to_string(),
+        "rows": loaded.read,
+        "seconds": seconds,
+        "fields": fields.collect::<Map<_, _>>(),
+        "rows_without_text": loaded.without_text,
+        "bad_rows": loaded.problems.len(),
+    })
+}
+
+fn report_text(args: &TrainArgs, loaded: &Loaded, fields: &[FieldReport], seconds: f64) -> String {
+    let mut text = format!("Learnt from {} rows in {seconds:.1} s. On rows held back from the fit:\n\n", loaded.read);
+    let width = fields.iter().map(|field| field.name.len()).max().unwrap_or_default().max("field".len());
+    text += &format!("  {:width$}  labels   rows  accuracy  macro-F1  calibration error\n", "field");
+    for field in fields {
+        let FieldReport { name, classes, rows, quality } = field;
+        text += &format!(
+            "  {name:width$}  {classes:6}  {rows:5}  {:7.1} %  {:7.1} %  {:15.1} %\n",
+            quality.accuracy * 100.0,
+            quality.macro_f1 * 100.0,
+            quality.calibration_error * 100.0
+        );
+    }
+    text.push('\n');
+    if loaded.without_text > 0 {
+        text += &format!("{} rows had no text and were left out.\n", loaded.without_text);
+    }
+    for (name, count) in args.label.iter().zip(&loaded.without_label).filter(|(_, count)| **count > 0) {
+        text += &format!("{count} rows had no `{name}` and taught that field nothing.\n");
+    }
+    let out = args.out.display();
+    text += &format!("The bundle is in {out}; serve it with `triage serve --model {out}`.\n");
+    text
+}
+
+fn progress_bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg:18} {wide_bar} {pos}/{len} {elapsed}");
+    style.map_or_else(|_| ProgressBar::hidden(), |style| ProgressBar::no_length().with_style(style))
+}
+
+#[expect(clippy::print_stderr, reason = "warnings of a command go to stderr, results to stdout")]
+fn warn(problem: &str) {
+    eprintln!("warning: {problem}");
+}

@@ -1,0 +1,206 @@
+//! The client that the command line uses for `--server`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context as _;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt as _;
+
+use super::convert;
+use crate::{
+    domain::{
+        article::{ArticleHit, Passage},
+        decision::{
+            Abstention, Candidate, Evidence, FieldDecision, PriorityDecision, TriageDecision, ValueSource, Versions,
+        },
+        priority::{Impact, Priority, Urgency},
+        ticket::{TicketDraft, TicketPart},
+    },
+    pb::{self, knowledge_service_client::KnowledgeServiceClient, triage_service_client::TriageServiceClient},
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection to a running server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    address: String,
+    channel: Channel,
+}
+
+impl Client {
+    /// Connects to `HOST:PORT`.
+    pub async fn connect(address: &str) -> anyhow::Result<Self> {
+        let uri = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+        let endpoint = Endpoint::from_shared(uri)
+            .with_context(|| format!("`{address}` is not an address such as 127.0.0.1:50051"))?;
+        let channel = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .connect()
+            .await
+            .with_context(|| format!("no server answers at {address}; start one with `triage serve`"))?;
+        Ok(Self { address: address.to_owned(), channel })
+    }
+
+    /// One ticket's decision, with everything in it.
+    pub async fn triage(&self, draft: TicketDraft) -> anyhow::Result<TriageDecision> {
+        let TicketDraft { id, summary, description, requester, service, configuration_item, field_values, attributes } =
+            draft;
+        let entries = |map: BTreeMap<String, String>| map.into_iter().collect();
+        let ticket = pb::Ticket {
+            id,
+            summary,
+            description,
+            requester,
+            service,
+            configuration_item,
+            field_values: entries(field_values),
+            attributes: entries(attributes),
+        };
+        let request = pb::TriageTicketRequest { ticket: Some(ticket), features: Vec::new(), top_n: None };
+        let answer = TriageServiceClient::new(self.channel.clone()).triage_ticket(request).await;
+        decision(answer.map_err(|status| self.explain(&status))?.into_inner().decision.unwrap_or_default())
+    }
+
+    /// The fields of every decision, in its order, and what makes it.
+    pub async fn fields(&self) -> anyhow::Result<(Vec<String>, Versions)> {
+        let answer = TriageServiceClient::new(self.channel.clone()).get_server_info(pb::GetServerInfoRequest {}).await;
+        let info = answer.map_err(|status| self.explain(&status))?.into_inner();
+        let fields = info.fields.into_iter().map(|field| field.field).collect();
+        Ok((fields, domain_versions(info.versions.unwrap_or_default())))
+    }
+
+    /// The first page of a search.
+    pub async fn search(&self, query: &str, limit: u32) -> anyhow::Result<Vec<ArticleHit>> {
+        let request = pb::SearchArticlesRequest {
+            query: query.to_owned(),
+            page_size: Some(limit),
+            page_token: String::new(),
+            kinds: Vec::new(),
+            statuses: Vec::new(),
+        };
+        let answer = KnowledgeServiceClient::new(self.channel.clone()).search_articles(request).await;
+        let hits = answer.map_err(|status| self.explain(&status))?.into_inner().articles;
+        Ok(hits.into_iter().map(article_hit).collect())
+    }
+
+    /// What the server said was wrong, field by field.
+    fn explain(&self, status: &Status) -> anyhow::Error {
+        let violations = status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default();
+        if violations.is_empty() {
+            return anyhow::anyhow!("{} answers {:?}: {}", self.address, status.code(), status.message());
+        }
+        let lines = violations.iter().map(|violation| format!("  {}: {}", violation.field, violation.description));
+        anyhow::anyhow!("{} refuses the request:\n{}", self.address, lines.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+fn decision(decision: pb::Decision) -> anyhow::Result<TriageDecision> {
+    let pb::Decision { ticket_id, fields, priority, reasons, articles, truncated, versions } = decision;
+    Ok(TriageDecision {
+        ticket_id,
+        fields: fields.into_iter().map(field_decision).collect(),
+        priority: priority.map(priority_decision).transpose()?,
+        reasons,
+        articles: articles.into_iter().map(article_hit).collect(),
+        truncated,
+        versions: domain_versions(versions.unwrap_or_default()),
+    })
+}
+
+fn domain_versions(versions: pb::Versions) -> Versions {
+    let pb::Versions { model, taxonomy, matrix, knowledge, server } = versions;
+    Versions { model, taxonomy, matrix, knowledge, server }
+}
+
+fn priority_decision(decision: pb::PriorityDecision) -> anyhow::Result<PriorityDecision> {
+    let pb::PriorityDecision { priority, impact, urgency, disagreement } = decision;
+    let newer = || {
+        format!(
+            "the server answers priority {priority} of impact {impact} and urgency {urgency}, which this version does not know"
+        )
+    };
+    Ok(PriorityDecision {
+        priority: Priority::parse(&priority).with_context(newer)?,
+        impact: Impact::parse(&impact).with_context(newer)?,
+        urgency: Urgency::parse(&urgency).with_context(newer)?,
+        disagreement,
+    })
+}
+
+fn field_decision(decision: pb::FieldDecision) -> FieldDecision {
+    let (source, abstention) = (decision.source(), decision.abstention());
+    let pb::FieldDecision {
+        field,
+        value,
+        source: _,
+        confidence,
+        abstention: _,
+        candidates,
+        evidence,
+        disagreement,
+        raised_by,
+    } = decision;
+    FieldDecision {
+        field,
+        value,
+        source: match source {
+            pb::ValueSource::Unspecified | pb::ValueSource::Model => ValueSource::Model,
+            pb::ValueSource::Form => ValueSource::Form,
+            pb::ValueSource::ImpactTable => ValueSource::ImpactTable(raised_by),
+            pb::ValueSource::GroupTable => ValueSource::GroupTable,
+        },
+        confidence,
+        abstention: match abstention {
+            pb::Abstention::Unspecified => None,
+            pb::Abstention::TooShort => Some(Abstention::TooShort),
+            pb::Abstention::UnsupportedLanguage => Some(Abstention::UnsupportedLanguage),
+            pb::Abstention::OutOfScope => Some(Abstention::OutOfScope),
+            pb::Abstention::Ambiguous => Some(Abstention::Ambiguous),
+            pb::Abstention::LowConfidence => Some(Abstention::LowConfidence),
+        },
+        candidates: candidates
+            .into_iter()
+            .map(|pb::Candidate { value, confidence }| Candidate { value, confidence })
+            .collect(),
+        evidence: evidence.into_iter().map(domain_evidence).collect(),
+        disagreement,
+    }
+}
+
+fn domain_evidence(evidence: pb::Evidence) -> Evidence {
+    let part = match evidence.part() {
+        pb::TicketPart::Unspecified | pb::TicketPart::Summary => TicketPart::Summary,
+        pb::TicketPart::Description => TicketPart::Description,
+    };
+    let pb::Evidence { part: _, start_byte, end_byte, start_utf16, end_utf16, text, weight } = evidence;
+    Evidence {
+        part,
+        bytes: start_byte as usize..end_byte as usize,
+        utf16: start_utf16 as usize..end_utf16 as usize,
+        text,
+        weight,
+    }
+}
+
+fn article_hit(hit: pb::ArticleHit) -> ArticleHit {
+    let (kind, status) = (convert::domain_kind(hit.kind()), convert::domain_status(hit.status()));
+    let pb::ArticleHit { id, title, kind: _, status: _, products, score, passage } = hit;
+    let pb::Passage { text, highlights } = passage.unwrap_or_default();
+    let highlights = highlights
+        .into_iter()
+        .map(|pb::Highlight { start_byte, end_byte }| start_byte as usize..end_byte as usize)
+        .collect();
+    ArticleHit {
+        id,
+        title,
+        kind: kind.unwrap_or_default(),
+        status: status.unwrap_or_default(),
+        products,
+        score,
+        passage: Passage { text, highlights },
+    }
+}

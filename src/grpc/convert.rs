@@ -1,0 +1,337 @@
+//! Wire to domain and back. Messages are taken apart field by field, so that a new one stops the build.
+
+use crate::{
+    config::Limits,
+    domain::{
+        article::{Article, ArticleHit, ArticleKind, ArticleStatus, Day, Passage},
+        decision::{
+            Abstention, Candidate, Evidence, FieldDecision, PriorityDecision, TriageDecision, ValueSource, Versions,
+        },
+        taxonomy::Label,
+        ticket::{Ticket, TicketDraft, TicketLimits, TicketPart},
+    },
+    error::{FieldViolation, TriageError},
+    pb,
+    triage::TriageOptions,
+};
+
+/// Ticket and options of a call, with all violations together.
+pub(super) fn triage_request(
+    request: pb::TriageTicketRequest,
+    limits: &TicketLimits,
+) -> Result<(Ticket, TriageOptions), TriageError> {
+    let pb::TriageTicketRequest { ticket: raw, features, top_n } = request;
+    both(ticket(raw, limits), options(&features, top_n))
+}
+
+pub(super) fn suggest_request(
+    request: pb::SuggestArticlesRequest,
+    limits: &TicketLimits,
+) -> Result<(Ticket, usize), TriageError> {
+    let pb::SuggestArticlesRequest { ticket: raw, top_n } = request;
+    both(ticket(raw, limits), at_most(top_n, "top_n", TriageOptions::DEFAULT_TOP_N, TriageOptions::MAX_TOP_N))
+}
+
+/// Both values, or the violations of both.
+pub(super) fn both<A, B>(
+    first: Result<A, Vec<FieldViolation>>,
+    second: Result<B, Vec<FieldViolation>>,
+) -> Result<(A, B), TriageError> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (first, second) => {
+            let violations = first.err().into_iter().chain(second.err()).flatten();
+            Err(TriageError::InvalidRequest(violations.collect()))
+        }
+    }
+}
+
+pub(super) fn ticket(ticket: Option<pb::Ticket>, limits: &TicketLimits) -> Result<Ticket, Vec<FieldViolation>> {
+    let Some(ticket) = ticket else { return Err(vec![FieldViolation::new("ticket", "must be set")]) };
+    let pb::Ticket { id, summary, description, requester, service, configuration_item, field_values, attributes } =
+        ticket;
+    let draft = TicketDraft {
+        id,
+        summary,
+        description,
+        requester,
+        service,
+        configuration_item,
+        field_values: field_values.into_iter().collect(),
+        attributes: attributes.into_iter().collect(),
+    };
+    draft.parse("ticket.", limits)
+}
+
+pub(super) fn options(features: &[i32], top_n: Option<u32>) -> Result<TriageOptions, Vec<FieldViolation>> {
+    let mut violations = Vec::new();
+    let everything = features.is_empty();
+    let mut options = TriageOptions {
+        fields: everything,
+        explanation: everything,
+        articles: everything,
+        top_n: TriageOptions::DEFAULT_TOP_N,
+    };
+    for (index, feature) in features.iter().enumerate() {
+        match pb::Feature::try_from(*feature) {
+            Ok(pb::Feature::Fields) => options.fields = true,
+            Ok(pb::Feature::Explanation) => options.explanation = true,
+            Ok(pb::Feature::Articles) => options.articles = true,
+            Ok(pb::Feature::Unspecified) | Err(_) => {
+                let problem = format!("{feature} is not a feature, expected FIELDS, EXPLANATION or ARTICLES");
+                violations.push(FieldViolation::new(format!("features[{index}]"), problem));
+            }
+        }
+    }
+    match at_most(top_n, "top_n", TriageOptions::DEFAULT_TOP_N, TriageOptions::MAX_TOP_N) {
+        Ok(top_n) => options.top_n = top_n,
+        Err(violation) => violations.extend(violation),
+    }
+    if violations.is_empty() { Ok(options) } else { Err(violations) }
+}
+
+/// A count from 1 to `limit`, or the default where the client gave none.
+pub(super) fn at_most(
+    value: Option<u32>,
+    field: &str,
+    default: usize,
+    limit: usize,
+) -> Result<usize, Vec<FieldViolation>> {
+    let Some(value) = value else { return Ok(default) };
+    let count = usize::try_from(value).ok().filter(|count| (1..=limit).contains(count));
+    count.ok_or_else(|| vec![FieldViolation::new(field, format!("must be 1 to {limit}, is {value}"))])
+}
+
+pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
+    let TriageDecision { ticket_id, fields, priority, reasons, articles, truncated, versions: made_by } = decision;
+    pb::Decision {
+        ticket_id,
+        fields: fields.into_iter().map(field_decision).collect(),
+        priority: priority.map(|decision| {
+            let PriorityDecision { priority, impact, urgency, disagreement } = decision;
+            pb::PriorityDecision {
+                priority: priority.to_string(),
+                impact: impact.to_string(),
+                urgency: urgency.to_string(),
+                disagreement,
+            }
+        }),
+        reasons,
+        articles: articles.into_iter().map(article_hit).collect(),
+        truncated,
+        versions: Some(versions(made_by)),
+    }
+}
+
+fn field_decision(decision: FieldDecision) -> pb::FieldDecision {
+    let FieldDecision { field, value, source, confidence, abstention, candidates, evidence, disagreement } = decision;
+    let (source, raised_by) = match source {
+        ValueSource::Model => (pb::ValueSource::Model, String::new()),
+        ValueSource::Form => (pb::ValueSource::Form, String::new()),
+        ValueSource::ImpactTable(raised_by) => (pb::ValueSource::ImpactTable, raised_by),
+        ValueSource::GroupTable => (pb::ValueSource::GroupTable, String::new()),
+    };
+    let abstention = match abstention {
+        None => pb::Abstention::Unspecified,
+        Some(Abstention::TooShort) => pb::Abstention::TooShort,
+        Some(Abstention::UnsupportedLanguage) => pb::Abstention::UnsupportedLanguage,
+        Some(Abstention::OutOfScope) => pb::Abstention::OutOfScope,
+        Some(Abstention::Ambiguous) => pb::Abstention::Ambiguous,
+        Some(Abstention::LowConfidence) => pb::Abstention::LowConfidence,
+    };
+    pb::FieldDecision {
+        field,
+        value,
+        source: source.into(),
+        confidence,
+        abstention: abstention.into(),
+        candidates: candidates
+            .into_iter()
+            .map(|Candidate { value, confidence }| pb::Candidate { value, confidence })
+            .collect(),
+        evidence: evidence.into_iter().map(wire_evidence).collect(),
+        disagreement,
+        raised_by,
+    }
+}
+
+fn wire_evidence(evidence: Evidence) -> pb::Evidence {
+    let Evidence { part, bytes, utf16, text, weight } = evidence;
+    let part = match part {
+        TicketPart::Summary => pb::TicketPart::Summary,
+        TicketPart::Description => pb::TicketPart::Description,
+    };
+    pb::Evidence {
+        part: part.into(),
+        start_byte: offset(bytes.start),
+        end_byte: offset(bytes.end),
+        start_utf16: offset(utf16.start),
+        end_utf16: offset(utf16.end),
+        text,
+        weight,
+    }
+}
+
+/// Texts are limited to far less than 4 GiB; a desk that raises the limit beyond gets the largest offset.
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+pub(super) fn versions(versions: Versions) -> pb::Versions {
+    let Versions { model, taxonomy, matrix, knowledge, server } = versions;
+    pb::Versions { model, taxonomy, matrix, knowledge, server }
+}
+
+pub(super) fn server_info(
+    made_by: Versions,
+    fields: Vec<(String, Vec<Label>)>,
+    limits: &Limits,
+) -> pb::GetServerInfoResponse {
+    let Limits {
+        message_bytes,
+        batch_bytes,
+        ticket: TicketLimits { summary_chars, text_bytes },
+        batch_tickets,
+        streams_per_connection,
+        connections,
+        calls: _,
+        deadline,
+        idle: _,
+    } = limits;
+    let label = |Label { value, description }: Label| pb::LabelInfo { value, description };
+    let fields = fields
+        .into_iter()
+        .map(|(field, labels)| pb::FieldInfo { field, labels: labels.into_iter().map(label).collect() });
+    pb::GetServerInfoResponse {
+        versions: Some(versions(made_by)),
+        limits: Some(pb::Limits {
+            message_bytes: *message_bytes as u64,
+            batch_bytes: *batch_bytes as u64,
+            summary_chars: offset(*summary_chars),
+            text_bytes: *text_bytes as u64,
+            batch_tickets: offset(*batch_tickets),
+            streams_per_connection: *streams_per_connection,
+            connections: offset(*connections),
+            deadline: prost_types::Duration::try_from(*deadline).ok(),
+        }),
+        fields: fields.collect(),
+    }
+}
+
+pub(super) fn article_hit(hit: ArticleHit) -> pb::ArticleHit {
+    let ArticleHit { id, title, kind, status, products, score, passage: Passage { text, highlights } } = hit;
+    let highlights = highlights
+        .into_iter()
+        .map(|range| pb::Highlight { start_byte: offset(range.start), end_byte: offset(range.end) })
+        .collect();
+    pb::ArticleHit {
+        id,
+        title,
+        kind: wire_kind(kind).into(),
+        status: wire_status(status).into(),
+        products,
+        score,
+        passage: Some(pb::Passage { text, highlights }),
+    }
+}
+
+pub(super) fn wire_article(article: Article) -> pb::Article {
+    let Article { id, title, summary, body, kind, status, products, category, valid_until } = article;
+    pb::Article {
+        id,
+        title,
+        summary,
+        body,
+        kind: wire_kind(kind).into(),
+        status: wire_status(status).into(),
+        products,
+        category: category.unwrap_or_default(),
+        valid_until: valid_until.map(|day| day.to_string()).unwrap_or_default(),
+    }
+}
+
+/// An article with every violation reported; field names start with `path`.
+pub(super) fn article(article: pb::Article, path: &str) -> Result<Article, Vec<FieldViolation>> {
+    let pb::Article { id, title, summary, body, kind, status, products, category, valid_until } = article;
+    let mut violations = Vec::new();
+    let mut refuse =
+        |field: &str, problem: String| violations.push(FieldViolation::new(format!("{path}{field}"), problem));
+    let known_kind = pb::ArticleKind::try_from(kind);
+    if known_kind.is_err() {
+        refuse("kind", format!("{kind} is not a kind of article"));
+    }
+    let known_status = pb::ArticleStatus::try_from(status);
+    if known_status.is_err() {
+        refuse("status", format!("{status} is not a status of an article"));
+    }
+    let day = Day::parse(&valid_until);
+    if day.is_none() && !valid_until.is_empty() {
+        refuse("valid_until", format!("`{valid_until}` is not a date, expected YYYY-MM-DD"));
+    }
+    let article = Article {
+        id,
+        title,
+        summary,
+        body,
+        kind: known_kind.ok().and_then(domain_kind).unwrap_or_default(),
+        status: known_status.ok().and_then(domain_status).unwrap_or_default(),
+        products,
+        category: Some(category).filter(|category| !category.is_empty()),
+        valid_until: day,
+    };
+    violations.extend(article.violations(path));
+    if violations.is_empty() { Ok(article) } else { Err(violations) }
+}
+
+fn wire_kind(kind: ArticleKind) -> pb::ArticleKind {
+    match kind {
+        ArticleKind::KnownError => pb::ArticleKind::KnownError,
+        ArticleKind::HowTo => pb::ArticleKind::HowTo,
+        ArticleKind::Faq => pb::ArticleKind::Faq,
+        ArticleKind::Policy => pb::ArticleKind::Policy,
+    }
+}
+
+/// `None` for UNSPECIFIED.
+pub(super) fn domain_kind(kind: pb::ArticleKind) -> Option<ArticleKind> {
+    match kind {
+        pb::ArticleKind::Unspecified => None,
+        pb::ArticleKind::KnownError => Some(ArticleKind::KnownError),
+        pb::ArticleKind::HowTo => Some(ArticleKind::HowTo),
+        pb::ArticleKind::Faq => Some(ArticleKind::Faq),
+        pb::ArticleKind::Policy => Some(ArticleKind::Policy),
+    }
+}
+
+fn wire_status(status: ArticleStatus) -> pb::ArticleStatus {
+    match status {
+        ArticleStatus::Draft => pb::ArticleStatus::Draft,
+        ArticleStatus::Published => pb::ArticleStatus::Published,
+        ArticleStatus::Retired => pb::ArticleStatus::Retired,
+    }
+}
+
+/// `None` for UNSPECIFIED.
+pub(super) fn domain_status(status: pb::ArticleStatus) -> Option<ArticleStatus> {
+    match status {
+        pb::ArticleStatus::Unspecified => None,
+        pb::ArticleStatus::Draft => Some(ArticleStatus::Draft),
+        pb::ArticleStatus::Published => Some(ArticleStatus::Published),
+        pb::ArticleStatus::Retired => Some(ArticleStatus::Retired),
+    }
+}
+
+/// A list of closed values, none of them UNSPECIFIED.
+pub(super) fn filter<W: TryFrom<i32>, D>(
+    raw: &[i32],
+    field: &str,
+    parse: fn(W) -> Option<D>,
+) -> Result<Vec<D>, Vec<FieldViolation>> {
+    let parsed = raw.iter().enumerate().map(|(index, number)| {
+        let value = W::try_from(*number).ok().and_then(parse);
+        value.ok_or_else(|| {
+            vec![FieldViolation::new(format!("{field}[{index}]"), format!("{number} is not a value of this filter"))]
+        })
+    });
+    parsed.collect()
+}

@@ -1,0 +1,304 @@
+//! `KnowledgeService`: parse, call the knowledge base on the compute pool, convert.
+
+use std::fmt::Write as _;
+
+use tonic::{Request, Response, Status, Streaming};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Api, convert, edge, observe, status};
+use crate::{
+    domain::article::Article,
+    error::{FieldViolation, TriageError},
+    knowledge::SearchFilter,
+    pb::{self, knowledge_service_server::KnowledgeService},
+    store::ImportCounts,
+};
+
+const DEFAULT_PAGE: usize = 10;
+const MAX_PAGE: usize = 100;
+/// How deep pages of a search go: a search that needs more wants other words.
+const MAX_SEARCH_DEPTH: usize = 1_000;
+const DEFAULT_LIST_PAGE: usize = 100;
+const MAX_LIST_PAGE: usize = 1_000;
+const MAX_QUERY_CHARS: usize = 1_024;
+const MAX_LISTED_ERRORS: usize = 100;
+
+#[derive(Debug, Clone)]
+pub(crate) struct KnowledgeHandler(pub(crate) Api);
+
+/// One page of a search, parsed.
+struct SearchPage {
+    query: String,
+    filter: SearchFilter,
+    offset: usize,
+    size: usize,
+    /// Ties a page token to its query and filters.
+    fingerprint: u64,
+}
+
+fn search_page(request: pb::SearchArticlesRequest) -> Result<SearchPage, TriageError> {
+    let pb::SearchArticlesRequest { query, page_size, page_token, kinds, statuses } = request;
+    let fingerprint = xxh3_64(format!("{query}\0{kinds:?}\0{statuses:?}").as_bytes());
+    let mut violations = Vec::new();
+    let mut keep = |violation: Vec<FieldViolation>| violations.extend(violation);
+    let chars = query.chars().count();
+    if query.trim().is_empty() || chars > MAX_QUERY_CHARS {
+        keep(vec![FieldViolation::new("query", format!("must be 1 to {MAX_QUERY_CHARS} characters, is {chars}"))]);
+    }
+    let size = convert::at_most(page_size, "page_size", DEFAULT_PAGE, MAX_PAGE).map_err(&mut keep);
+    let offset = parse_search_token(&page_token, fingerprint).ok_or_else(|| {
+        keep(vec![FieldViolation::new("page_token", "does not come from the previous page of this search")]);
+    });
+    let kinds = convert::filter(&kinds, "kinds", convert::domain_kind).map_err(&mut keep);
+    let statuses = convert::filter(&statuses, "statuses", convert::domain_status).map_err(&mut keep);
+    let (Ok(size), Ok(offset), Ok(kinds), Ok(statuses), true) = (size, offset, kinds, statuses, violations.is_empty())
+    else {
+        return Err(TriageError::InvalidRequest(violations));
+    };
+    Ok(SearchPage { query, filter: SearchFilter { kinds, statuses }, offset, size, fingerprint })
+}
+
+fn parse_search_token(token: &str, fingerprint: u64) -> Option<usize> {
+    if token.is_empty() {
+        return Some(0);
+    }
+    let (offset, of_query) = token.split_once('-')?;
+    let offset = offset.parse().ok().filter(|offset| *offset < MAX_SEARCH_DEPTH)?;
+    (u64::from_str_radix(of_query, 16).ok()? == fingerprint).then_some(offset)
+}
+
+fn parse_list_token(token: &str) -> Option<String> {
+    if !token.len().is_multiple_of(2) {
+        return None;
+    }
+    let bytes = token.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    String::from_utf8(bytes.collect::<Option<_>>()?).ok()
+}
+
+fn list_token(last_id: &str) -> String {
+    last_id.bytes().fold(String::new(), |mut token, byte| {
+        // Writing to a string cannot fail.
+        write!(token, "{byte:02x}").ok();
+        token
+    })
+}
+
+fn not_found(id: &str) -> TriageError {
+    TriageError::NotFound { resource: "article", id: id.to_owned() }
+}
+
+fn check_id(id: &str) -> Result<(), TriageError> {
+    if id.trim().is_empty() {
+        return Err(TriageError::invalid("id", "must not be blank"));
+    }
+    Ok(())
+}
+
+impl KnowledgeHandler {
+    /// Stores the valid articles of one frame, or says what storing them would do.
+    async fn upsert_frame(&self, articles: Vec<Article>, validate_only: bool) -> Result<ImportCounts, TriageError> {
+        let place = self.0.pool.wait().await?;
+        self.0
+            .compute(place, move |core| {
+                let counts =
+                    if validate_only { core.knowledge.plan(&articles) } else { core.knowledge.upsert(&articles) };
+                counts.map_err(TriageError::from)
+            })
+            .await
+    }
+}
+
+#[tonic::async_trait]
+impl KnowledgeService for KnowledgeHandler {
+    async fn suggest_articles(
+        &self,
+        request: Request<pb::SuggestArticlesRequest>,
+    ) -> Result<Response<pb::SuggestArticlesResponse>, Status> {
+        self.0
+            .unary("SuggestArticles", request, async |request| {
+                let (ticket, top_n) = convert::suggest_request(request, &self.0.limits.ticket)?;
+                let place = self.0.pool.admit()?;
+                let (articles, versions) = self
+                    .0
+                    .compute(place, move |core| {
+                        Ok((core.triager.suggest_articles(&ticket, top_n)?, core.triager.versions()))
+                    })
+                    .await?;
+                Ok(pb::SuggestArticlesResponse {
+                    articles: articles.into_iter().map(convert::article_hit).collect(),
+                    versions: Some(convert::versions(versions)),
+                })
+            })
+            .await
+    }
+
+    async fn search_articles(
+        &self,
+        request: Request<pb::SearchArticlesRequest>,
+    ) -> Result<Response<pb::SearchArticlesResponse>, Status> {
+        self.0
+            .unary("SearchArticles", request, async |request| {
+                let SearchPage { query, filter, offset, size, fingerprint } = search_page(request)?;
+                let place = self.0.pool.admit()?;
+                // One more than the page holds tells whether another page follows.
+                let (mut hits, versions) = self
+                    .0
+                    .compute(place, move |core| {
+                        let hits = core.knowledge.search(&query, &filter, offset, size + 1);
+                        Ok((hits?, core.triager.versions()))
+                    })
+                    .await?;
+                let next = offset + size;
+                let more = hits.len() > size && next < MAX_SEARCH_DEPTH;
+                hits.truncate(size);
+                Ok(pb::SearchArticlesResponse {
+                    articles: hits.into_iter().map(convert::article_hit).collect(),
+                    next_page_token: if more { format!("{next}-{fingerprint:x}") } else { String::new() },
+                    versions: Some(convert::versions(versions)),
+                })
+            })
+            .await
+    }
+
+    async fn upsert_articles(
+        &self,
+        request: Request<Streaming<pb::UpsertArticlesRequest>>,
+    ) -> Result<Response<pb::UpsertArticlesResponse>, Status> {
+        let mut frames = request.into_inner();
+        let mut refused_frame = None;
+        let upsert = async {
+            self.0.core()?;
+            let mut answer = pb::UpsertArticlesResponse::default();
+            let mut index = 0_u64;
+            loop {
+                // Frames first: what has arrived is stored and acknowledged also while the server drains.
+                let frame = tokio::select! {
+                    biased;
+                    frame = frames.message() => frame,
+                    () = self.0.draining.cancelled() => return Err(super::draining_error()),
+                };
+                let frame = match frame {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => return Ok(answer),
+                    Err(status) => {
+                        refused_frame = Some(edge::translate(status));
+                        return Ok(answer);
+                    }
+                };
+                let pb::UpsertArticlesRequest { articles, validate_only } = frame;
+                let mut valid = Vec::with_capacity(articles.len());
+                for raw in articles {
+                    let id = raw.id.clone();
+                    match convert::article(raw, &format!("articles[{index}].")) {
+                        Ok(article) => valid.push(article),
+                        Err(violations) => {
+                            answer.failed += 1;
+                            if answer.errors.len() < MAX_LISTED_ERRORS {
+                                let error = status::item_error(TriageError::InvalidRequest(violations));
+                                answer.errors.push(pb::ArticleError { index, id, error: Some(error) });
+                            }
+                        }
+                    }
+                    index += 1;
+                }
+                let ImportCounts { imported, updated, unchanged } = self.upsert_frame(valid, validate_only).await?;
+                answer.imported += imported;
+                answer.updated += updated;
+                answer.unchanged += unchanged;
+            }
+        };
+        let answer = observe("UpsertArticles", upsert).await;
+        refused_frame.map_or(answer, Err)
+    }
+
+    async fn get_article(
+        &self,
+        request: Request<pb::GetArticleRequest>,
+    ) -> Result<Response<pb::GetArticleResponse>, Status> {
+        self.0
+            .unary("GetArticle", request, async |request| {
+                let pb::GetArticleRequest { id } = request;
+                check_id(&id)?;
+                let place = self.0.pool.admit()?;
+                let article =
+                    self.0.compute(place, move |core| core.knowledge.get(&id)?.ok_or_else(|| not_found(&id))).await?;
+                Ok(pb::GetArticleResponse { article: Some(convert::wire_article(article)) })
+            })
+            .await
+    }
+
+    async fn list_articles(
+        &self,
+        request: Request<pb::ListArticlesRequest>,
+    ) -> Result<Response<pb::ListArticlesResponse>, Status> {
+        self.0
+            .unary("ListArticles", request, async |request| {
+                let pb::ListArticlesRequest { page_size, page_token } = request;
+                let after = parse_list_token(&page_token)
+                    .ok_or_else(|| vec![FieldViolation::new("page_token", "does not come from a previous page")]);
+                let size = convert::at_most(page_size, "page_size", DEFAULT_LIST_PAGE, MAX_LIST_PAGE);
+                let (size, after) = convert::both(size, after)?;
+                let place = self.0.pool.admit()?;
+                let (mut articles, total) = self
+                    .0
+                    .compute(place, move |core| {
+                        let after = (!after.is_empty()).then_some(after.as_str());
+                        let articles = core.knowledge.list(after, size + 1)?;
+                        Ok((articles, core.knowledge.article_count()?))
+                    })
+                    .await?;
+                let more = articles.len() > size;
+                articles.truncate(size);
+                let last = articles.last().filter(|_| more);
+                Ok(pb::ListArticlesResponse {
+                    next_page_token: last.map(|article| list_token(&article.id)).unwrap_or_default(),
+                    articles: articles.into_iter().map(convert::wire_article).collect(),
+                    total,
+                })
+            })
+            .await
+    }
+
+    async fn delete_article(
+        &self,
+        request: Request<pb::DeleteArticleRequest>,
+    ) -> Result<Response<pb::DeleteArticleResponse>, Status> {
+        self.0
+            .unary("DeleteArticle", request, async |request| {
+                let pb::DeleteArticleRequest { id } = request;
+                check_id(&id)?;
+                let place = self.0.pool.admit()?;
+                self.0
+                    .compute(place, move |core| {
+                        let existed = core.knowledge.delete(&id)?;
+                        if existed { Ok(()) } else { Err(not_found(&id)) }
+                    })
+                    .await?;
+                Ok(pb::DeleteArticleResponse {})
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_token_survives_any_id() {
+        for id in ["", "KB0001", "größe/😀"] {
+            assert_eq!(parse_list_token(&list_token(id)).as_deref(), Some(id));
+        }
+        for token in ["zz", "4", "ff", "é"] {
+            assert_eq!(parse_list_token(token), None, "{token}");
+        }
+    }
+
+    #[test]
+    fn a_search_token_belongs_to_its_query() {
+        assert_eq!(parse_search_token("20-ff", 255), Some(20));
+        for token in ["20-fe", "x-ff", "-ff", "20", "1000-ff", "99999999999999999999999-ff"] {
+            assert_eq!(parse_search_token(token, 255), None, "{token}");
+        }
+    }
+}

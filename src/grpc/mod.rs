@@ -1,0 +1,221 @@
+//! The wire: one thin handler a service, conversions, and what they share. Handlers parse, call, convert.
+
+pub mod client;
+pub(crate) mod connections;
+mod convert;
+pub(crate) mod edge;
+mod knowledge;
+mod status;
+mod triage;
+
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use prost::Message;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+pub(crate) use self::{knowledge::KnowledgeHandler, triage::TriageHandler};
+use crate::{
+    compute::{Place, Pool},
+    config::Limits,
+    error::TriageError,
+    knowledge::KnowledgeBase,
+    telemetry::{METRICS, Stage},
+    triage::Triager,
+};
+
+/// When a caller should ask again that came before the index was ready.
+const STARTING_RETRY: Duration = Duration::from_secs(1);
+
+/// At its caller's deadline tonic ends a call with a code that misleads: our answer leaves a little earlier.
+const ANSWER_MARGIN: Duration = Duration::from_millis(5);
+
+/// What answers once the model and the index are loaded.
+#[derive(Debug, Clone)]
+pub struct Core {
+    pub triager: Triager,
+    pub knowledge: KnowledgeBase,
+}
+
+/// What all handlers share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Api {
+    core: Arc<OnceLock<Core>>,
+    pool: Pool,
+    limits: Arc<Limits>,
+    draining: CancellationToken,
+}
+
+impl Api {
+    pub fn new(pool: Pool, limits: Limits, draining: CancellationToken) -> Self {
+        Self { core: Arc::default(), pool, limits: Arc::new(limits), draining }
+    }
+
+    /// From now on calls are answered. A second call changes nothing.
+    pub fn ready(&self, core: Core) {
+        self.core.set(core).ok();
+    }
+
+    /// Model and index answer, and the server is not draining.
+    pub fn is_ready(&self) -> bool {
+        self.core.get().is_some() && !self.draining.is_cancelled()
+    }
+
+    /// The parts that answer, once they are loaded.
+    pub fn core(&self) -> Result<&Core, TriageError> {
+        self.core.get().ok_or(TriageError::NotReady { what: "the server", retry_after: STARTING_RETRY })
+    }
+
+    /// Runs one unary call: size, deadline, metrics.
+    async fn unary<Q: Message, A>(
+        &self,
+        method: &'static str,
+        request: Request<Q>,
+        call: impl AsyncFnOnce(Q) -> Result<A, TriageError>,
+    ) -> Result<Response<A>, Status> {
+        let deadline = self.deadline(request.metadata());
+        let request = request.into_inner();
+        let answer = async {
+            // tonic knows one limit a service; batches and imports have the larger one.
+            self.check_size(request.encoded_len())?;
+            within(deadline, call(request)).await
+        };
+        observe(method, answer).await
+    }
+
+    /// How long a unary call may take: the server's limit, or what its caller allows where that is less.
+    fn deadline(&self, metadata: &MetadataMap) -> Duration {
+        let raw = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
+        let callers = raw.and_then(parse_timeout).map(|timeout| timeout.saturating_sub(ANSWER_MARGIN));
+        callers.map_or(self.limits.deadline, |timeout| timeout.min(self.limits.deadline))
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<(), TriageError> {
+        let allowed = self.limits.message_bytes;
+        if bytes > allowed {
+            return Err(TriageError::TooLarge { bytes, limit: "limits.message_bytes", allowed });
+        }
+        Ok(())
+    }
+
+    /// Runs `work` on the compute pool in `place`.
+    async fn compute<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce(&Core) -> Result<T, TriageError> + Send + 'static,
+    ) -> Result<T, TriageError> {
+        let core = self.core()?.clone();
+        let queued = Instant::now();
+        let run = move || {
+            METRICS.record_stage(Stage::Queue, queued.elapsed());
+            work(&core)
+        };
+        self.pool.run(place, run).await?
+    }
+
+    /// Calls at work or waiting for a processor.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.pool.taken()
+    }
+
+    /// Brings the gauges up to date, before they are read.
+    pub(crate) fn record_gauges(&self) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        METRICS.calls_in_flight.set(gauge(self.in_flight() as u64));
+        if let Some(articles) = self.core.get().and_then(|core| core.knowledge.article_count().ok()) {
+            METRICS.articles.set(gauge(articles));
+        }
+    }
+}
+
+fn draining_error() -> TriageError {
+    TriageError::NotReady { what: "the server, which is shutting down,", retry_after: STARTING_RETRY }
+}
+
+async fn within<A>(deadline: Duration, call: impl Future<Output = Result<A, TriageError>>) -> Result<A, TriageError> {
+    tokio::time::timeout(deadline, call).await.unwrap_or(Err(TriageError::DeadlineExceeded))
+}
+
+/// Reads `grpc-timeout`: up to eight digits and a unit, as in `100m`.
+fn parse_timeout(raw: &str) -> Option<Duration> {
+    let (digits, unit) = raw.split_at_checked(raw.len().checked_sub(1)?)?;
+    let count: u64 = digits.parse().ok().filter(|_| digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit()))?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3_600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+/// Times and counts a call, also one that its client gives up.
+async fn observe<A>(
+    method: &'static str,
+    call: impl Future<Output = Result<A, TriageError>>,
+) -> Result<Response<A>, Status> {
+    let mut outcome = Outcome { method, code: "CANCELLED", started: Instant::now() };
+    let answer = call.await.map_err(Status::from);
+    outcome.code = answer.as_ref().map_or_else(|status| code_name(status.code()), |_| "OK");
+    answer.map(Response::new)
+}
+
+/// Counts the call when it ends, however it ends: a dropped future is a client that left.
+struct Outcome {
+    method: &'static str,
+    code: &'static str,
+    started: Instant,
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        METRICS.record_stage(Stage::Total, self.started.elapsed());
+        METRICS.count_call(self.method, self.code);
+    }
+}
+
+fn code_name(code: tonic::Code) -> &'static str {
+    use tonic::Code;
+
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_timeout_is_read_as_the_protocol_writes_it() {
+        let milliseconds = |raw| parse_timeout(raw).map(|timeout| timeout.as_millis());
+        for (raw, expected) in [("100m", 100), ("2S", 2_000), ("1M", 60_000), ("99999999H", 359_999_996_400_000)] {
+            assert_eq!(milliseconds(raw), Some(expected), "{raw}");
+        }
+        for raw in ["", "m", "-1m", "+1m", "1", "1x", "100000000m", "1é"] {
+            assert_eq!(parse_timeout(raw), None, "{raw}");
+        }
+    }
+}

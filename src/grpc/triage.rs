@@ -1,0 +1,156 @@
+//! `TriageService`: parse, call the triager on the compute pool, convert.
+
+use std::{
+    future::ready,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Api, convert, edge, observe, status, within};
+use crate::{
+    domain::ticket::Ticket,
+    error::{FieldViolation, TriageError},
+    pb::{self, triage_service_server::TriageService},
+    triage::TriageOptions,
+};
+
+/// Tickets of one stream or batch at work at a time: enough to keep every processor busy.
+const TICKETS_AT_WORK: usize = 16;
+
+#[derive(Debug, Clone)]
+pub(crate) struct TriageHandler(pub(crate) Api);
+
+impl TriageHandler {
+    /// Decides one ticket of a batch or stream; its failure is its own.
+    async fn triage_item(
+        self,
+        ticket_id: String,
+        item: Result<(Ticket, TriageOptions), TriageError>,
+    ) -> pb::TriageResult {
+        let decision = async {
+            let (ticket, options) = item?;
+            let place = self.0.pool.wait().await?;
+            self.0.compute(place, move |core| core.triager.triage(&ticket, options)).await
+        };
+        let result = match decision.await {
+            Ok(decision) => pb::triage_result::Result::Decision(convert::decision(decision)),
+            Err(error) => pb::triage_result::Result::Error(status::item_error(error)),
+        };
+        pb::TriageResult { ticket_id, result: Some(result) }
+    }
+
+    async fn stream_item(
+        self,
+        frame: Result<pb::StreamTriageRequest, Status>,
+    ) -> Result<pb::StreamTriageResponse, Status> {
+        let pb::StreamTriageRequest { ticket, features, top_n } = frame.map_err(edge::translate)?;
+        let ticket_id = id_of(ticket.as_ref());
+        let item = convert::both(convert::ticket(ticket, &self.0.limits.ticket), convert::options(&features, top_n));
+        Ok(pb::StreamTriageResponse { result: Some(self.triage_item(ticket_id, item).await) })
+    }
+}
+
+#[tonic::async_trait]
+impl TriageService for TriageHandler {
+    async fn triage_ticket(
+        &self,
+        request: Request<pb::TriageTicketRequest>,
+    ) -> Result<Response<pb::TriageTicketResponse>, Status> {
+        self.0
+            .unary("TriageTicket", request, async |request| {
+                let (ticket, options) = convert::triage_request(request, &self.0.limits.ticket)?;
+                let place = self.0.pool.admit()?;
+                let decision = self.0.compute(place, move |core| core.triager.triage(&ticket, options)).await?;
+                Ok(pb::TriageTicketResponse { decision: Some(convert::decision(decision)) })
+            })
+            .await
+    }
+
+    async fn batch_triage_tickets(
+        &self,
+        request: Request<pb::BatchTriageTicketsRequest>,
+    ) -> Result<Response<pb::BatchTriageTicketsResponse>, Status> {
+        let deadline = self.0.deadline(request.metadata());
+        let answer = async {
+            let pb::BatchTriageTicketsRequest { tickets, features, top_n } = request.into_inner();
+            let at_most = self.0.limits.batch_tickets;
+            let size = match tickets.len() {
+                size if (1..=at_most).contains(&size) => Ok(()),
+                size => {
+                    Err(vec![FieldViolation::new("tickets", format!("must be 1 to {at_most} tickets, are {size}"))])
+                }
+            };
+            let ((), options) = convert::both(size, convert::options(&features, top_n))?;
+            self.0.core()?;
+            // A full house refuses the batch as it refuses a ticket; the tickets then wait for their places.
+            drop(self.0.pool.admit()?);
+            let results = stream::iter(tickets)
+                .map(|ticket| {
+                    let id = ticket.id.clone();
+                    let item = convert::ticket(Some(ticket), &self.0.limits.ticket)
+                        .map(|ticket| (ticket, options))
+                        .map_err(TriageError::InvalidRequest);
+                    self.clone().triage_item(id, item)
+                })
+                .buffered(TICKETS_AT_WORK)
+                .collect();
+            within(deadline, async { Ok(pb::BatchTriageTicketsResponse { results: results.await }) }).await
+        };
+        observe("BatchTriageTickets", answer).await
+    }
+
+    type StreamTriageStream = Pin<Box<dyn Stream<Item = Result<pb::StreamTriageResponse, Status>> + Send>>;
+
+    async fn stream_triage(
+        &self,
+        request: Request<Streaming<pb::StreamTriageRequest>>,
+    ) -> Result<Response<Self::StreamTriageStream>, Status> {
+        let open = async {
+            self.0.core()?;
+            let handler = self.clone();
+            // Tells a stream that the client ended from one that draining cuts off.
+            let cut_off = Arc::new(AtomicBool::new(false));
+            let drain = {
+                let (cut_off, draining) = (Arc::clone(&cut_off), self.0.draining.clone());
+                async move {
+                    draining.cancelled().await;
+                    cut_off.store(true, Ordering::Relaxed);
+                }
+            };
+            let goodbye = stream::once(async move { cut_off.load(Ordering::Relaxed) })
+                .filter_map(|cut_off| ready(cut_off.then(|| Err(Status::from(super::draining_error())))));
+            let answers = request
+                .into_inner()
+                .take_until(drain)
+                .map(move |frame| handler.clone().stream_item(frame))
+                .buffered(TICKETS_AT_WORK)
+                .chain(goodbye);
+            Ok(Box::pin(answers) as Self::StreamTriageStream)
+        };
+        observe("StreamTriage", open).await
+    }
+
+    async fn get_server_info(
+        &self,
+        request: Request<pb::GetServerInfoRequest>,
+    ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
+        self.0
+            .unary("GetServerInfo", request, async |request| {
+                let pb::GetServerInfoRequest {} = request;
+                let triager = &self.0.core()?.triager;
+                Ok(convert::server_info(triager.versions(), triager.fields(), &self.0.limits))
+            })
+            .await
+    }
+}
+
+/// The id that the client gave, which the answer carries even where the ticket is refused.
+fn id_of(ticket: Option<&pb::Ticket>) -> String {
+    ticket.map(|ticket| ticket.id.clone()).unwrap_or_default()
+}

@@ -1,0 +1,115 @@
+//! Why a decision came out as it did: the words that carried each field, and sentences for people.
+
+use std::fmt::Write as _;
+
+use crate::{
+    classify::{Classification, Classifier},
+    domain::{
+        decision::{Evidence, FieldDecision, TriageDecision, ValueSource},
+        taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
+        ticket::Ticket,
+    },
+};
+
+/// Words shown for one field.
+const MAX_EVIDENCE: usize = 5;
+
+/// Adds to every field the words that spoke for the model's best guess.
+pub(super) fn add_evidence(
+    decision: &mut TriageDecision,
+    classifier: &Classifier,
+    classification: &Classification,
+    ticket: &Ticket,
+) {
+    for field in &mut decision.fields {
+        let Some(best) = field.candidates.first() else { continue };
+        let attributions = classifier.explain(classification, &field.field, &best.value, MAX_EVIDENCE);
+        field.evidence = attributions
+            .into_iter()
+            .map(|attribution| {
+                let (part, bytes) = ticket.locate(attribution.bytes);
+                let whole = ticket.part(part);
+                let utf16 = |text: &str| text.encode_utf16().count();
+                let start = utf16(&whole[..bytes.start]);
+                let text = whole[bytes.clone()].to_owned();
+                Evidence { part, utf16: start..start + utf16(&text), bytes, text, weight: attribution.weight }
+            })
+            .collect();
+    }
+}
+
+/// One sentence for the priority, and one for each field.
+pub(super) fn reasons(decision: &TriageDecision) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(priority) = &decision.priority {
+        let because = |name: &str, level: &str| {
+            let field = decision.field(name);
+            format!("{name} {level}{}", field.map(|field| because(field, &field.value)).unwrap_or_default())
+        };
+        let mut reason = format!(
+            "priority {} = {} × {}",
+            priority.priority,
+            because(IMPACT, priority.impact.as_str()),
+            because(URGENCY, priority.urgency.as_str())
+        );
+        if priority.disagreement {
+            reason.push_str("; the form holds another priority");
+        }
+        reasons.push(reason);
+    }
+    reasons.extend(decision.fields.iter().filter_map(field_reason));
+    reasons
+}
+
+fn field_reason(field: &FieldDecision) -> Option<String> {
+    if field.field == ASSIGNMENT_GROUP && field.source == ValueSource::GroupTable {
+        return None;
+    }
+    let best = field.candidates.first()?;
+    if field.disagreement {
+        return Some(format!(
+            "{}: the form says {}, the text speaks for {} ({}){}",
+            field.field,
+            field.value,
+            best.value,
+            percent(best.confidence),
+            words(field)
+        ));
+    }
+    if let Some(abstention) = field.abstention {
+        let runners_up: Vec<_> =
+            field.candidates.iter().take(2).map(|one| format!("{} {}", one.value, percent(one.confidence))).collect();
+        return Some(format!("{}: not sure ({}): {}", field.field, abstention.as_str(), runners_up.join(", ")));
+    }
+    // Impact and urgency stand in the priority's sentence.
+    (field.field != IMPACT && field.field != URGENCY)
+        .then(|| format!("{} {}{}", field.field, field.value, because(field, &best.value)))
+}
+
+/// Where a value comes from, in brackets.
+fn because(field: &FieldDecision, value: &str) -> String {
+    match &field.source {
+        ValueSource::Form => " (from the form)".to_owned(),
+        ValueSource::ImpactTable(source) => format!(" ({source} counts as {value})"),
+        ValueSource::Model | ValueSource::GroupTable => {
+            let mut because = format!(" ({}", percent(field.confidence));
+            because.push_str(&words(field));
+            because.push(')');
+            because
+        }
+    }
+}
+
+fn words(field: &FieldDecision) -> String {
+    let mut words = String::new();
+    for (index, word) in field.evidence_words().take(3).enumerate() {
+        let separator = if index == 0 { ": " } else { ", " };
+        // Writing to a string cannot fail.
+        write!(words, "{separator}“{word}”").ok();
+    }
+    words
+}
+
+fn percent(confidence: f32) -> String {
+    format!("{:.0} %", confidence * 100.0)
+}

@@ -1,0 +1,185 @@
+//! The path one ticket takes: text to scores, scores and form to a decision, text to articles.
+//! Everything here is synchronous; callers run it on the compute pool.
+
+mod explain;
+mod policy;
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    classify::Classifier,
+    domain::{
+        article::ArticleHit,
+        decision::{TriageDecision, Versions},
+        priority::{Impact, Priority, Urgency},
+        taxonomy::{ASSIGNMENT_GROUP, CATEGORY, IMPACT, Label, PRIORITY, Taxonomy, URGENCY},
+        ticket::Ticket,
+    },
+    error::{FieldViolation, TriageError},
+    knowledge::{self, KnowledgeBase},
+    telemetry::{METRICS, Stage},
+};
+
+/// What a caller wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TriageOptions {
+    pub fields: bool,
+    pub explanation: bool,
+    pub articles: bool,
+    /// Candidates a field and articles, at least 1.
+    pub top_n: usize,
+}
+
+impl TriageOptions {
+    pub const DEFAULT_TOP_N: usize = 3;
+    pub const MAX_TOP_N: usize = 10;
+}
+
+impl Default for TriageOptions {
+    fn default() -> Self {
+        Self { fields: true, explanation: true, articles: true, top_n: Self::DEFAULT_TOP_N }
+    }
+}
+
+/// Decides tickets with one model, one taxonomy and, where there is one, a knowledge base. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Triager {
+    classifier: Classifier,
+    taxonomy: Arc<Taxonomy>,
+    knowledge: Option<KnowledgeBase>,
+}
+
+impl Triager {
+    pub fn new(classifier: Classifier, taxonomy: Arc<Taxonomy>, knowledge: Option<KnowledgeBase>) -> Self {
+        Self { classifier, taxonomy, knowledge }
+    }
+
+    /// Decides one ticket.
+    ///
+    /// Errors: `InvalidRequest` for form values that no ticket can have; `Internal` when the index fails.
+    pub fn triage(&self, ticket: &Ticket, options: TriageOptions) -> Result<TriageDecision, TriageError> {
+        let violations = self.form_violations(ticket);
+        if !violations.is_empty() {
+            return Err(TriageError::InvalidRequest(violations));
+        }
+        let mut decision = TriageDecision {
+            ticket_id: ticket.id().to_owned(),
+            fields: Vec::new(),
+            priority: None,
+            reasons: Vec::new(),
+            articles: Vec::new(),
+            truncated: false,
+            versions: self.versions(),
+        };
+        if options.fields || options.explanation {
+            let started = Instant::now();
+            let classification = self.classifier.classify(ticket.text());
+            decision.truncated = classification.truncated;
+            decision.fields = policy::decide(&classification.fields, &self.taxonomy, ticket);
+            decision.priority = policy::prioritise(&decision.fields, &self.taxonomy, ticket);
+            METRICS.record_stage(Stage::Classify, started.elapsed());
+            for field in &decision.fields {
+                if let Some(abstention) = field.abstention {
+                    METRICS.count_abstention(&field.field, abstention.as_str());
+                }
+            }
+            if options.explanation {
+                let started = Instant::now();
+                explain::add_evidence(&mut decision, &self.classifier, &classification, ticket);
+                decision.reasons = explain::reasons(&decision);
+                METRICS.record_stage(Stage::Explain, started.elapsed());
+            }
+            for field in &mut decision.fields {
+                field.candidates.truncate(options.top_n);
+            }
+        }
+        if options.articles {
+            decision.articles = self.suggest_articles(ticket, options.top_n)?;
+        }
+        Ok(decision)
+    }
+
+    /// Published articles that may solve the ticket, most useful first; none without a knowledge base.
+    pub fn suggest_articles(&self, ticket: &Ticket, top_n: usize) -> Result<Vec<ArticleHit>, TriageError> {
+        let Some(knowledge) = &self.knowledge else { return Ok(Vec::new()) };
+        let started = Instant::now();
+        let today =
+            knowledge::today().ok_or_else(|| TriageError::internal("the clock shows no day of the calendar"))?;
+        let hits = knowledge.suggest(ticket.text(), today, top_n)?;
+        METRICS.record_stage(Stage::Articles, started.elapsed());
+        Ok(hits)
+    }
+
+    /// What makes the answers right now.
+    pub fn versions(&self) -> Versions {
+        let rows = Impact::ALL.map(|impact| {
+            Urgency::ALL.map(|urgency| self.taxonomy.matrix.priority(impact, urgency).number().to_string()).concat()
+        });
+        Versions {
+            model: self.classifier.version().to_owned(),
+            taxonomy: self.taxonomy.version.clone(),
+            matrix: rows.join("/"),
+            knowledge: self.knowledge.as_ref().map(|knowledge| knowledge.version().to_string()).unwrap_or_default(),
+            server: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// The fields of a decision, in its order, with the labels that may be proposed. Priority is no field:
+    /// it follows from the matrix.
+    pub fn fields(&self) -> Vec<(String, Vec<Label>)> {
+        let described = |field: &str, value: &str| {
+            let known = self.taxonomy.fields.get(field).into_iter().flatten().find(|label| label.value == value);
+            known.cloned().unwrap_or_else(|| Label { value: value.to_owned(), description: String::new() })
+        };
+        let mut fields: Vec<_> = self
+            .classifier
+            .fields()
+            .iter()
+            .map(|field| {
+                let allowed = field.labels.iter().filter(|label| self.taxonomy.allows(&field.name, label));
+                (field.name.to_string(), allowed.map(|label| described(&field.name, label)).collect::<Vec<_>>())
+            })
+            .filter(|(_, labels)| !labels.is_empty())
+            .collect();
+        let categories = fields.iter().find(|(field, _)| field == CATEGORY);
+        if let (Some((_, categories)), true) = (categories, fields.iter().all(|(field, _)| field != ASSIGNMENT_GROUP)) {
+            let mut groups: Vec<_> =
+                categories.iter().map(|label| self.taxonomy.group(&label.value).to_owned()).collect();
+            groups.sort_unstable();
+            groups.dedup();
+            let groups = groups.into_iter().map(|value| Label { value, description: String::new() }).collect();
+            fields.push((ASSIGNMENT_GROUP.to_owned(), groups));
+        }
+        fields
+    }
+
+    /// Labels of the taxonomy that the model has never learnt, as `field: label`, for a warning at start.
+    pub fn unlearnt_labels(&self) -> Vec<String> {
+        let mut unlearnt = Vec::new();
+        for field in self.classifier.fields() {
+            let wanted = self.taxonomy.fields.get(&*field.name).into_iter().flatten();
+            let missing = wanted.filter(|label| field.labels.iter().all(|known| **known != *label.value));
+            unlearnt.extend(missing.map(|label| format!("{}: {}", field.name, label.value)));
+        }
+        unlearnt
+    }
+
+    fn form_violations(&self, ticket: &Ticket) -> Vec<FieldViolation> {
+        let mut violations = Vec::new();
+        for (field, value) in ticket.field_values() {
+            let problem = match field.as_str() {
+                IMPACT if Impact::parse(value).is_none() => "must be high, medium or low".to_owned(),
+                URGENCY if Urgency::parse(value).is_none() => "must be high, medium or low".to_owned(),
+                PRIORITY if Priority::parse(value).is_none() => "must be P1 to P5".to_owned(),
+                IMPACT | URGENCY | PRIORITY | ASSIGNMENT_GROUP => continue,
+                known if self.classifier.fields().iter().any(|field| *field.name == *known) => continue,
+                _ => {
+                    let known: Vec<_> = self.classifier.fields().iter().map(|field| &*field.name).collect();
+                    format!("no such field; the fields are {}, {PRIORITY} and {ASSIGNMENT_GROUP}", known.join(", "))
+                }
+            };
+            violations.push(FieldViolation::new(format!("ticket.field_values[{field}]"), problem));
+        }
+        violations
+    }
+}

@@ -1,0 +1,261 @@
+//! Pure: scores, taxonomy and form in, proposals out. The form's values are kept; priority is never guessed.
+
+use crate::{
+    classify::FieldScores,
+    domain::{
+        decision::{Candidate, FieldDecision, PriorityDecision, ValueSource},
+        priority::{Impact, Priority, Urgency},
+        taxonomy::{ASSIGNMENT_GROUP, CATEGORY, IMPACT, ImpactSource, ImpactSourceKind, PRIORITY, Taxonomy, URGENCY},
+        ticket::Ticket,
+    },
+};
+
+/// The proposal for every field that has a label the taxonomy allows, assignment group included.
+/// `candidates` holds all of them; evidence is added later.
+pub(super) fn decide(scores: &[FieldScores], taxonomy: &Taxonomy, ticket: &Ticket) -> Vec<FieldDecision> {
+    let mut decisions: Vec<FieldDecision> = Vec::new();
+    for FieldScores { name, ranked, abstention } in scores {
+        let allowed = ranked.iter().filter(|ranked| taxonomy.allows(name, &ranked.label));
+        let candidates: Vec<_> = allowed
+            .map(|ranked| Candidate { value: ranked.label.to_string(), confidence: ranked.confidence })
+            .collect();
+        let Some(best) = candidates.first() else { continue };
+        decisions.push(FieldDecision {
+            field: name.to_string(),
+            value: best.value.clone(),
+            source: ValueSource::Model,
+            confidence: best.confidence,
+            abstention: *abstention,
+            candidates,
+            evidence: Vec::new(),
+            disagreement: false,
+        });
+    }
+    for decision in &mut decisions {
+        keep_form_value(decision, ticket);
+        if decision.field == IMPACT {
+            raise_impact(decision, taxonomy, ticket);
+        }
+    }
+    if decisions.iter().all(|decision| decision.field != ASSIGNMENT_GROUP) {
+        let category = decisions.iter().find(|decision| decision.field == CATEGORY);
+        if let Some(mut group) = category.map(|category| group_of(category, taxonomy)) {
+            keep_form_value(&mut group, ticket);
+            decisions.push(group);
+        }
+    }
+    decisions
+}
+
+/// The matrix applied to the impact and urgency in force; `None` where either is unknown.
+pub(super) fn prioritise(fields: &[FieldDecision], taxonomy: &Taxonomy, ticket: &Ticket) -> Option<PriorityDecision> {
+    let in_force = |name: &str| {
+        let decided = fields.iter().find(|decision| decision.field == name).map(|decision| decision.value.as_str());
+        decided.or_else(|| ticket.field_value(name))
+    };
+    let (impact, urgency) = (Impact::parse(in_force(IMPACT)?)?, Urgency::parse(in_force(URGENCY)?)?);
+    let priority = taxonomy.matrix.priority(impact, urgency);
+    let form = ticket.field_value(PRIORITY).and_then(Priority::parse);
+    Some(PriorityDecision { priority, impact, urgency, disagreement: form.is_some_and(|form| form != priority) })
+}
+
+/// The form's value is kept, whatever the model thinks of it.
+fn keep_form_value(decision: &mut FieldDecision, ticket: &Ticket) {
+    let Some(form) = ticket.field_value(&decision.field) else { return };
+    decision.disagreement = decision.value != form && decision.abstention.is_none();
+    let known = decision.candidates.iter().find(|candidate| candidate.value == form);
+    decision.confidence = known.map_or(0.0, |candidate| candidate.confidence);
+    form.clone_into(&mut decision.value);
+    decision.source = ValueSource::Form;
+}
+
+/// The table raises what the model found and never lowers it; the form stands above both.
+fn raise_impact(decision: &mut FieldDecision, taxonomy: &Taxonomy, ticket: &Ticket) {
+    let Some(source) =
+        taxonomy.impact_sources.iter().filter(|source| concerns(source, ticket)).min_by_key(|source| source.impact)
+    else {
+        return;
+    };
+    let graver = Impact::parse(&decision.value).is_none_or(|found| source.impact < found);
+    if !graver {
+        return;
+    }
+    if decision.source == ValueSource::Form {
+        decision.disagreement = true;
+        return;
+    }
+    source.impact.as_str().clone_into(&mut decision.value);
+    decision.confidence = 1.0;
+    decision.abstention = None;
+    decision.source = ValueSource::ImpactTable(format!("{} {}", source.kind.as_str(), source.name));
+}
+
+fn concerns(source: &ImpactSource, ticket: &Ticket) -> bool {
+    let named = match source.kind {
+        ImpactSourceKind::Service => ticket.service(),
+        ImpactSourceKind::ConfigurationItem => ticket.configuration_item(),
+        ImpactSourceKind::Requester => ticket.requester(),
+    };
+    named.trim().to_lowercase() == source.name.to_lowercase()
+}
+
+/// The group that the desk gave the category; as sure as all categories of that group together.
+fn group_of(category: &FieldDecision, taxonomy: &Taxonomy) -> FieldDecision {
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for candidate in &category.candidates {
+        let group = taxonomy.group(&candidate.value);
+        match candidates.iter_mut().find(|known| known.value == group) {
+            Some(known) => known.confidence = (known.confidence + candidate.confidence).min(1.0),
+            None => candidates.push(Candidate { value: group.to_owned(), confidence: candidate.confidence }),
+        }
+    }
+    let value = taxonomy.group(&category.value).to_owned();
+    let confidence = if category.source == ValueSource::Form {
+        1.0
+    } else {
+        candidates.iter().find(|candidate| candidate.value == value).map_or(0.0, |candidate| candidate.confidence)
+    };
+    // Stable, so that equal ones stay in the order of their best category.
+    candidates.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    FieldDecision {
+        field: ASSIGNMENT_GROUP.to_owned(),
+        value,
+        source: ValueSource::GroupTable,
+        confidence,
+        abstention: if category.source == ValueSource::Form { None } else { category.abstention },
+        candidates,
+        evidence: Vec::new(),
+        disagreement: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        classify::Ranked,
+        domain::{
+            decision::Abstention,
+            taxonomy::Label,
+            ticket::{TicketDraft, TicketLimits},
+        },
+    };
+
+    fn scores(fields: &[(&str, &[(&str, f32)])]) -> Vec<FieldScores> {
+        let ranked = |&(label, confidence): &(&str, f32)| Ranked { label: label.into(), confidence };
+        let of_field = |(name, labels): &(&str, &[(&str, f32)])| FieldScores {
+            name: (*name).into(),
+            ranked: labels.iter().map(ranked).collect(),
+            abstention: None,
+        };
+        fields.iter().map(of_field).collect()
+    }
+
+    fn ticket(form: &[(&str, &str)]) -> Ticket {
+        let field_values = form.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect();
+        let draft = TicketDraft {
+            summary: "printer on fire".to_owned(),
+            service: "Payroll".to_owned(),
+            field_values,
+            ..TicketDraft::default()
+        };
+        draft.parse("", &TicketLimits::default()).unwrap()
+    }
+
+    fn field<'a>(decisions: &'a [FieldDecision], name: &str) -> &'a FieldDecision {
+        decisions.iter().find(|decision| decision.field == name).unwrap()
+    }
+
+    const LEVELS: [(&str, &[(&str, f32)]); 2] =
+        [("impact", &[("low", 0.7), ("high", 0.3)]), ("urgency", &[("high", 0.6), ("low", 0.4)])];
+
+    #[test]
+    fn priority_follows_from_the_values_in_force() {
+        let check = |form: &[(&str, &str)], expected: &str, disagreement: bool| {
+            let (taxonomy, ticket) = (Taxonomy::default(), ticket(form));
+            let fields = decide(&scores(&LEVELS), &taxonomy, &ticket);
+            let priority = prioritise(&fields, &taxonomy, &ticket).unwrap();
+            assert_eq!(
+                (priority.priority.to_string().as_str(), priority.disagreement),
+                (expected, disagreement),
+                "{form:?}"
+            );
+        };
+        check(&[], "P3", false);
+        check(&[("impact", "high")], "P1", false);
+        check(&[("urgency", "low"), ("priority", "P5")], "P5", false);
+        check(&[("priority", "P1")], "P3", true);
+    }
+
+    #[test]
+    fn a_model_without_impact_gives_no_priority_unless_the_form_does() {
+        let (taxonomy, scores) = (Taxonomy::default(), scores(&[("topic", &[("a", 1.0)])]));
+        let check = |form: &[(&str, &str)]| {
+            let ticket = ticket(form);
+            prioritise(&decide(&scores, &taxonomy, &ticket), &taxonomy, &ticket)
+                .map(|decided| decided.priority.number())
+        };
+        assert_eq!(check(&[]), None);
+        assert_eq!(check(&[("impact", "medium"), ("urgency", "medium")]), Some(3));
+    }
+
+    #[test]
+    fn the_form_is_kept_and_disagreement_flagged() {
+        let check = |form: &str, abstention: Option<Abstention>, disagreement: bool, confidence: f32| {
+            let mut scores = scores(&[("type", &[("incident", 0.9), ("question", 0.1)])]);
+            scores[0].abstention = abstention;
+            let decisions = decide(&scores, &Taxonomy::default(), &ticket(&[("type", form)]));
+            let decision = field(&decisions, "type");
+            assert_eq!((decision.value.as_str(), &decision.source), (form, &ValueSource::Form));
+            assert_eq!(
+                (decision.disagreement, decision.confidence),
+                (disagreement, confidence),
+                "{form} {abstention:?}"
+            );
+        };
+        check("incident", None, false, 0.9);
+        check("question", None, true, 0.1);
+        check("complaint", None, true, 0.0);
+        // A model that does not stand by its guess contradicts nobody.
+        check("question", Some(Abstention::Ambiguous), false, 0.1);
+    }
+
+    #[test]
+    fn the_impact_table_raises_and_never_lowers() {
+        let check = |impact: Impact, name: &str, form: &[(&str, &str)], expected: &str, disagreement: bool| {
+            let source = ImpactSource { kind: ImpactSourceKind::Service, name: name.to_owned(), impact };
+            let taxonomy = Taxonomy { impact_sources: vec![source], ..Taxonomy::default() };
+            let decisions = decide(&scores(&LEVELS), &taxonomy, &ticket(form));
+            let decision = field(&decisions, "impact");
+            assert_eq!(
+                (decision.value.as_str(), decision.disagreement),
+                (expected, disagreement),
+                "{impact} {name} {form:?}"
+            );
+        };
+        check(Impact::High, "payroll", &[], "high", false);
+        check(Impact::High, "CRM", &[], "low", false);
+        check(Impact::Low, "Payroll", &[], "low", false);
+        check(Impact::High, "Payroll", &[("impact", "low")], "low", true);
+        check(Impact::Medium, "Payroll", &[("impact", "high")], "high", true);
+    }
+
+    #[test]
+    fn a_label_that_the_taxonomy_does_not_list_is_never_proposed() {
+        let labels = vec![Label { value: "question".to_owned(), description: String::new() }];
+        let taxonomy = Taxonomy { fields: [("type".to_owned(), labels)].into(), ..Taxonomy::default() };
+        let scores = scores(&[("type", &[("incident", 0.9), ("question", 0.1)])]);
+        let decisions = decide(&scores, &taxonomy, &ticket(&[]));
+        assert_eq!(field(&decisions, "type").value, "question");
+        assert_eq!(field(&decisions, "type").candidates.len(), 1);
+    }
+
+    #[test]
+    fn a_group_is_as_sure_as_its_categories_together() {
+        let ranked: &[(&str, f32)] = &[("network/vpn", 0.4), ("access/password", 0.35), ("network/telephony", 0.25)];
+        let decisions = decide(&scores(&[("category", ranked)]), &Taxonomy::default(), &ticket(&[]));
+        let group = field(&decisions, "assignment_group");
+        assert_eq!((group.value.as_str(), group.confidence), ("network", 0.65));
+        assert_eq!(group.candidates.len(), 2);
+    }
+}
