@@ -1,0 +1,20 @@
+//! The service as its users meet it: a real server and client, and the real program.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    unreachable_pub,
+    reason = "a test fails by panicking, and nothing outside this binary sees its helpers"
+)]
+
+mod bad_input;
+mod bundle;
+mod command_line;
+mod contract;
+mod crash;
+mod harness;
+mod health;
+mod knowledge;
+mod shutdown;
+mod triage;
