@@ -128,8 +128,10 @@ pub(crate) fn language(text: &str) -> Option<&'static str> {
 fn is_plain_word(word: &str) -> bool {
     let word = word.trim_matches(|character: char| !character.is_alphanumeric());
     let mut characters = word.chars();
+    // Scripts that set no blanks between words have their punctuation inside.
+    let plain = |character: char| !character.is_ascii() && !character.is_numeric() && !character.is_uppercase();
     characters.next().is_some_and(char::is_alphabetic)
-        && characters.all(|character| (character.is_alphabetic() && !character.is_uppercase()) || character == '\'')
+        && characters.all(|character| character.is_ascii_lowercase() || character == '\'' || plain(character))
 }
 
 /// The languages that at least one reliable text in fifty is written in; empty where too few texts are clear.

@@ -21,7 +21,7 @@ use crate::{
     error::TriageError,
     grpc::client::Client,
     knowledge::KnowledgeBase,
-    rows::Rows,
+    rows::{Rows, parse_rename},
     store::Store,
     triage::{TriageOptions, Triager},
 };
@@ -50,7 +50,7 @@ pub(super) struct ClassifyArgs {
     #[arg(long, value_name = "COLUMN", default_value = "id")]
     id: String,
     /// Read column THEIRS of --input under the name OURS
-    #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = super::parse_rename)]
+    #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = parse_rename)]
     map: Vec<(String, String)>,
     /// Print JSON: one document, or with --input one line a row
     #[arg(long)]

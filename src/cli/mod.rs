@@ -123,16 +123,6 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// Where commands that keep state keep it, unless they are told otherwise.
 const DEFAULT_DATA_DIR: &str = "triage-data";
 
-/// Reads `OURS=THEIRS`, as `--map` takes it.
-fn parse_rename(raw: &str) -> Result<(String, String), String> {
-    match raw.split_once('=') {
-        Some((ours, theirs)) if !ours.trim().is_empty() && !theirs.trim().is_empty() => {
-            Ok((ours.trim().to_owned(), theirs.trim().to_owned()))
-        }
-        _ => Err("expected OURS=THEIRS, such as text=description".to_owned()),
-    }
-}
-
 /// Runs a client call to a server.
 fn block_on<T>(call: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(call)

@@ -12,10 +12,10 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::super::{DEFAULT_DATA_DIR, parse_rename, progress};
+use super::super::{DEFAULT_DATA_DIR, progress};
 use crate::{
     knowledge::{self, KnowledgeBase},
-    rows::Rows,
+    rows::{Rows, parse_rename},
 };
 
 /// How many articles are asked for.

@@ -10,8 +10,8 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::super::{DEFAULT_DATA_DIR, parse_rename, progress};
-use crate::{domain::article::Article, knowledge::import::Articles, store::ImportCounts};
+use super::super::{DEFAULT_DATA_DIR, progress};
+use crate::{domain::article::Article, knowledge::import::Articles, rows::parse_rename, store::ImportCounts};
 
 /// Articles are stored in batches: one durable write each, and memory for one.
 const BATCH_ARTICLES: usize = 500;
