@@ -26,23 +26,21 @@ type Work = Box<dyn FnOnce() + Send>;
 pub struct Pool {
     queue: Sender<Work>,
     places: Arc<Semaphore>,
+    /// Half of the places: so many may be taken by work that waits for them, so that batches and streams never
+    /// keep single calls out.
+    bulk_places: Arc<Semaphore>,
 }
 
 /// A place in the queue, held until its work is done or skipped.
 #[derive(Debug)]
 pub struct Place {
     _permit: OwnedSemaphorePermit,
+    _bulk: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the computation panicked")]
 struct Panicked;
-
-impl Place {
-    fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self { _permit: permit }
-    }
-}
 
 impl Pool {
     /// Starts `threads` threads with `places` calls at work or waiting.
@@ -55,18 +53,22 @@ impl Pool {
                 .name(format!("compute-{index}"))
                 .spawn(move || work.into_iter().for_each(|work| work()))?;
         }
-        Ok(Self { queue, places: Arc::new(Semaphore::new(places)) })
+        let bulk_places = Arc::new(Semaphore::new((places / 2).max(1)));
+        Ok(Self { queue, places: Arc::new(Semaphore::new(places)), bulk_places })
     }
 
     /// Takes a place, or refuses at once.
     pub fn admit(&self) -> Result<Place, TriageError> {
         let refused = |_| TriageError::Overloaded { retry_after: RETRY_AFTER };
-        Arc::clone(&self.places).try_acquire_owned().map(Place::new).map_err(refused)
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(refused)?;
+        Ok(Place { _permit: permit, _bulk: None })
     }
 
-    /// Takes a place, waiting for one: for the second and later tickets of a call that was admitted.
+    /// Waits for a place: for the tickets of a batch or stream, and for changes to the knowledge base.
     pub async fn wait(&self) -> Result<Place, TriageError> {
-        Arc::clone(&self.places).acquire_owned().await.map(Place::new).map_err(TriageError::internal)
+        let bulk = Arc::clone(&self.bulk_places).acquire_owned().await.map_err(TriageError::internal)?;
+        let permit = Arc::clone(&self.places).acquire_owned().await.map_err(TriageError::internal)?;
+        Ok(Place { _permit: permit, _bulk: Some(bulk) })
     }
 
     /// Runs `work` on one of the threads, in the caller's span.
@@ -123,6 +125,15 @@ mod tests {
         release.send(()).unwrap();
         assert!(running.await.unwrap().unwrap());
         assert!(pool.wait().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn bulk_work_never_takes_all_places() {
+        let pool = pool(4);
+        let _bulk = (pool.wait().await.unwrap(), pool.wait().await.unwrap());
+        let waiting = Box::pin(pool.wait());
+        tokio::select! { biased; _ = waiting => panic!("bulk work has a third place"), () = std::future::ready(()) => {} }
+        assert!(pool.admit().is_ok());
     }
 
     #[tokio::test]

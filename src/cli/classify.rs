@@ -131,7 +131,11 @@ fn local_triager(args: &ClassifyArgs, config: &Config) -> anyhow::Result<Triager
         Some(data_dir) => Some(KnowledgeBase::open(Store::open(data_dir)?, data_dir)?),
         None => None,
     };
-    Ok(Triager::new(classifier, Arc::new(config.taxonomy.clone()), knowledge))
+    let triager = Triager::new(classifier, Arc::new(config.taxonomy.clone()), knowledge);
+    for mismatch in triager.mismatches() {
+        eprintln!("warning: {mismatch}");
+    }
+    Ok(triager)
 }
 
 fn decide(

@@ -112,12 +112,10 @@ fn load_config(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Con
     Config::load(file, environment, overrides)
 }
 
-/// The reader of our output has gone, as `triage … | head` does: no fault of ours.
+/// The reader of our output has gone, as `triage … | head` does: no fault of ours. Only writing our output fails
+/// with a bare I/O error; one from a file or a connection has its context around it.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let closed = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    };
-    error.chain().any(closed)
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Where commands that keep state keep it, unless they are told otherwise.

@@ -2,12 +2,10 @@
 
 use std::{
     io::{self, Write as _},
+    panic,
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-use clap::Args;
-use tokio::signal;
 
 use super::{load_config, render};
 use crate::{
@@ -21,6 +19,7 @@ use crate::{
     telemetry,
     triage::Triager,
 };
+use clap::Args;
 
 mod demo {
     include!(concat!(env!("OUT_DIR"), "/demo_articles.rs"));
@@ -52,6 +51,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
     let ServeArgs { demo, model, listen, admin_listen, data_dir, insecure } = args;
     let config = load_config(config, &Overrides { listen, admin_listen, insecure })?;
     telemetry::init_log(&config.log_filter)?;
+    keep_panics_private();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -69,6 +69,8 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        // Before anything is printed: who reads the address may send the signal at once.
+        let shutdown = shutdown_signal()?;
         let taxonomy = Arc::new(config.taxonomy.clone());
         let app = App::bind(config).await?;
         let address = app.address()?;
@@ -85,13 +87,8 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
                 knowledge.upsert(&demo_articles()?)?;
             }
             let triager = Triager::new(classifier, taxonomy, Some(knowledge.clone()));
-            let unlearnt = triager.unlearnt_labels();
-            if !unlearnt.is_empty() {
-                let labels = unlearnt.join(", ");
-                tracing::warn!(
-                    labels,
-                    "the model has not learnt these labels of the taxonomy and will never propose them"
-                );
+            for mismatch in triager.mismatches() {
+                tracing::warn!("{mismatch}");
             }
             Ok(Core { triager, knowledge })
         };
@@ -101,7 +98,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
                 render::demo_commands(&mut io::stdout(), &address.to_string()).ok();
             }
         };
-        app.serve(load, on_ready, shutdown_signal()).await
+        app.serve(load, on_ready, shutdown).await
     })
 }
 
@@ -110,19 +107,33 @@ fn demo_articles() -> anyhow::Result<Vec<Article>> {
     articles.collect()
 }
 
-/// Ends with Ctrl-C or SIGTERM.
-async fn shutdown_signal() {
-    #[cfg(unix)]
-    {
-        use signal::unix::{SignalKind, signal};
+/// Ends with Ctrl-C or SIGTERM; both are caught from now on.
+#[cfg(unix)]
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
 
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = signal::ctrl_c() => {}
-            }
-            return;
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    }
-    signal::ctrl_c().await.ok();
+    })
+}
+
+/// Ends with Ctrl-C; it is caught from now on.
+#[cfg(windows)]
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
+}
+
+/// A panic's message may quote ticket text: the log gets its place only.
+fn keep_panics_private() {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a thread panicked");
+    }));
 }

@@ -49,7 +49,7 @@ struct RawImpactSource {
 
 /// Reads the taxonomy at `path`, or the default one.
 pub fn load(path: Option<&Path>) -> Result<Taxonomy, ConfigError> {
-    let Some(path) = path else { return parse(DEFAULT) };
+    let Some(path) = path else { return parse(DEFAULT).map(|taxonomy| Taxonomy { restricts: false, ..taxonomy }) };
     let named = |problem: String| format!("taxonomy {}: {problem}", path.display());
     let text =
         std::fs::read_to_string(path).map_err(|error| ConfigError { problems: vec![named(error.to_string())] })?;
@@ -64,6 +64,7 @@ fn parse(text: &str) -> Result<Taxonomy, ConfigError> {
     let matrix = parse_matrix(&raw.matrix, &mut problems);
     let impact_sources = parse_impact_sources(raw.impact, &mut problems);
     check_fields(&raw.fields, &mut problems);
+    check_groups(&raw.groups, raw.fields.get(taxonomy::CATEGORY), &mut problems);
     let (Some(matrix), true) = (matrix, problems.is_empty()) else {
         return Err(ConfigError { problems });
     };
@@ -74,6 +75,7 @@ fn parse(text: &str) -> Result<Taxonomy, ConfigError> {
     Ok(Taxonomy {
         version: format!("{}+{}", raw.version, &hash[..8]),
         fields: raw.fields.into_iter().map(|(field, values)| (field, labels(values))).collect(),
+        restricts: true,
         matrix,
         groups: raw.groups,
         impact_sources,
@@ -138,6 +140,23 @@ fn check_fields(fields: &BTreeMap<String, BTreeMap<String, String>>, problems: &
     }
 }
 
+/// A group for a category that no ticket can have is a misspelling.
+fn check_groups(
+    groups: &BTreeMap<String, String>,
+    categories: Option<&BTreeMap<String, String>>,
+    problems: &mut Vec<String>,
+) {
+    for (category, group) in groups {
+        if group.trim().is_empty() {
+            problems.push(format!("groups.{category}: the group has no name"));
+        }
+        let known = |known: &String| known == category || taxonomy::first_level(known) == category;
+        if categories.is_some_and(|categories| !categories.keys().any(known)) {
+            problems.push(format!("groups.{category}: fields.category has no such label and no such first level"));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +189,8 @@ mod tests {
             &format!("{MATRIX}[fields.urgency]\nsoon = \"\"\n[fields.priority]\nP1 = \"\"\n"),
             &["`soon`", "fields.priority"],
         );
+        let groups = "[groups]\nnetwrok = \"NOC\"\naccess = \" \"\n[fields.category]\n\"network/vpn\" = \"\"\n";
+        check(&format!("{MATRIX}{groups}"), &["groups.netwrok", "groups.access"]);
         check(&format!("{MATRIX}colour = 1\n"), &["colour"]);
         check("version = \"x\"\n", &["matrix"]);
     }

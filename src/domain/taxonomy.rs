@@ -20,6 +20,9 @@ pub struct Taxonomy {
     pub version: String,
     /// Labels of a field, by field name; a field not named here has the labels the model knows.
     pub fields: BTreeMap<String, Vec<Label>>,
+    /// Whether only the labels in `fields` may be proposed. The default taxonomy only describes them, so that a
+    /// desk's own model keeps its own labels.
+    pub restricts: bool,
     pub matrix: PriorityMatrix,
     /// Assignment group by category or its first level.
     pub groups: BTreeMap<String, String>,
@@ -75,7 +78,8 @@ impl Taxonomy {
 
     /// Whether `label` may be proposed for `field`.
     pub fn allows(&self, field: &str, label: &str) -> bool {
-        self.fields.get(field).is_none_or(|labels| labels.iter().any(|known| known.value == label))
+        let listed = |labels: &Vec<Label>| labels.iter().any(|known| known.value == label);
+        !self.restricts || self.fields.get(field).is_none_or(listed)
     }
 }
 

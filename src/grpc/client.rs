@@ -102,7 +102,7 @@ fn decision(decision: pb::Decision) -> anyhow::Result<TriageDecision> {
     let pb::Decision { ticket_id, fields, priority, reasons, articles, truncated, versions } = decision;
     Ok(TriageDecision {
         ticket_id,
-        fields: fields.into_iter().map(field_decision).collect(),
+        fields: fields.into_iter().map(field_decision).collect::<anyhow::Result<_>>()?,
         priority: priority.map(priority_decision).transpose()?,
         reasons,
         articles: articles.into_iter().map(article_hit).collect(),
@@ -131,8 +131,12 @@ fn priority_decision(decision: pb::PriorityDecision) -> anyhow::Result<PriorityD
     })
 }
 
-fn field_decision(decision: pb::FieldDecision) -> FieldDecision {
-    let (source, abstention) = (decision.source(), decision.abstention());
+fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> {
+    // An unknown number must not pass for "use it".
+    let abstention = pb::Abstention::try_from(decision.abstention).with_context(|| {
+        format!("the server abstains from {} for a reason that this version does not know", decision.field)
+    })?;
+    let source = decision.source();
     let pb::FieldDecision {
         field,
         value,
@@ -144,7 +148,7 @@ fn field_decision(decision: pb::FieldDecision) -> FieldDecision {
         disagreement,
         raised_by,
     } = decision;
-    FieldDecision {
+    Ok(FieldDecision {
         field,
         value,
         source: match source {
@@ -168,7 +172,7 @@ fn field_decision(decision: pb::FieldDecision) -> FieldDecision {
             .collect(),
         evidence: evidence.into_iter().map(domain_evidence).collect(),
         disagreement,
-    }
+    })
 }
 
 fn domain_evidence(evidence: pb::Evidence) -> Evidence {

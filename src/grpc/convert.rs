@@ -15,6 +15,11 @@ use crate::{
     triage::TriageOptions,
 };
 
+/// More than there are: a longer list is a mistake, and naming each of its entries would be another.
+const MAX_FEATURES: usize = 16;
+/// Kinds or statuses in a filter.
+const MAX_FILTER: usize = 16;
+
 /// Ticket and options of a call, with all violations together.
 pub(super) fn triage_request(
     request: pb::TriageTicketRequest,
@@ -72,6 +77,12 @@ pub(super) fn options(features: &[i32], top_n: Option<u32>) -> Result<TriageOpti
         articles: everything,
         top_n: TriageOptions::DEFAULT_TOP_N,
     };
+    if features.len() > MAX_FEATURES {
+        return Err(vec![FieldViolation::new(
+            "features",
+            format!("must be at most {MAX_FEATURES}, are {}", features.len()),
+        )]);
+    }
     for (index, feature) in features.iter().enumerate() {
         match pb::Feature::try_from(*feature) {
             Ok(pb::Feature::Fields) => options.fields = true,
@@ -327,6 +338,9 @@ pub(super) fn filter<W: TryFrom<i32>, D>(
     field: &str,
     parse: fn(W) -> Option<D>,
 ) -> Result<Vec<D>, Vec<FieldViolation>> {
+    if raw.len() > MAX_FILTER {
+        return Err(vec![FieldViolation::new(field, format!("must be at most {MAX_FILTER}, are {}", raw.len()))]);
+    }
     let parsed = raw.iter().enumerate().map(|(index, number)| {
         let value = W::try_from(*number).ok().and_then(parse);
         value.ok_or_else(|| {

@@ -32,7 +32,13 @@ pub(super) fn translate(status: Status) -> Status {
     let over_limit = matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted)
         && (said.contains("too large") || said.contains("limit"));
     let (code, reason, message) = if over_limit {
-        (Code::OutOfRange, "TOO_LARGE", format!("message over limits.batch_bytes: {said}"))
+        (
+            Code::OutOfRange,
+            "TOO_LARGE",
+            format!(
+                "message over limits.batch_bytes, and only batches and streams may be over limits.message_bytes: {said}"
+            ),
+        )
     } else if status.code() == Code::Internal && said.contains("decode") {
         (Code::InvalidArgument, "INVALID_REQUEST", format!("invalid request: {said}"))
     } else if status.code() == Code::Unimplemented {

@@ -1,17 +1,17 @@
 //! `KnowledgeService`: parse, call the knowledge base on the compute pool, convert.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use tonic::{Request, Response, Status, Streaming};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Api, convert, edge, observe, status};
 use crate::{
-    domain::article::Article,
+    domain::{article::Article, decision::Versions},
     error::{FieldViolation, TriageError},
     knowledge::SearchFilter,
     pb::{self, knowledge_service_server::KnowledgeService},
-    store::ImportCounts,
+    store::{ArticlePage, ImportCounts},
 };
 
 const DEFAULT_PAGE: usize = 10;
@@ -21,6 +21,8 @@ const MAX_SEARCH_DEPTH: usize = 1_000;
 const DEFAULT_LIST_PAGE: usize = 100;
 const MAX_LIST_PAGE: usize = 1_000;
 const MAX_QUERY_CHARS: usize = 1_024;
+/// How long an import may go on sending once the server drains.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
 const MAX_LISTED_ERRORS: usize = 100;
 
 #[derive(Debug, Clone)]
@@ -88,8 +90,12 @@ fn not_found(id: &str) -> TriageError {
 }
 
 fn check_id(id: &str) -> Result<(), TriageError> {
-    if id.trim().is_empty() {
-        return Err(TriageError::invalid("id", "must not be blank"));
+    let chars = id.chars().count();
+    if id.trim().is_empty() || chars > Article::MAX_ID_CHARS {
+        return Err(TriageError::invalid(
+            "id",
+            format!("must be 1 to {} characters, is {chars}", Article::MAX_ID_CHARS),
+        ));
     }
     Ok(())
 }
@@ -97,7 +103,7 @@ fn check_id(id: &str) -> Result<(), TriageError> {
 impl KnowledgeHandler {
     /// Stores the valid articles of one frame, or says what storing them would do.
     async fn upsert_frame(&self, articles: Vec<Article>, validate_only: bool) -> Result<ImportCounts, TriageError> {
-        let place = self.0.pool.wait().await?;
+        let (_turn, place) = self.0.wait_to_write().await?;
         self.0
             .compute(place, move |core| {
                 let counts =
@@ -118,12 +124,8 @@ impl KnowledgeService for KnowledgeHandler {
             .unary("SuggestArticles", request, async |request| {
                 let (ticket, top_n) = convert::suggest_request(request, &self.0.limits.ticket)?;
                 let place = self.0.pool.admit()?;
-                let (articles, versions) = self
-                    .0
-                    .compute(place, move |core| {
-                        Ok((core.triager.suggest_articles(&ticket, top_n)?, core.triager.versions()))
-                    })
-                    .await?;
+                let (articles, versions) =
+                    self.0.compute(place, move |core| core.triager.suggest_articles(&ticket, top_n)).await?;
                 Ok(pb::SuggestArticlesResponse {
                     articles: articles.into_iter().map(convert::article_hit).collect(),
                     versions: Some(convert::versions(versions)),
@@ -144,8 +146,9 @@ impl KnowledgeService for KnowledgeHandler {
                 let (mut hits, versions) = self
                     .0
                     .compute(place, move |core| {
-                        let hits = core.knowledge.search(&query, &filter, offset, size + 1);
-                        Ok((hits?, core.triager.versions()))
+                        let view = core.knowledge.view();
+                        let hits = view.search(&query, &filter, offset, size + 1)?;
+                        Ok((hits, Versions { knowledge: view.version().to_string(), ..core.triager.versions() }))
                     })
                     .await?;
                 let next = offset + size;
@@ -165,26 +168,24 @@ impl KnowledgeService for KnowledgeHandler {
         request: Request<Streaming<pb::UpsertArticlesRequest>>,
     ) -> Result<Response<pb::UpsertArticlesResponse>, Status> {
         let mut frames = request.into_inner();
-        let mut refused_frame = None;
+        let draining = self.0.draining.clone();
+        let cut_off = async move {
+            draining.cancelled().await;
+            tokio::time::sleep(DRAIN_GRACE).await;
+        };
         let upsert = async {
             self.0.core()?;
+            tokio::pin!(cut_off);
             let mut answer = pb::UpsertArticlesResponse::default();
             let mut index = 0_u64;
             loop {
-                // Frames first: what has arrived is stored and acknowledged also while the server drains.
+                // What has arrived is stored and acknowledged also while the server drains, for a while.
                 let frame = tokio::select! {
                     biased;
-                    frame = frames.message() => frame,
-                    () = self.0.draining.cancelled() => return Err(super::draining_error()),
+                    () = &mut cut_off => return Err(Status::from(super::draining_error())),
+                    frame = frames.message() => frame.map_err(edge::translate)?,
                 };
-                let frame = match frame {
-                    Ok(Some(frame)) => frame,
-                    Ok(None) => return Ok(answer),
-                    Err(status) => {
-                        refused_frame = Some(edge::translate(status));
-                        return Ok(answer);
-                    }
-                };
+                let Some(frame) = frame else { return Ok(answer) };
                 let pb::UpsertArticlesRequest { articles, validate_only } = frame;
                 let mut valid = Vec::with_capacity(articles.len());
                 for raw in articles {
@@ -207,8 +208,7 @@ impl KnowledgeService for KnowledgeHandler {
                 answer.unchanged += unchanged;
             }
         };
-        let answer = observe("UpsertArticles", upsert).await;
-        refused_frame.map_or(answer, Err)
+        observe("UpsertArticles", upsert).await
     }
 
     async fn get_article(
@@ -239,16 +239,14 @@ impl KnowledgeService for KnowledgeHandler {
                 let size = convert::at_most(page_size, "page_size", DEFAULT_LIST_PAGE, MAX_LIST_PAGE);
                 let (size, after) = convert::both(size, after)?;
                 let place = self.0.pool.admit()?;
-                let (mut articles, total) = self
+                let (page, total) = self
                     .0
                     .compute(place, move |core| {
                         let after = (!after.is_empty()).then_some(after.as_str());
-                        let articles = core.knowledge.list(after, size + 1)?;
-                        Ok((articles, core.knowledge.article_count()?))
+                        Ok((core.knowledge.list(after, size)?, core.knowledge.article_count()))
                     })
                     .await?;
-                let more = articles.len() > size;
-                articles.truncate(size);
+                let ArticlePage { articles, more } = page;
                 let last = articles.last().filter(|_| more);
                 Ok(pb::ListArticlesResponse {
                     next_page_token: last.map(|article| list_token(&article.id)).unwrap_or_default(),
@@ -267,7 +265,7 @@ impl KnowledgeService for KnowledgeHandler {
             .unary("DeleteArticle", request, async |request| {
                 let pb::DeleteArticleRequest { id } = request;
                 check_id(&id)?;
-                let place = self.0.pool.admit()?;
+                let (_turn, place) = self.0.wait_to_write().await?;
                 self.0
                     .compute(place, move |core| {
                         let existed = core.knowledge.delete(&id)?;

@@ -10,11 +10,15 @@ mod triage;
 
 use std::{
     future::Future,
+    pin::Pin,
     sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
+use futures_util::Stream;
 use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
@@ -48,11 +52,13 @@ pub struct Api {
     pool: Pool,
     limits: Arc<Limits>,
     draining: CancellationToken,
+    /// Changes to the knowledge base take turns here, where waiting costs no thread of the pool.
+    writes: Arc<Semaphore>,
 }
 
 impl Api {
     pub fn new(pool: Pool, limits: Limits, draining: CancellationToken) -> Self {
-        Self { core: Arc::default(), pool, limits: Arc::new(limits), draining }
+        Self { core: Arc::default(), pool, limits: Arc::new(limits), draining, writes: Arc::new(Semaphore::new(1)) }
     }
 
     /// From now on calls are answered. A second call changes nothing.
@@ -94,6 +100,12 @@ impl Api {
         callers.map_or(self.limits.deadline, |timeout| timeout.min(self.limits.deadline))
     }
 
+    /// Waits until no other call changes the knowledge base, then for a place.
+    async fn wait_to_write(&self) -> Result<(OwnedSemaphorePermit, Place), TriageError> {
+        let turn = Arc::clone(&self.writes).acquire_owned().await.map_err(TriageError::internal)?;
+        Ok((turn, self.pool.wait().await?))
+    }
+
     fn check_size(&self, bytes: usize) -> Result<(), TriageError> {
         let allowed = self.limits.message_bytes;
         if bytes > allowed {
@@ -126,8 +138,8 @@ impl Api {
     pub(crate) fn record_gauges(&self) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         METRICS.calls_in_flight.set(gauge(self.in_flight() as u64));
-        if let Some(articles) = self.core.get().and_then(|core| core.knowledge.article_count().ok()) {
-            METRICS.articles.set(gauge(articles));
+        if let Some(core) = self.core.get() {
+            METRICS.articles.set(gauge(core.knowledge.article_count()));
         }
     }
 }
@@ -156,27 +168,58 @@ fn parse_timeout(raw: &str) -> Option<Duration> {
 }
 
 /// Times and counts a call, also one that its client gives up.
-async fn observe<A>(
+async fn observe<A, E: Into<Status>>(
     method: &'static str,
-    call: impl Future<Output = Result<A, TriageError>>,
+    call: impl Future<Output = Result<A, E>>,
 ) -> Result<Response<A>, Status> {
-    let mut outcome = Outcome { method, code: "CANCELLED", started: Instant::now() };
-    let answer = call.await.map_err(Status::from);
-    outcome.code = answer.as_ref().map_or_else(|status| code_name(status.code()), |_| "OK");
+    let started = Instant::now();
+    let mut outcome = Outcome::new(method);
+    let answer = call.await.map_err(Into::into);
+    METRICS.record_stage(Stage::Total, started.elapsed());
+    outcome.set(answer.as_ref().err());
     answer.map(Response::new)
 }
 
-/// Counts the call when it ends, however it ends: a dropped future is a client that left.
+/// Counts a call when it ends, however it ends: one that is dropped had a client that left.
 struct Outcome {
     method: &'static str,
     code: &'static str,
-    started: Instant,
+}
+
+impl Outcome {
+    fn new(method: &'static str) -> Self {
+        Self { method, code: code_name(tonic::Code::Cancelled) }
+    }
+
+    fn set(&mut self, error: Option<&Status>) {
+        self.code = code_name(error.map_or(tonic::Code::Ok, Status::code));
+    }
 }
 
 impl Drop for Outcome {
     fn drop(&mut self) {
-        METRICS.record_stage(Stage::Total, self.started.elapsed());
         METRICS.count_call(self.method, self.code);
+    }
+}
+
+/// A stream of answers that counts as one call when it ends.
+struct Observed<S> {
+    answers: S,
+    outcome: Outcome,
+}
+
+impl<A, S: Stream<Item = Result<A, Status>> + Unpin> Stream for Observed<S> {
+    type Item = Result<A, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(Pin::new(&mut self.answers).poll_next(context));
+        match &next {
+            Some(Ok(_)) => {}
+            Some(Err(status)) => self.outcome.set(Some(status)),
+            None if self.outcome.code == code_name(tonic::Code::Cancelled) => self.outcome.set(None),
+            None => {}
+        }
+        Poll::Ready(next)
     }
 }
 

@@ -7,6 +7,18 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::error::TriageError;
 
+/// An error travels in headers, and clients take 8 KiB of them: ten violations of 256 bytes, in details and message.
+const MAX_VIOLATIONS: usize = 10;
+const MAX_TEXT_BYTES: usize = 256;
+
+/// The text without what is too long for a header.
+fn clip(text: &str) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(MAX_TEXT_BYTES)])
+}
+
 /// The domain of every `ErrorInfo`.
 pub(super) const ERROR_DOMAIN: &str = "triage.v1";
 
@@ -15,13 +27,16 @@ impl From<TriageError> for Status {
         let mut details = ErrorDetails::with_error_info(error.reason(), ERROR_DOMAIN, HashMap::new());
         let code = match &error {
             TriageError::InvalidRequest(violations) => {
-                for violation in violations {
-                    details.add_bad_request_violation(&violation.field, &violation.description);
+                for violation in violations.iter().take(MAX_VIOLATIONS) {
+                    details.add_bad_request_violation(clip(&violation.field), clip(&violation.description));
+                }
+                if violations.len() > MAX_VIOLATIONS {
+                    details.add_bad_request_violation("", format!("and {} more", violations.len() - MAX_VIOLATIONS));
                 }
                 Code::InvalidArgument
             }
             TriageError::NotFound { resource, id } => {
-                details.set_resource_info(*resource, id, "", "");
+                details.set_resource_info(*resource, clip(id), "", "");
                 Code::NotFound
             }
             TriageError::TooLarge { .. } => Code::OutOfRange,
@@ -39,7 +54,7 @@ impl From<TriageError> for Status {
                 Code::Internal
             }
         };
-        Self::with_error_details(code, error.to_string(), details)
+        Self::with_error_details(code, clip(&error.to_string()), details)
     }
 }
 
@@ -53,4 +68,19 @@ pub(super) fn item_error(error: TriageError) -> tonic_types::pb::Status {
         message: status.message().to_owned(),
         details: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::FieldViolation;
+
+    #[test]
+    fn the_worst_refusal_fits_into_headers() {
+        let violations =
+            (0..5_000).map(|index| FieldViolation::new("ö".repeat(400), format!("{index} {}", "x".repeat(900))));
+        let status = Status::from(TriageError::InvalidRequest(violations.collect()));
+        assert!(status.details().len() < 6_000, "{} bytes of details", status.details().len());
+        assert!(status.message().len() < 300, "{} bytes of message", status.message().len());
+    }
 }

@@ -12,7 +12,7 @@ use std::{
 use futures_util::{Stream, StreamExt as _, stream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Api, convert, edge, observe, status, within};
+use super::{Api, Observed, Outcome, convert, edge, observe, status, within};
 use crate::{
     domain::ticket::Ticket,
     error::{FieldViolation, TriageError},
@@ -111,29 +111,31 @@ impl TriageService for TriageHandler {
         &self,
         request: Request<Streaming<pb::StreamTriageRequest>>,
     ) -> Result<Response<Self::StreamTriageStream>, Status> {
-        let open = async {
-            self.0.core()?;
-            let handler = self.clone();
-            // Tells a stream that the client ended from one that draining cuts off.
-            let cut_off = Arc::new(AtomicBool::new(false));
-            let drain = {
-                let (cut_off, draining) = (Arc::clone(&cut_off), self.0.draining.clone());
-                async move {
-                    draining.cancelled().await;
-                    cut_off.store(true, Ordering::Relaxed);
-                }
-            };
-            let goodbye = stream::once(async move { cut_off.load(Ordering::Relaxed) })
-                .filter_map(|cut_off| ready(cut_off.then(|| Err(Status::from(super::draining_error())))));
-            let answers = request
-                .into_inner()
-                .take_until(drain)
-                .map(move |frame| handler.clone().stream_item(frame))
-                .buffered(TICKETS_AT_WORK)
-                .chain(goodbye);
-            Ok(Box::pin(answers) as Self::StreamTriageStream)
+        let mut outcome = Outcome::new("StreamTriage");
+        if let Err(error) = self.0.core() {
+            let status = Status::from(error);
+            outcome.set(Some(&status));
+            return Err(status);
+        }
+        let handler = self.clone();
+        // Tells a stream that the client ended from one that draining cuts off.
+        let cut_off = Arc::new(AtomicBool::new(false));
+        let drain = {
+            let (cut_off, draining) = (Arc::clone(&cut_off), self.0.draining.clone());
+            async move {
+                draining.cancelled().await;
+                cut_off.store(true, Ordering::Relaxed);
+            }
         };
-        observe("StreamTriage", open).await
+        let goodbye = stream::once(async move { cut_off.load(Ordering::Relaxed) })
+            .filter_map(|cut_off| ready(cut_off.then(|| Err(Status::from(super::draining_error())))));
+        let answers = request
+            .into_inner()
+            .take_until(drain)
+            .map(move |frame| handler.clone().stream_item(frame))
+            .buffered(TICKETS_AT_WORK)
+            .chain(goodbye);
+        Ok(Response::new(Box::pin(Observed { answers: Box::pin(answers), outcome })))
     }
 
     async fn get_server_info(

@@ -327,7 +327,7 @@ mod tests {
     }
 
     fn stored_ids(store: &Store) -> Vec<String> {
-        store.list_articles(None, 100).unwrap().into_iter().map(|article| article.id).collect()
+        store.list_articles(None, 100).unwrap().articles.into_iter().map(|article| article.id).collect()
     }
 
     fn ids(index: &ArticleIndex) -> Vec<String> {

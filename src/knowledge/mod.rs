@@ -15,12 +15,12 @@ mod words;
 
 use std::{path::Path, sync::Arc};
 
-use self::index::ArticleIndex;
+use self::{index::ArticleIndex, snapshot::Snapshot};
 pub use self::{index::KnowledgeError, search::SearchFilter};
 use crate::{
     domain::article::{Article, ArticleHit, Day},
     error::TriageError,
-    store::{ImportCounts, Store},
+    store::{ArticlePage, ImportCounts, Store},
 };
 
 /// Where the index lies within the data directory.
@@ -94,15 +94,59 @@ impl KnowledgeBase {
     }
 
     /// At most `limit` articles in the order of their ids, behind the id `after`.
-    pub fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Article>, KnowledgeError> {
+    pub fn list(&self, after: Option<&str>, limit: usize) -> Result<ArticlePage, KnowledgeError> {
         Ok(self.store.list_articles(after, limit)?)
+    }
+
+    /// What can be found now; it stays as it is while it is held.
+    pub fn view(&self) -> KnowledgeView<'_> {
+        KnowledgeView { index: &self.index, snapshot: self.index.snapshot() }
+    }
+
+    /// As [`KnowledgeView::suggest`], on what can be found now.
+    pub fn suggest(&self, text: &str, today: Day, limit: usize) -> Result<Vec<ArticleHit>, KnowledgeError> {
+        self.view().suggest(text, today, limit)
+    }
+
+    /// As [`KnowledgeView::search`], on what can be found now.
+    pub fn search(
+        &self,
+        query: &str,
+        filter: &SearchFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<ArticleHit>, KnowledgeError> {
+        self.view().search(query, filter, offset, limit)
+    }
+
+    /// The change that everything found reflects; grows with every change to an article.
+    pub fn version(&self) -> u64 {
+        self.index.snapshot().version
+    }
+
+    /// Articles that can be found, whatever their status.
+    pub fn article_count(&self) -> u64 {
+        self.index.snapshot().searcher.num_docs()
+    }
+}
+
+/// The articles as they stood behind one change.
+pub struct KnowledgeView<'a> {
+    index: &'a ArticleIndex,
+    snapshot: Arc<Snapshot>,
+}
+
+impl KnowledgeView<'_> {
+    /// The change that this view reflects.
+    pub fn version(&self) -> u64 {
+        self.snapshot.version
     }
 
     /// Articles that may solve a ticket, best first: published ones, valid on `today`. The text is a ticket's, of
     /// any length and as messy as it came; the cost is bounded.
     pub fn suggest(&self, text: &str, today: Day, limit: usize) -> Result<Vec<ArticleHit>, KnowledgeError> {
-        let snapshot = self.index.snapshot();
-        search::suggest(&snapshot, self.index.fields(), text, today, limit).map_err(|error| self.index.error(error))
+        let found = search::suggest(&self.snapshot, self.index.fields(), text, today, limit);
+        found.map_err(|error| self.index.error(error))
     }
 
     /// Articles for the words an analyst typed, at most `limit` behind the first `offset`: of any status, all quoted
@@ -114,18 +158,7 @@ impl KnowledgeBase {
         offset: usize,
         limit: usize,
     ) -> Result<Vec<ArticleHit>, KnowledgeError> {
-        let snapshot = self.index.snapshot();
-        let found = search::search(&snapshot, self.index.fields(), query, filter, (offset, limit));
+        let found = search::search(&self.snapshot, self.index.fields(), query, filter, (offset, limit));
         found.map_err(|error| self.index.error(error))
-    }
-
-    /// The change that everything found reflects; grows with every change to an article.
-    pub fn version(&self) -> u64 {
-        self.index.snapshot().version
-    }
-
-    /// All articles, whatever their status.
-    pub fn article_count(&self) -> Result<u64, KnowledgeError> {
-        Ok(self.store.count_articles()?)
     }
 }

@@ -9,6 +9,9 @@ use crate::domain::article::{Article, ArticleKind, ArticleStatus, Day};
 /// A page of changes ends behind this many bytes of text, so that following them takes bounded memory.
 const CHANGES_PAGE_BYTES: usize = 4 << 20;
 
+/// A page of the list ends behind this many bytes of text: a client reads messages of 4 MiB at most.
+const LIST_PAGE_BYTES: usize = 2 << 20;
+
 const COLUMNS: &str = "id, title, summary, body, kind, status, products, category, valid_until";
 
 /// What became of the articles of an import.
@@ -28,6 +31,14 @@ impl std::ops::AddAssign for ImportCounts {
         self.updated += other.updated;
         self.unchanged += other.unchanged;
     }
+}
+
+/// A part of the list of all articles.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ArticlePage {
+    pub articles: Vec<Article>,
+    /// Whether articles follow behind the last one.
+    pub more: bool,
 }
 
 /// One step in the history of the articles; of several changes to one article only the last is kept.
@@ -98,8 +109,8 @@ impl Store {
         stored_hash(&self.reader(), id).map(|hash| hash.is_some()).map_err(self.failed("reading an article"))
     }
 
-    /// At most `limit` articles in the order of their ids, behind the id `after`.
-    pub fn list_articles(&self, after: Option<&str>, limit: usize) -> Result<Vec<Article>, StoreError> {
+    /// Articles in the order of their ids, behind the id `after`: at most `limit`, and fewer where they are long.
+    pub fn list_articles(&self, after: Option<&str>, limit: usize) -> Result<ArticlePage, StoreError> {
         select_articles(&self.reader(), after, limit).map_err(self.failed("listing articles"))
     }
 
@@ -211,12 +222,23 @@ fn count(connection: &Connection) -> rusqlite::Result<u64> {
     connection.query_row("SELECT COUNT(*) FROM articles", [], |row| row.get(0))
 }
 
-fn select_articles(connection: &Connection, after: Option<&str>, limit: usize) -> rusqlite::Result<Vec<Article>> {
-    connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM articles WHERE id > ?1 ORDER BY id LIMIT ?2"))?
-        // No id is empty, so the empty string stands before the first.
-        .query_map(params![after.unwrap_or(""), limit], read_article)?
-        .collect()
+fn select_articles(connection: &Connection, after: Option<&str>, limit: usize) -> rusqlite::Result<ArticlePage> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM articles WHERE id > ?1 ORDER BY id LIMIT ?2"))?;
+    // No id is empty, so the empty string stands before the first. One more than asked for tells whether more follow.
+    let mut rows = statement.query(params![after.unwrap_or(""), limit.saturating_add(1)])?;
+    let mut page = ArticlePage::default();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        if page.articles.len() == limit || bytes >= LIST_PAGE_BYTES {
+            page.more = true;
+            break;
+        }
+        let article = read_article(row)?;
+        bytes += article.title.len() + article.summary.len() + article.body.len();
+        page.articles.push(article);
+    }
+    Ok(page)
 }
 
 fn changes_since(connection: &Connection, sequence: u64, limit: usize) -> rusqlite::Result<Vec<ArticleChange>> {
@@ -353,13 +375,24 @@ mod tests {
         let mut seen: Vec<String> = Vec::new();
         loop {
             let page = store.list_articles(seen.last().map(String::as_str), 2).unwrap();
-            if page.is_empty() {
+            seen.extend(page.articles.into_iter().map(|article| article.id));
+            if !page.more {
                 break;
             }
-            seen.extend(page.into_iter().map(|article| article.id));
         }
         assert_eq!(seen, ["a", "b", "c", "d", "e"]);
         assert_eq!(store.count_articles().unwrap(), 5);
+    }
+
+    #[test]
+    fn a_page_of_long_articles_is_short() {
+        let (_folder, store) = store();
+        let long = "x".repeat(1 << 20);
+        store.upsert_articles(&["a", "b", "c"].map(|id| article(id, &long))).unwrap();
+        let page = store.list_articles(None, 100).unwrap();
+        assert_eq!((page.articles.len(), page.more), (2, true));
+        let rest = store.list_articles(Some("b"), 100).unwrap();
+        assert_eq!((rest.articles.len(), rest.more), (1, false));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-pub use self::articles::{ArticleChange, ImportCounts};
+pub use self::articles::{ArticleChange, ArticlePage, ImportCounts};
 use self::lock::DirectoryLock;
 use crate::error::TriageError;
 

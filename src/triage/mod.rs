@@ -94,20 +94,23 @@ impl Triager {
             }
         }
         if options.articles {
-            decision.articles = self.suggest_articles(ticket, options.top_n)?;
+            (decision.articles, decision.versions) = self.suggest_articles(ticket, options.top_n)?;
         }
         Ok(decision)
     }
 
-    /// Published articles that may solve the ticket, most useful first; none without a knowledge base.
-    pub fn suggest_articles(&self, ticket: &Ticket, top_n: usize) -> Result<Vec<ArticleHit>, TriageError> {
-        let Some(knowledge) = &self.knowledge else { return Ok(Vec::new()) };
+    /// Published articles that may solve the ticket, most useful first, and what made the answer; none without a
+    /// knowledge base.
+    pub fn suggest_articles(&self, ticket: &Ticket, top_n: usize) -> Result<(Vec<ArticleHit>, Versions), TriageError> {
+        let Some(view) = self.knowledge.as_ref().map(KnowledgeBase::view) else {
+            return Ok((Vec::new(), self.versions()));
+        };
         let started = Instant::now();
         let today =
             knowledge::today().ok_or_else(|| TriageError::internal("the clock shows no day of the calendar"))?;
-        let hits = knowledge.suggest(ticket.text(), today, top_n)?;
+        let hits = view.suggest(ticket.text(), today, top_n)?;
         METRICS.record_stage(Stage::Articles, started.elapsed());
-        Ok(hits)
+        Ok((hits, Versions { knowledge: view.version().to_string(), ..self.versions() }))
     }
 
     /// What makes the answers right now.
@@ -153,19 +156,41 @@ impl Triager {
         fields
     }
 
-    /// Labels of the taxonomy that the model has never learnt, as `field: label`, for a warning at start.
-    pub fn unlearnt_labels(&self) -> Vec<String> {
-        let mut unlearnt = Vec::new();
+    /// Where model and taxonomy do not fit together, as sentences for the log.
+    pub fn mismatches(&self) -> Vec<String> {
+        let mut mismatches = Vec::new();
         for field in self.classifier.fields() {
-            let wanted = self.taxonomy.fields.get(&*field.name).into_iter().flatten();
-            let missing = wanted.filter(|label| field.labels.iter().all(|known| **known != *label.value));
-            unlearnt.extend(missing.map(|label| format!("{}: {}", field.name, label.value)));
+            let levels_only = matches!(&*field.name, IMPACT | URGENCY);
+            if levels_only && field.labels.iter().any(|label| Impact::parse(label).is_none()) {
+                mismatches.push(format!(
+                    "the model's labels of {} are not high, medium and low: where they decide, there is no priority",
+                    field.name
+                ));
+            }
+            if !self.taxonomy.restricts {
+                continue;
+            }
+            let wanted = self.taxonomy.fields.get(&*field.name).map(Vec::as_slice).unwrap_or_default();
+            let learnt = |label: &&Label| field.labels.iter().any(|known| **known == *label.value);
+            let unlearnt: Vec<_> = wanted.iter().filter(|label| !learnt(label)).map(|label| &*label.value).collect();
+            if !wanted.is_empty() && unlearnt.len() == wanted.len() {
+                mismatches.push(format!(
+                    "the model knows none of the taxonomy's labels of {}: the field is left out",
+                    field.name
+                ));
+            } else if !unlearnt.is_empty() {
+                mismatches.push(format!(
+                    "the model has not learnt these labels of {} and will never propose them: {}",
+                    field.name,
+                    unlearnt.join(", ")
+                ));
+            }
         }
-        unlearnt
+        mismatches
     }
 
     fn form_violations(&self, ticket: &Ticket) -> Vec<FieldViolation> {
-        let mut violations = Vec::new();
+        let mut violations: Vec<FieldViolation> = Vec::new();
         for (field, value) in ticket.field_values() {
             let problem = match field.as_str() {
                 IMPACT if Impact::parse(value).is_none() => "must be high, medium or low".to_owned(),
@@ -173,6 +198,8 @@ impl Triager {
                 PRIORITY if Priority::parse(value).is_none() => "must be P1 to P5".to_owned(),
                 IMPACT | URGENCY | PRIORITY | ASSIGNMENT_GROUP => continue,
                 known if self.classifier.fields().iter().any(|field| *field.name == *known) => continue,
+                // The known fields are named once: a client that sends its whole form gets many of these.
+                _ if !violations.is_empty() => "no such field".to_owned(),
                 _ => {
                     let known: Vec<_> = self.classifier.fields().iter().map(|field| &*field.name).collect();
                     format!("no such field; the fields are {}, {PRIORITY} and {ASSIGNMENT_GROUP}", known.join(", "))

@@ -1,9 +1,11 @@
 //! Pure: scores, taxonomy and form in, proposals out. The form's values are kept; priority is never guessed.
 
+use std::cmp::Ordering;
+
 use crate::{
     classify::FieldScores,
     domain::{
-        decision::{Candidate, FieldDecision, PriorityDecision, ValueSource},
+        decision::{Abstention, Candidate, FieldDecision, PriorityDecision, ValueSource},
         priority::{Impact, Priority, Urgency},
         taxonomy::{ASSIGNMENT_GROUP, CATEGORY, IMPACT, ImpactSource, ImpactSourceKind, PRIORITY, Taxonomy, URGENCY},
         ticket::Ticket,
@@ -20,12 +22,15 @@ pub(super) fn decide(scores: &[FieldScores], taxonomy: &Taxonomy, ticket: &Ticke
             .map(|ranked| Candidate { value: ranked.label.to_string(), confidence: ranked.confidence })
             .collect();
         let Some(best) = candidates.first() else { continue };
+        // A guess that the model itself ranks lower is none that it stands by.
+        let own_guess = ranked.first().is_some_and(|first| *first.label == best.value);
+        let abstention = if own_guess { *abstention } else { abstention.or(Some(Abstention::LowConfidence)) };
         decisions.push(FieldDecision {
             field: name.to_string(),
             value: best.value.clone(),
             source: ValueSource::Model,
             confidence: best.confidence,
-            abstention: *abstention,
+            abstention,
             candidates,
             evidence: Vec::new(),
             disagreement: false,
@@ -67,6 +72,8 @@ fn keep_form_value(decision: &mut FieldDecision, ticket: &Ticket) {
     decision.confidence = known.map_or(0.0, |candidate| candidate.confidence);
     form.clone_into(&mut decision.value);
     decision.source = ValueSource::Form;
+    // What the form holds was decided by a person.
+    decision.abstention = None;
 }
 
 /// The table raises what the model found and never lowers it; the form stands above both.
@@ -115,8 +122,11 @@ fn group_of(category: &FieldDecision, taxonomy: &Taxonomy) -> FieldDecision {
     } else {
         candidates.iter().find(|candidate| candidate.value == value).map_or(0.0, |candidate| candidate.confidence)
     };
-    // Stable, so that equal ones stay in the order of their best category.
-    candidates.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    // The category's own group first, so that the two never contradict each other. Stable: equal ones stay in the
+    // order of their best category.
+    candidates.sort_by(|a, b| {
+        (b.value == value, b.confidence).partial_cmp(&(a.value == value, a.confidence)).unwrap_or(Ordering::Equal)
+    });
     FieldDecision {
         field: ASSIGNMENT_GROUP.to_owned(),
         value,
@@ -135,7 +145,6 @@ mod tests {
     use crate::{
         classify::Ranked,
         domain::{
-            decision::Abstention,
             taxonomy::Label,
             ticket::{TicketDraft, TicketLimits},
         },
@@ -218,6 +227,10 @@ mod tests {
         check("complaint", None, true, 0.0);
         // A model that does not stand by its guess contradicts nobody.
         check("question", Some(Abstention::Ambiguous), false, 0.1);
+        let mut doubtful = scores(&[("type", &[("incident", 0.5), ("question", 0.5)])]);
+        doubtful[0].abstention = Some(Abstention::Ambiguous);
+        let decisions = decide(&doubtful, &Taxonomy::default(), &ticket(&[("type", "question")]));
+        assert_eq!(field(&decisions, "type").abstention, None);
     }
 
     #[test]
@@ -243,11 +256,25 @@ mod tests {
     #[test]
     fn a_label_that_the_taxonomy_does_not_list_is_never_proposed() {
         let labels = vec![Label { value: "question".to_owned(), description: String::new() }];
-        let taxonomy = Taxonomy { fields: [("type".to_owned(), labels)].into(), ..Taxonomy::default() };
+        let fields = [("type".to_owned(), labels)].into();
+        let taxonomy = Taxonomy { fields, restricts: true, ..Taxonomy::default() };
         let scores = scores(&[("type", &[("incident", 0.9), ("question", 0.1)])]);
         let decisions = decide(&scores, &taxonomy, &ticket(&[]));
         assert_eq!(field(&decisions, "type").value, "question");
         assert_eq!(field(&decisions, "type").candidates.len(), 1);
+        assert_eq!(field(&decisions, "type").abstention, Some(Abstention::LowConfidence));
+
+        let describing = Taxonomy { restricts: false, ..taxonomy };
+        assert_eq!(field(&decide(&scores, &describing, &ticket(&[])), "type").value, "incident");
+    }
+
+    #[test]
+    fn the_group_follows_the_category_even_where_others_weigh_more_together() {
+        let ranked: &[(&str, f32)] = &[("network/vpn", 0.4), ("access/password", 0.35), ("access/mfa_sso", 0.25)];
+        let decisions = decide(&scores(&[("category", ranked)]), &Taxonomy::default(), &ticket(&[]));
+        let group = field(&decisions, "assignment_group");
+        assert_eq!((group.value.as_str(), group.candidates[0].value.as_str()), ("network", "network"));
+        assert_eq!((group.candidates[1].value.as_str(), group.candidates[1].confidence), ("access", 0.6));
     }
 
     #[test]
