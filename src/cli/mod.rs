@@ -109,7 +109,11 @@ struct UsageError(String);
 fn load_config(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(file, environment, overrides)
+    let config = Config::load(file, environment, overrides)?;
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(config)
 }
 
 /// The reader of our output has gone, as `triage … | head` does: no fault of ours. Only writing our output fails

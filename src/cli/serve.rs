@@ -52,9 +52,6 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
     let config = load_config(config, &Overrides { listen, admin_listen, insecure })?;
     telemetry::init_log(&config.log_filter)?;
     keep_panics_private();
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
     config.server.check_exposure()?;
 
     // Lives as long as the server: dropping it removes the folder.

@@ -9,6 +9,7 @@ use std::{
     fmt,
     net::SocketAddr,
     num::NonZeroUsize,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -20,11 +21,16 @@ use figment::{
     value::{Dict, Value},
 };
 use serde::{Deserialize, de::DeserializeOwned};
+use tracing_subscriber::EnvFilter;
 
 use crate::domain::{taxonomy::Taxonomy, ticket::TicketLimits};
 
 const DEFAULTS: &str = include_str!("default.toml");
 const ENVIRONMENT_PREFIX: &str = "TRIAGE__";
+
+const MAX_BYTES: usize = 1 << 30;
+const MAX_SECONDS: usize = 365 * 24 * 3_600;
+const MAX_THREADS: usize = 1_024;
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
@@ -167,7 +173,16 @@ impl Config {
         let mut layers = Figment::from(Toml::string(DEFAULTS));
         if let Some(path) = file {
             match std::fs::read_to_string(path) {
-                Ok(text) => layers = layers.merge(Toml::string(&text)),
+                Ok(text) => {
+                    layers = layers.merge(Toml::string(&text));
+                    // A path in a file is meant from that file's folder, one from the environment from here.
+                    if let Ok(named) = layers.extract_inner::<PathBuf>("taxonomy.file")
+                        && !named.as_os_str().is_empty()
+                    {
+                        let folder = path.parent().unwrap_or(Path::new(""));
+                        layers = layers.merge(("taxonomy.file", folder.join(named)));
+                    }
+                }
                 Err(error) => problems.push(format!("{}: {error}", path.display())),
             }
         }
@@ -184,9 +199,14 @@ impl Config {
 
         let server = server.and_then(|raw| check_server(&raw, &mut problems));
         let limits = limits.and_then(|raw| check_limits(&raw, &mut problems));
+        if let Some(threads) = compute.as_ref().map(|raw| raw.threads).filter(|threads| *threads > MAX_THREADS) {
+            problems.push(format!("compute.threads: must be at most {MAX_THREADS}, is {threads}"));
+        }
+        if let Some(error) = log.as_ref().and_then(|raw| EnvFilter::try_new(&raw.filter).err()) {
+            problems.push(format!("log.filter: {error}"));
+        }
         let taxonomy = taxonomy.and_then(|raw| {
-            let relative_to = file.and_then(Path::parent).unwrap_or(Path::new(""));
-            let path = (!raw.file.as_os_str().is_empty()).then(|| relative_to.join(raw.file));
+            let path = (!raw.file.as_os_str().is_empty()).then_some(raw.file);
             taxonomy::load(path.as_deref()).map_err(|error| problems.extend(error.problems)).ok()
         });
         let (Some(server), Some(limits), Some(compute), Some(taxonomy), Some(log), true) =
@@ -285,6 +305,9 @@ fn check_server(raw: &RawServer, problems: &mut Vec<String>) -> Option<Server> {
     let listen = address("listen", &raw.listen);
     let admin_listen =
         if raw.admin_listen == "off" { Some(None) } else { address("admin_listen", &raw.admin_listen).map(Some) };
+    if seconds(raw.drain_seconds) > MAX_SECONDS {
+        problems.push(format!("server.drain_seconds: must be at most {MAX_SECONDS}, is {}", raw.drain_seconds));
+    }
     Some(Server {
         listen: listen?,
         admin_listen: admin_listen?,
@@ -293,23 +316,28 @@ fn check_server(raw: &RawServer, problems: &mut Vec<String>) -> Option<Server> {
     })
 }
 
+/// For a range check: what does not fit is too long in any case.
+fn seconds(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
 fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
     let before = problems.len();
-    let mut at_least = |key: &str, value: u128, least: u128| {
-        if value < least {
-            problems.push(format!("limits.{key}: must be at least {least}, is {value}"));
+    let mut within = |key: &str, value: usize, allowed: RangeInclusive<usize>| {
+        if !allowed.contains(&value) {
+            problems.push(format!("limits.{key}: must be {} to {}, is {value}", allowed.start(), allowed.end()));
         }
     };
-    at_least("message_bytes", raw.message_bytes as u128, 1_024);
-    at_least("batch_bytes", raw.batch_bytes as u128, raw.message_bytes as u128);
-    at_least("text_bytes", raw.text_bytes as u128, 1);
-    at_least("summary_chars", raw.summary_chars as u128, 1);
-    at_least("batch_tickets", raw.batch_tickets as u128, 1);
-    at_least("streams_per_connection", raw.streams_per_connection.into(), 1);
-    at_least("connections", raw.connections as u128, 1);
-    at_least("calls", raw.calls as u128, 1);
-    at_least("deadline_seconds", raw.deadline_seconds.into(), 1);
-    at_least("idle_seconds", raw.idle_seconds.into(), 1);
+    within("message_bytes", raw.message_bytes, 1_024..=MAX_BYTES);
+    within("batch_bytes", raw.batch_bytes, raw.message_bytes..=MAX_BYTES);
+    within("text_bytes", raw.text_bytes, 1..=MAX_BYTES);
+    within("summary_chars", raw.summary_chars, 1..=MAX_BYTES);
+    within("batch_tickets", raw.batch_tickets, 1..=65_536);
+    within("streams_per_connection", raw.streams_per_connection as usize, 1..=65_536);
+    within("connections", raw.connections, 1..=1_000_000);
+    within("calls", raw.calls, 1..=65_536);
+    within("deadline_seconds", seconds(raw.deadline_seconds), 1..=MAX_SECONDS);
+    within("idle_seconds", seconds(raw.idle_seconds), 1..=MAX_SECONDS);
     (problems.len() == before).then(|| Limits {
         message_bytes: raw.message_bytes,
         batch_bytes: raw.batch_bytes,
@@ -368,6 +396,25 @@ mod tests {
         let missing = Config::load(Some(Path::new("no/such.toml")), [], &Overrides::default()).unwrap_err();
         assert!(missing.to_string().contains("no/such.toml"), "{missing}");
         assert_eq!(load("[server\n", &[]).unwrap_err().problems.len(), 1);
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_and_not_tried() {
+        let file = "[limits]\ncalls = 9000000000000000000\nidle_seconds = 9000000000000000000\n\
+                    [compute]\nthreads = 100000\n[log]\nfilter = \"a=b=c[\"\n";
+        let problems = load(file, &[]).unwrap_err().problems.join("\n");
+        for expected in ["limits.calls", "limits.idle_seconds", "compute.threads", "log.filter"] {
+            assert!(problems.contains(expected), "{expected} is missing in\n{problems}");
+        }
+    }
+
+    #[test]
+    fn a_taxonomy_is_looked_for_beside_the_file_that_names_it() {
+        let problem = load("[taxonomy]\nfile = \"tax.toml\"\n", &[]).unwrap_err().to_string();
+        let folder = std::env::temp_dir();
+        assert!(problem.contains(&folder.display().to_string()), "{problem}");
+        let problem = load("", &[("TRIAGE__TAXONOMY__FILE", "no/tax.toml")]).unwrap_err().to_string();
+        assert!(problem.contains("taxonomy no/tax.toml"), "{problem}");
     }
 
     #[test]

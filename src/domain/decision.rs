@@ -88,9 +88,10 @@ pub struct FieldDecision {
     /// The value in force: the form's where there is one, else the best guess.
     pub value: String,
     pub source: ValueSource,
-    /// The model's calibrated probability that `value` is right; 0 for a form value it does not know.
+    /// The model's calibrated probability that `value` is right; 0 for a form value it does not know, 1 where the
+    /// desk's own tables decided.
     pub confidence: f32,
-    /// Set where the model's best guess should not be used unseen.
+    /// Set where the model's best guess should not be used unseen; never for a form value.
     pub abstention: Option<Abstention>,
     /// The model's best guess and its runners-up, most likely first.
     pub candidates: Vec<Candidate>,
