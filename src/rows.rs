@@ -381,7 +381,7 @@ mod tests {
     fn rows(name: &str, content: &[u8], renames: &[(&str, &str)]) -> (tempfile::TempDir, Rows) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
-        if name.ends_with(".gz") {
+        if Path::new(name).extension().is_some_and(|extension| extension == "gz") {
             let mut file = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
             file.write_all(content).unwrap();
             file.finish().unwrap();

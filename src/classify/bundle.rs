@@ -5,6 +5,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
+    fmt,
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -97,7 +98,12 @@ pub(crate) fn check_hashes(manifest: &Manifest, files: &Files) -> Result<(), Bun
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    use fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        // Writing into a string never fails.
+        _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// The planes as a safetensors file.
@@ -150,4 +156,65 @@ pub(crate) fn read_planes(file: &[u8], columns: usize) -> Result<Planes, BundleE
         dense: floats("dense", &[columns, DIMENSIONS])?,
         bias: floats("bias", &[columns])?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::{Classifier, embedded};
+
+    /// The default bundle with one file changed, and its hash put right.
+    fn changed(file: &'static str, change: impl Fn(&mut Vec<u8>)) -> Files {
+        let mut files = embedded::default_bundle();
+        let mut bytes = files.get(file).unwrap().to_vec();
+        change(&mut bytes);
+        files.insert(file, bytes.into());
+        if file != MANIFEST {
+            let mut manifest = Manifest::parse(files.get(MANIFEST).unwrap()).unwrap();
+            manifest.files = hashes(&files);
+            files.insert(MANIFEST, manifest.write().unwrap().into());
+        }
+        files
+    }
+
+    fn replaced(from: &str, to: &str) -> impl Fn(&mut Vec<u8>) {
+        move |bytes| *bytes = String::from_utf8(bytes.clone()).unwrap().replacen(from, to, 1).into_bytes()
+    }
+
+    fn check(files: &Files, reason: &str) {
+        let error = Classifier::from_files(files).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_bundle_is_refused_with_the_reason() {
+        check(
+            &changed(MANIFEST, replaced("format_version = 1", "format_version = 2")),
+            "format version 2 is not the 1",
+        );
+        check(&changed(MANIFEST, replaced("feature_version = 1", "feature_version = 9")), "feature version 9");
+        check(&changed(MANIFEST, replaced("seed", "sead")), "sead");
+        check(&changed(MANIFEST, Vec::clear), "manifest.toml cannot be read");
+        check(&changed(WEIGHTS, |bytes| bytes.truncate(100_000)), "weights.safetensors");
+        check(&changed(VECTORS, |bytes| bytes.truncate(100_000)), "vectors.safetensors");
+        check(&changed(VOCABULARY, Vec::clear), "vocab.txt has no [UNK]");
+        check(&changed(GOLDEN, replaced("confidence\":0.", "confidence\":1.")), "golden.jsonl, line 1");
+
+        let mut files = embedded::default_bundle();
+        files.insert(WEIGHTS, Cow::Borrowed(b"other"));
+        check(&files, "weights.safetensors is not the file that the manifest names");
+    }
+
+    #[test]
+    fn weights_of_other_shapes_or_without_numbers_are_refused() {
+        let manifest = Manifest::parse(embedded::default_bundle().get(MANIFEST).unwrap()).unwrap();
+        let file = embedded::default_bundle().get(WEIGHTS).unwrap().to_vec();
+        let columns = manifest.columns();
+        assert!(read_planes(&file, columns + 1).unwrap_err().to_string().contains("tensor"));
+        let mut planes = read_planes(&file, columns).unwrap();
+        assert_eq!(write_planes(&planes).unwrap(), file);
+        planes.bias[0] = f32::NAN;
+        let nan = read_planes(&write_planes(&planes).unwrap(), columns).unwrap_err();
+        assert!(nan.to_string().contains("`bias` holds a number that is not finite"), "{nan}");
+    }
 }

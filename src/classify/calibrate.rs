@@ -14,7 +14,9 @@ pub(crate) fn probabilities(scores: &[f32], sharpness: f32) -> Vec<f32> {
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut weights: Vec<f32> = scores.iter().map(|score| ((score - largest) * sharpness).exp()).collect();
     let sum: f32 = weights.iter().sum();
-    weights.iter_mut().for_each(|weight| *weight /= sum);
+    for weight in &mut weights {
+        *weight /= sum;
+    }
     weights
 }
 
@@ -31,7 +33,9 @@ pub(crate) fn confidences(scores: &[f32], sharpness: f32, curve: &[[f32; 2]]) ->
     let after = corrected(before, curve);
     // The others share what is left, and none may overtake.
     let scale = (1.0 - after) / (1.0 - before).max(f32::MIN_POSITIVE);
-    confidences.iter_mut().for_each(|confidence| *confidence = (*confidence * scale).min(after));
+    for confidence in &mut confidences {
+        *confidence = (*confidence * scale).min(after);
+    }
     confidences[best] = after;
     (best, confidences)
 }
@@ -157,8 +161,8 @@ pub(crate) fn rejection_threshold(scores: &[f32], share: f64) -> f32 {
     let mut scores = scores.to_vec();
     scores.sort_by(|a, b| b.total_cmp(a));
     // At least half the share: else few rows would reject nothing at all.
-    let floor = (scores.len() as f64 * share / 2.0) as usize;
-    let mut rejected = floor;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of the count of scores")]
+    let mut rejected = (scores.len() as f64 * share / 2.0) as usize;
     while rejected < scores.len() && at_most(rejected + 1, scores.len(), share) <= 0.05 {
         rejected += 1;
     }
@@ -181,6 +185,8 @@ pub(crate) fn calibration_error(guesses: &[(f32, bool)]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::cast_possible_truncation, reason = "random numbers of a test need no digits")]
+
     use super::*;
     use crate::classify::fit::Random;
 
@@ -278,6 +284,6 @@ mod tests {
         let scores: Vec<f32> = (0..10_000).map(|score| score as f32).collect();
         let threshold = rejection_threshold(&scores, 0.05);
         assert!((9_500.0..9_600.0).contains(&threshold), "{threshold}");
-        assert_eq!(rejection_threshold(&[], 0.05), f32::INFINITY);
+        assert!(rejection_threshold(&[], 0.05).is_infinite());
     }
 }

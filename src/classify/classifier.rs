@@ -220,3 +220,71 @@ impl Field {
         FieldScores { name: Arc::clone(&self.name), ranked, abstention }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn shares_add_up_to_the_score() {
+        let classifier = Classifier::embedded().unwrap();
+        let model = &*classifier.0;
+        let check = |text: &str| {
+            let activation = model.heads.activate(text, &model.pieces, &model.vectors);
+            for (column, score) in model.heads.scores(&activation).into_iter().enumerate() {
+                let shares = model.heads.shares(&activation, column, &model.vectors);
+                let sum = shares.words.iter().sum::<f32>() + shares.rest;
+                assert!((sum - score).abs() < 1e-3, "{text:?}: column {column} is {score}, its shares {sum}");
+            }
+        };
+        check("Printer on floor 2 jams!\nIt has jammed since Monday, error 0x80070005. Please help?");
+        check("");
+        proptest!(ProptestConfig::with_cases(60), |(text in "(vpn|printer|down|\\PC|[a-z ?\\n]){0,60}")| {
+            check(&text);
+        });
+    }
+
+    #[test]
+    fn the_words_that_speak_for_a_label_are_found_in_the_text() {
+        let classifier = Classifier::embedded().unwrap();
+        let text = "Drucker: the printer by the lift has a paper jam";
+        let found = classifier.classify(text);
+        let category = found.fields.iter().find(|field| &*field.name == "category").unwrap();
+        assert_eq!(&*category.ranked[0].label, "hardware/printer");
+        let words = classifier.explain(&found, "category", "hardware/printer", 2);
+        assert_eq!(words.len(), 2);
+        assert!(words.iter().any(|word| &text[word.bytes.clone()] == "printer"));
+        assert!(words[0].weight >= words[1].weight && words[1].weight > 0.0);
+        assert!(classifier.explain(&found, "category", "no/such", 2).is_empty());
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_says_so() {
+        let classifier = Classifier::embedded().unwrap();
+        for text in ["x".repeat(64 << 10), "vpn down ".repeat(8 << 10), "é".repeat(32 << 10)] {
+            assert!(classifier.classify(&text).truncated);
+        }
+        assert!(!classifier.classify("vpn down since noon").truncated);
+    }
+
+    #[test]
+    fn texts_that_are_no_tickets_are_told_apart() {
+        let classifier = Classifier::embedded().unwrap();
+        for (text, expected) in [
+            ("", Some(Abstention::TooShort)),
+            ("hi", Some(Abstention::TooShort)),
+            (
+                "Der Kühlschrank in der Küche ist seit gestern kaputt und niemand kümmert sich darum",
+                Some(Abstention::UnsupportedLanguage),
+            ),
+            ("how long do I boil potatoes for a salad with mustard and herbs", Some(Abstention::OutOfScope)),
+            ("Outlook does not start since the update this morning, the other programs work", None),
+        ] {
+            let found = classifier.classify(text);
+            let category = found.fields.iter().find(|field| &*field.name == "category").unwrap();
+            assert_eq!(category.abstention, expected, "{text}");
+        }
+    }
+}

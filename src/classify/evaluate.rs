@@ -88,7 +88,7 @@ pub(crate) fn area_under_curve(inside: &[f32], outside: &[f32]) -> f64 {
     scores.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut below = 0;
     let mut wins = 0.0;
-    for equals in scores.chunk_by(|a, b| a.0 == b.0) {
+    for equals in scores.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
         let outside_here = equals.iter().filter(|(_, outside)| *outside).count();
         let inside_here = equals.len() - outside_here;
         wins += outside_here as f64 * (below as f64 + inside_here as f64 / 2.0);

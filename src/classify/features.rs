@@ -37,6 +37,8 @@ impl Block {
 pub(crate) struct Occurrence {
     pub(crate) key: u64,
     pub(crate) block: Block,
+    /// As how many it counts.
+    pub(crate) times: u16,
     /// The first and the last word it came from, numbers into what [`extract`] returns.
     pub(crate) words: (u32, u32),
 }
@@ -47,10 +49,31 @@ pub(crate) fn readable(text: &str) -> (&str, bool) {
     (&text[..cut], cut < text.len())
 }
 
+/// The first line of several: a ticket's summary. It says in few words what the rest is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FirstLine {
+    /// UTF-8 bytes; 0 where there is one line only.
+    end: usize,
+}
+
+impl FirstLine {
+    const TIMES: u16 = 2;
+
+    pub(crate) fn of(text: &str) -> Self {
+        Self { end: text.trim_end().find('\n').unwrap_or(0) }
+    }
+
+    /// As how many a word that begins at this byte counts.
+    pub(crate) fn times(self, start: usize) -> u16 {
+        if start < self.end { Self::TIMES } else { 1 }
+    }
+}
+
 /// Hands every feature of the text to `found`, in order; returns the words as UTF-8 byte ranges.
 pub(crate) fn extract(text: &str, mut found: impl FnMut(Occurrence)) -> Vec<Range<usize>> {
     let mut words = Vec::with_capacity(text.len() / 5);
     let mut scratch = Scratch::default();
+    let first_line = FirstLine::of(text);
     let mut previous_shape = None;
     let mut word_start = None;
     for (at, character) in text.char_indices().chain([(text.len(), ' ')]) {
@@ -61,21 +84,36 @@ pub(crate) fn extract(text: &str, mut found: impl FnMut(Occurrence)) -> Vec<Rang
         if let Some(start) = word_start.take() {
             let number = count(words.len());
             words.push(start..at);
-            let shape = scratch.word(&text[start..at], number, &mut found);
+            let times = first_line.times(start);
+            let here = Place { words: (number, number), times };
+            let shape = scratch.word(&text[start..at], here, &mut found);
             if let Some(previous) = previous_shape.replace(shape) {
-                let key = pair(previous, shape);
-                found(Occurrence { key, block: Block::Words, words: (number - 1, number) });
+                let here = Place { words: (number - 1, number), times };
+                found(here.occurrence(pair(previous, shape), Block::Words));
             }
         }
         if matches!(character, '?' | '!') {
             let number = count(words.len());
             words.push(at..at + 1);
             let key = xxh3_64_with_seed(&text.as_bytes()[at..=at], WORD_SEED);
-            found(Occurrence { key, block: Block::Words, words: (number, number) });
+            let here = Place { words: (number, number), times: first_line.times(at) };
+            found(here.occurrence(key, Block::Words));
             previous_shape = None;
         }
     }
     words
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    words: (u32, u32),
+    times: u16,
+}
+
+impl Place {
+    fn occurrence(self, key: u64, block: Block) -> Occurrence {
+        Occurrence { key, block, times: self.times, words: self.words }
+    }
 }
 
 /// Buffers kept from word to word.
@@ -91,7 +129,7 @@ struct Scratch {
 
 impl Scratch {
     /// Hands over the features of one word; returns the hash of its shape.
-    fn word(&mut self, word: &str, number: u32, found: &mut impl FnMut(Occurrence)) -> u64 {
+    fn word(&mut self, word: &str, here: Place, found: &mut impl FnMut(Occurrence)) -> u64 {
         self.literal.clear();
         if word.is_ascii() {
             self.literal.push_str(word);
@@ -105,12 +143,10 @@ impl Scratch {
         self.padded.push(' ');
         let has_digits = self.literal.chars().any(char::is_numeric);
 
-        let words = (number, number);
-        let key = xxh3_64_with_seed(self.literal.as_bytes(), WORD_SEED);
-        found(Occurrence { key, block: Block::Words, words });
+        found(here.occurrence(xxh3_64_with_seed(self.literal.as_bytes(), WORD_SEED), Block::Words));
         let shape = xxh3_64_with_seed(self.padded.as_bytes(), SHAPE_SEED);
         if has_digits {
-            found(Occurrence { key: shape, block: Block::Words, words });
+            found(here.occurrence(shape, Block::Words));
         }
 
         self.bounds.clear();
@@ -119,8 +155,7 @@ impl Scratch {
         for length in CHARACTER_RUNS {
             for run in self.bounds.windows(length + 1) {
                 let characters = &self.padded.as_bytes()[run[0]..run[length]];
-                let key = xxh3_64_with_seed(characters, CHARACTERS_SEED);
-                found(Occurrence { key, block: Block::Characters, words });
+                found(here.occurrence(xxh3_64_with_seed(characters, CHARACTERS_SEED), Block::Characters));
             }
         }
         shape
@@ -164,6 +199,17 @@ mod tests {
         let shared = keys("0x80070005").intersection(&keys("0x80240017")).count();
         assert!(shared > 5, "{shared}");
         assert!(keys("windows 10") != keys("windows 11"));
+    }
+
+    #[test]
+    fn the_first_of_several_lines_counts_double() {
+        let times = |text: &str| {
+            let mut times = Vec::new();
+            extract(text, |occurrence| times.push(occurrence.times));
+            (times.first().copied(), times.last().copied())
+        };
+        assert_eq!(times("vpn down\nsince noon"), (Some(2), Some(1)));
+        assert_eq!(times("vpn down since noon\n"), (Some(1), Some(1)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Fits linear heads: one separating plane a label, the label against the rest, by dual coordinate descent for
 //! the squared hinge loss (Hsieh et al. 2008, A Dual Coordinate Descent Method for Large-scale Linear SVM,
 //! as in LIBLINEAR). Deterministic: the order of visits comes from the seed, never from the threads.
+#![expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^24 where precision counts")]
 
 use std::{
     sync::{
@@ -38,7 +39,7 @@ pub(crate) fn fit_labels<T: Send>(
     members: &Members<'_>,
     labels: usize,
     options: &Options,
-    fitted: impl Fn(u32, Vec<f32>) -> T + Sync,
+    fitted: impl Fn(Vec<f32>) -> T + Sync,
 ) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new((0..labels).map(|_| None).collect::<Vec<Option<T>>>());
@@ -51,7 +52,7 @@ pub(crate) fn fit_labels<T: Send>(
                     let Some(label) = u32::try_from(number).ok().filter(|_| number < labels) else { break };
                     let positive: Vec<bool> = members.labels.iter().map(|own| *own == Some(label)).collect();
                     let plane = separate(samples, members.rows, &squares, &positive, labels, options);
-                    let result = fitted(label, plane);
+                    let result = fitted(plane);
                     if let Ok(mut results) = results.lock() {
                         results[number] = Some(result);
                     }

@@ -5,7 +5,7 @@
 use candle_core::{Device, Tensor};
 
 use super::{
-    features::{self, Block},
+    features::{self, Block, FirstLine, Occurrence},
     samples::{BlockWeights, term_frequency},
 };
 use crate::encode::{DIMENSIONS, HashIndex, StaticVectors, Token, WordPiece, norm};
@@ -52,6 +52,7 @@ pub(crate) struct Activation {
     pub(crate) occurrences: usize,
     known: Vec<Known>,
     tokens: Vec<Token>,
+    first_line: FirstLine,
     vector: [f32; DIMENSIONS],
     /// What a token's row is multiplied by to give its part of `vector`.
     token_scale: f32,
@@ -97,36 +98,43 @@ impl Heads {
 
     /// Finds what the heads know in the text.
     pub(crate) fn activate(&self, text: &str, pieces: &WordPiece, vectors: &StaticVectors) -> Activation {
-        let mut found: Vec<(u32, (u32, u32), Block)> = Vec::with_capacity(text.len() * 3);
+        let mut found: Vec<(u32, Occurrence)> = Vec::with_capacity(text.len() * 3);
         let mut occurrences = 0;
         let words = features::extract(text, |occurrence| {
             occurrences += 1;
-            if let Some(row) = self.index.get(occurrence.key) {
-                found.push((row, occurrence.words, occurrence.block));
-            }
+            found.extend(self.index.get(occurrence.key).map(|row| (row, occurrence)));
         });
-        found.sort_unstable_by_key(|(row, words, _)| (*row, words.0));
+        found.sort_unstable_by_key(|(row, occurrence)| (*row, occurrence.words.0));
         let mut squares = [0.0_f32; Block::COUNT];
         for group in found.chunk_by(|a, b| a.0 == b.0) {
             let value = self.value(group);
-            squares[group[0].2 as usize] += value * value;
+            squares[group[0].1.block as usize] += value * value;
         }
         let mut known = Vec::with_capacity(found.len());
         for group in found.chunk_by(|a, b| a.0 == b.0) {
-            let block = group[0].2;
+            let block = group[0].1.block;
             let length = squares[block as usize].sqrt();
             let value = self.value(group) * self.blocks.of(block) / (length * times(group));
-            known.extend(group.iter().map(|&(row, words, _)| Known { row, words, value }));
+            known.extend(group.iter().map(|(row, occurrence)| Known {
+                row: *row,
+                words: occurrence.words,
+                value: value * f32::from(occurrence.times),
+            }));
         }
         let tokens = pieces.tokenize(text);
+        let first_line = FirstLine::of(text);
         let mut vector = [0.0; DIMENSIONS];
-        tokens.iter().for_each(|token| vectors.add(token.id, &mut vector));
+        for token in &tokens {
+            vectors.add(token.id, first_line.times(token.bytes.start), &mut vector);
+        }
         let token_scale = self.blocks.vectors / norm(&vector).max(f32::MIN_POSITIVE);
-        vector.iter_mut().for_each(|value| *value *= token_scale);
-        Activation { words, occurrences, known, tokens, vector, token_scale }
+        for value in &mut vector {
+            *value *= token_scale;
+        }
+        Activation { words, occurrences, known, tokens, first_line, vector, token_scale }
     }
 
-    fn value(&self, group: &[(u32, (u32, u32), Block)]) -> f32 {
+    fn value(&self, group: &[(u32, Occurrence)]) -> f32 {
         term_frequency(times(group)) * self.rows[group[0].0 as usize].idf
     }
 
@@ -136,7 +144,7 @@ impl Heads {
         let mut scores = self.bias.clone();
         for group in activation.known.chunk_by(|a, b| a.row == b.row) {
             let row = group[0].row as usize;
-            let value = self.rows[row].scale * group[0].value * times(group);
+            let value = self.rows[row].scale * group.iter().map(|known| known.value).sum::<f32>();
             for (score, &weight) in scores.iter_mut().zip(&self.weights[row * columns..][..columns]) {
                 *score += value * f32::from(weight);
             }
@@ -167,7 +175,8 @@ impl Heads {
         }
         let plane = &self.dense_columns[column * DIMENSIONS..][..DIMENSIONS];
         for token in &activation.tokens {
-            let share = activation.token_scale * vectors.dot(token.id, plane);
+            let times = f32::from(activation.first_line.times(token.bytes.start));
+            let share = times * activation.token_scale * vectors.dot(token.id, plane);
             let word = activation.words.partition_point(|bytes| bytes.end <= token.bytes.start);
             match activation.words.get(word) {
                 Some(bytes) if bytes.start < token.bytes.end => shares.words[word] += share,
@@ -175,14 +184,6 @@ impl Heads {
             }
         }
         shares
-    }
-
-    pub(crate) fn columns(&self) -> usize {
-        self.bias.len()
-    }
-
-    pub(crate) fn features(&self) -> usize {
-        self.rows.len()
     }
 }
 
@@ -194,7 +195,7 @@ impl Activation {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a text has some thousands at most")]
-fn times<T>(group: &[T]) -> f32 {
-    group.len() as f32
+/// How often the text has a feature, as features count.
+fn times(group: &[(u32, Occurrence)]) -> f32 {
+    group.iter().map(|(_, occurrence)| f32::from(occurrence.times)).sum()
 }

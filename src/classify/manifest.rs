@@ -50,6 +50,8 @@ pub(crate) struct Blocks {
 pub(crate) struct FieldManifest {
     pub(crate) name: String,
     pub(crate) labels: Vec<String>,
+    /// What a mistake cost in the fit.
+    pub(crate) cost: f32,
     /// One over the temperature of the softmax.
     pub(crate) sharpness: f32,
     /// Points of the line from the best label's probability to its confidence.

@@ -4,6 +4,7 @@
 pub(crate) mod bundle;
 mod calibrate;
 mod classifier;
+mod cross_check;
 mod embedded;
 pub(crate) mod evaluate;
 mod features;

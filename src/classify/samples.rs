@@ -1,10 +1,11 @@
 //! The training texts as numbers: one sparse row of n-grams and one dense vector a text, ready for the solver.
 //! N-grams that too few texts have are left out here, so that nothing of a single text enters a bundle.
+#![expect(clippy::cast_precision_loss, reason = "counts of texts are far below 2^24 where precision counts")]
 
 use std::thread;
 
 use crate::{
-    classify::features::{self, Block},
+    classify::features::{self, Block, FirstLine},
     encode::{DIMENSIONS, HashIndex, StaticVectors, WordPiece, norm},
 };
 
@@ -100,12 +101,15 @@ impl Counts {
     /// The share of each text's n-grams, counted as often as the text has them, that at least `min_texts` texts have.
     pub(crate) fn known_shares(&self, min_texts: u32) -> Vec<f32> {
         let share = |range: &[usize]| {
-            let entries = &self.entries[range[0]..range[1]];
-            let sum = |known: &[&(u32, u16)]| known.iter().map(|(_, times)| u32::from(*times)).sum::<u32>() as f32;
-            let all: Vec<_> = entries.iter().collect();
-            // A row that is held back must not count itself.
-            let known: Vec<_> = entries.iter().filter(|(id, _)| self.texts_with[*id as usize] > min_texts).collect();
-            sum(&known) / sum(&all).max(1.0)
+            let (mut all, mut known) = (0_u32, 0_u32);
+            for (id, times) in &self.entries[range[0]..range[1]] {
+                all += u32::from(*times);
+                // A row that is held back must not count itself.
+                if self.texts_with[*id as usize] > min_texts {
+                    known += u32::from(*times);
+                }
+            }
+            known as f32 / all.max(1) as f32
         };
         self.offsets.windows(2).map(share).collect()
     }
@@ -159,17 +163,20 @@ pub(crate) fn term_frequency(times: f32) -> f32 {
 fn extract(text: &str, tokens: &WordPiece, vectors: &StaticVectors) -> Extracted {
     let (text, _) = features::readable(text);
     let mut found = Vec::new();
-    features::extract(text, |occurrence| found.push((occurrence.key, occurrence.block, 1_u16)));
+    features::extract(text, |occurrence| found.push((occurrence.key, occurrence.block, occurrence.times)));
     found.sort_unstable_by_key(|(key, ..)| *key);
     found.dedup_by(|next, first| {
         let same = next.0 == first.0;
         if same {
-            first.2 = first.2.saturating_add(1);
+            first.2 = first.2.saturating_add(next.2);
         }
         same
     });
     let mut vector = [0.0; DIMENSIONS];
-    tokens.tokenize(text).iter().for_each(|token| vectors.add(token.id, &mut vector));
+    let first_line = FirstLine::of(text);
+    for token in tokens.tokenize(text) {
+        vectors.add(token.id, first_line.times(token.bytes.start), &mut vector);
+    }
     let length = norm(&vector).max(f32::MIN_POSITIVE);
     (found, vector.map(|value| value / length))
 }
@@ -187,10 +194,6 @@ impl Samples {
     /// Length of a weight vector: the sparse features, the dense ones, and one that is always 1.
     pub(crate) fn width(&self) -> usize {
         self.features.len() + DIMENSIONS + 1
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.offsets.len() - 1
     }
 
     pub(crate) fn dense(&self, row: usize) -> &[f32] {

@@ -55,7 +55,7 @@ pub(crate) struct EvalArgs {
 /// The precisions that a bundle may have thresholds for.
 const PRECISIONS: [&str; 3] = ["0.90", "0.95", "0.99"];
 
-pub(crate) fn run(args: EvalArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let start = Instant::now();
     let classifier = match &args.model {
         Some(folder) => Classifier::load(folder).with_context(|| format!("bundle {} refused", folder.display()))?,
@@ -77,7 +77,7 @@ pub(crate) fn run(args: EvalArgs) -> anyhow::Result<()> {
         for row in rows {
             match row {
                 Ok(row) => {
-                    let prediction = scored.add(&row, &args);
+                    let prediction = scored.add(&row, args);
                     if let Some((file, prediction)) = predictions.as_mut().zip(prediction) {
                         writeln!(file, "{prediction}")?;
                     }
@@ -100,7 +100,7 @@ pub(crate) fn run(args: EvalArgs) -> anyhow::Result<()> {
     if args.json {
         writeln!(stdout, "{report}")?;
     } else {
-        write!(stdout, "{}", scored.text(&report))?;
+        scored.write_report(&mut stdout, &report)?;
     }
     Ok(())
 }
@@ -206,32 +206,31 @@ impl<'a> Scored<'a> {
         })
     }
 
-    fn text(&self, report: &Value) -> String {
+    fn write_report(&self, out: &mut impl Write, report: &Value) -> std::io::Result<()> {
         let percent =
             |value: &Value| value.as_f64().map_or("   –".to_owned(), |value| format!("{:5.1} %", value * 100.0));
-        let mut text =
-            format!("{} rows, field `{}`, bundle {}\n\n", self.rows, self.field.name, self.classifier.version());
+        writeln!(out, "{} rows, field `{}`, bundle {}\n", self.rows, self.field.name, self.classifier.version())?;
         for (name, key) in [("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("calibration error", "ece")] {
-            text += &format!("  {name:18}{}\n", percent(&report[key]));
+            writeln!(out, "  {name:18}{}", percent(&report[key]))?;
         }
-        text += "\n  asked precision   reached   coverage\n";
+        writeln!(out, "\n  asked precision   reached   coverage")?;
         for precision in PRECISIONS {
             let found = &report["coverage_at_precision"][precision];
-            text +=
-                &format!("  {precision:15} {:>9}  {:>9}\n", percent(&found["precision"]), percent(&found["coverage"]));
+            writeln!(out, "  {precision:15} {:>9}  {:>9}", percent(&found["precision"]), percent(&found["coverage"]))?;
         }
         if let Some(outside) = report["oos"].as_object() {
-            text += &format!(
-                "\n  out of scope: {} found, {} of the others rejected, area under curve {:.3}\n",
+            writeln!(
+                out,
+                "\n  out of scope: {} found, {} of the others rejected, area under curve {:.3}",
                 percent(&outside["recall"]).trim(),
                 percent(&outside["in_scope_rejected"]).trim(),
                 outside["auroc"].as_f64().unwrap_or_default()
-            );
+            )?;
         }
         if self.without_label > 0 {
-            text += &format!("\n{} rows had no label and were left out.\n", self.without_label);
+            writeln!(out, "\n{} rows had no label and were left out.", self.without_label)?;
         }
-        text
+        Ok(())
     }
 }
 

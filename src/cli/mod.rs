@@ -83,11 +83,11 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Classify(args) => classify::run(&args, &load_config(config, &Overrides::default())?)?,
         Command::Train(args) => {
             load_config(config, &Overrides::default())?;
-            train::run(args)?;
+            train::run(&args)?;
         }
         Command::Eval(args) => {
             load_config(config, &Overrides::default())?;
-            eval::run(args)?;
+            eval::run(&args)?;
         }
         Command::Kb(command) => {
             load_config(config, &Overrides::default())?;

@@ -1,16 +1,11 @@
 //! `triage train`: rows with labels to a bundle, and how good it is on rows held back.
 
-use std::{
-    collections::BTreeSet,
-    io::{IsTerminal, Write},
-    path::PathBuf,
-    time::Instant,
-};
+use std::{collections::BTreeSet, io::Write, path::PathBuf, time::Instant};
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
+use super::progress;
 use crate::{
     classify::{
         bundle,
@@ -51,19 +46,19 @@ pub(crate) struct TrainArgs {
     json: bool,
 }
 
-pub(crate) fn run(args: TrainArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut labels = args.label.clone();
     labels.sort();
     labels.dedup();
     anyhow::ensure!(labels.len() == args.label.len(), "--label names a column twice");
 
-    let loaded = load(&args)?;
+    let loaded = load(args)?;
     for problem in &loaded.problems {
         warn(problem);
     }
-    let bar = progress_bar();
-    let progress = |stage: &'static str, done: usize, total: usize| {
+    let bar = progress::bar(0, "rows");
+    let on_progress = |stage: &'static str, done: usize, total: usize| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
         bar.set_message(stage);
@@ -72,7 +67,7 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<()> {
         name: args.name.clone(),
         seed: args.seed,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
-        progress: &progress,
+        progress: &on_progress,
     };
     let trained = train::train(&loaded.rows, &options)?;
     bar.finish_and_clear();
@@ -81,10 +76,10 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let mut stdout = std::io::stdout().lock();
     if args.json {
-        let report = report_json(&args, &loaded, &trained.fields, seconds);
+        let report = report_json(args, &loaded, &trained.fields, seconds);
         writeln!(stdout, "{report}")?;
     } else {
-        write!(stdout, "{}", report_text(&args, &loaded, &trained.fields, seconds))?;
+        write_report(&mut stdout, args, &loaded, &trained.fields, seconds)?;
     }
     Ok(())
 }
@@ -181,37 +176,35 @@ fn report_json(args: &TrainArgs, loaded: &Loaded, fields: &[FieldReport], second
     })
 }
 
-fn report_text(args: &TrainArgs, loaded: &Loaded, fields: &[FieldReport], seconds: f64) -> String {
-    let mut text = format!("Learnt from {} rows in {seconds:.1} s. On rows held back from the fit:\n\n", loaded.read);
+fn write_report(
+    out: &mut impl Write,
+    args: &TrainArgs,
+    loaded: &Loaded,
+    fields: &[FieldReport],
+    seconds: f64,
+) -> std::io::Result<()> {
+    writeln!(out, "Learnt from {} rows in {seconds:.1} s. On rows held back from the fit:\n", loaded.read)?;
     let width = fields.iter().map(|field| field.name.len()).max().unwrap_or_default().max("field".len());
-    text += &format!("  {:width$}  labels   rows  accuracy  macro-F1  calibration error\n", "field");
+    writeln!(out, "  {:width$}  labels   rows  accuracy  macro-F1  calibration error", "field")?;
     for field in fields {
         let FieldReport { name, classes, rows, quality } = field;
-        text += &format!(
-            "  {name:width$}  {classes:6}  {rows:5}  {:7.1} %  {:7.1} %  {:15.1} %\n",
+        writeln!(
+            out,
+            "  {name:width$}  {classes:6}  {rows:5}  {:7.1} %  {:7.1} %  {:15.1} %",
             quality.accuracy * 100.0,
             quality.macro_f1 * 100.0,
             quality.calibration_error * 100.0
-        );
+        )?;
     }
-    text.push('\n');
+    writeln!(out)?;
     if loaded.without_text > 0 {
-        text += &format!("{} rows had no text and were left out.\n", loaded.without_text);
+        writeln!(out, "{} rows had no text and were left out.", loaded.without_text)?;
     }
     for (name, count) in args.label.iter().zip(&loaded.without_label).filter(|(_, count)| **count > 0) {
-        text += &format!("{count} rows had no `{name}` and taught that field nothing.\n");
+        writeln!(out, "{count} rows had no `{name}` and taught that field nothing.")?;
     }
-    let out = args.out.display();
-    text += &format!("The bundle is in {out}; serve it with `triage serve --model {out}`.\n");
-    text
-}
-
-fn progress_bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{msg:18} {wide_bar} {pos}/{len} {elapsed}");
-    style.map_or_else(|_| ProgressBar::hidden(), |style| ProgressBar::no_length().with_style(style))
+    let bundle = args.out.display();
+    writeln!(out, "The bundle is in {bundle}; serve it with `triage serve --model {bundle}`.")
 }
 
 #[expect(clippy::print_stderr, reason = "warnings of a command go to stderr, results to stdout")]

@@ -36,7 +36,8 @@ impl HashIndex {
         slot.1
     }
 
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.len as usize
     }
 

@@ -47,12 +47,14 @@ impl StaticVectors {
             return Err(VectorsError::NotFinite);
         }
         let start = rows.data().as_ptr().addr() - file.as_ptr().addr();
-        Ok(Self { start, scales, file })
+        drop(tensors);
+        Ok(Self { file, start, scales })
     }
 
-    /// Adds the token's row to `sum`; an id out of range adds nothing.
-    pub(crate) fn add(&self, id: u32, sum: &mut [f32; DIMENSIONS]) {
+    /// Adds the token's row to `sum`, `times` over; an id out of range adds nothing.
+    pub(crate) fn add(&self, id: u32, times: u16, sum: &mut [f32; DIMENSIONS]) {
         let Some((row, scale)) = self.row(id) else { return };
+        let scale = scale * f32::from(times);
         for (sum, &value) in sum.iter_mut().zip(row) {
             *sum += scale * f32::from(value.cast_signed());
         }
@@ -98,7 +100,7 @@ mod tests {
         let vectors = StaticVectors::parse(VECTORS.into(), words.len()).unwrap();
         let embed = |text: &str| {
             let mut sum = [0.0; DIMENSIONS];
-            words.tokenize(text).iter().for_each(|token| vectors.add(token.id, &mut sum));
+            words.tokenize(text).iter().for_each(|token| vectors.add(token.id, 1, &mut sum));
             let norm = norm(&sum);
             sum.map(|value| value / norm)
         };

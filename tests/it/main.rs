@@ -12,6 +12,7 @@ mod bad_input;
 mod bundle;
 mod command_line;
 mod contract;
+mod corpus;
 mod crash;
 mod harness;
 mod health;
