@@ -10,6 +10,7 @@ use crate::domain::{
     decision::{FieldDecision, TriageDecision, ValueSource},
     taxonomy::ASSIGNMENT_GROUP,
 };
+use crate::triage::percent;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -33,11 +34,11 @@ pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::R
         // Padded before it is styled, so that the invisible codes do not count.
         let value = styled(BOLD, &format!("{:<30}", field.value));
         let sure = match &field.source {
-            ValueSource::Model | ValueSource::GroupTable => format!("{:>3.0} %", field.confidence * 100.0),
-            ValueSource::Form => " form".to_owned(),
+            ValueSource::Model | ValueSource::GroupTable => percent(field.confidence),
+            ValueSource::Form => "form".to_owned(),
             ValueSource::ImpactTable(_) => "table".to_owned(),
         };
-        writeln!(out, "  {name:<17} {value} {sure}  {}", because(field))?;
+        writeln!(out, "  {name:<17} {value} {sure:>5}  {}", because(field))?;
     }
     if decision.truncated {
         writeln!(out, "{}", styled(YELLOW, "  the text is long: only its beginning was read"))?;
@@ -52,8 +53,7 @@ pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::R
 /// Doubts before words: an analyst must see first that a value is not to be trusted.
 fn because(field: &FieldDecision) -> String {
     if let Some(abstention) = field.abstention {
-        let runner_up =
-            field.candidates.get(1).map(|one| format!(", or {} {:.0} %", one.value, one.confidence * 100.0));
+        let runner_up = field.candidates.get(1).map(|one| format!(", or {} {}", one.value, percent(one.confidence)));
         let doubt = format!("not sure: {}{}", abstention.as_str(), runner_up.unwrap_or_default());
         return styled(YELLOW, &doubt);
     }

@@ -110,6 +110,7 @@ fn words(field: &FieldDecision) -> String {
     words
 }
 
-fn percent(confidence: f32) -> String {
-    format!("{:.0} %", confidence * 100.0)
+/// Whole percents; nothing is rounded up to certainty.
+pub(crate) fn percent(confidence: f32) -> String {
+    if confidence > 0.995 { ">99 %".to_owned() } else { format!("{:.0} %", confidence * 100.0) }
 }

@@ -4,6 +4,8 @@
 mod explain;
 mod policy;
 
+pub(crate) use explain::percent;
+
 use std::{sync::Arc, time::Instant};
 
 use crate::{
