@@ -30,7 +30,19 @@ use crate::{
 pub(super) struct ClassifyArgs {
     /// The ticket's text
     #[arg(required_unless_present = "input", conflicts_with = "input")]
-    text: Option<String>,
+    text: Vec<String>,
+    /// The business service that the ticket is about, as the taxonomy's impact table names it
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true, conflicts_with = "input")]
+    service: String,
+    /// The configuration item that the ticket is about
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true, conflicts_with = "input")]
+    configuration_item: String,
+    /// Who needs help
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true, conflicts_with = "input")]
+    requester: String,
+    /// What the form already holds, such as impact=high; may be repeated
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = parse_form_value, conflicts_with = "input")]
+    form: Vec<(String, String)>,
     /// Model bundle; without it the one inside this program
     #[arg(long, value_name = "DIR", conflicts_with = "server")]
     model: Option<PathBuf>,
@@ -61,7 +73,14 @@ pub(super) fn run(args: &ClassifyArgs, config: &Config) -> anyhow::Result<()> {
     if let Some(input) = &args.input {
         return run_file(args, input, config);
     }
-    let draft = TicketDraft { description: args.text.clone().unwrap_or_default(), ..TicketDraft::default() };
+    let draft = TicketDraft {
+        description: args.text.join(" "),
+        service: args.service.clone(),
+        configuration_item: args.configuration_item.clone(),
+        requester: args.requester.clone(),
+        field_values: args.form.iter().cloned().collect(),
+        ..TicketDraft::default()
+    };
     let mut out = io::stdout().lock();
     let blank = draft.description.trim().is_empty();
     let decision = if let Some(address) = &args.server {
@@ -83,6 +102,11 @@ pub(super) fn run(args: &ClassifyArgs, config: &Config) -> anyhow::Result<()> {
         render::decision(&mut out, &decision)?;
     }
     Ok(())
+}
+
+fn parse_form_value(raw: &str) -> Result<(String, String), String> {
+    let (field, value) = raw.split_once('=').ok_or("expected FIELD=VALUE, such as impact=high")?;
+    Ok((field.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{DEFAULT_DATA_DIR, block_on, classify::article_json, render};
+use super::{DEFAULT_DATA_DIR, UsageError, block_on, classify::article_json, render};
 use crate::{
     domain::article::ArticleHit,
     grpc::client::Client,
@@ -59,10 +59,13 @@ pub(super) fn run(command: KbCommand) -> anyhow::Result<ExitCode> {
 
 fn search(args: &SearchArgs) -> anyhow::Result<ExitCode> {
     let query = args.words.join(" ");
+    if !query.contains(char::is_alphanumeric) {
+        return Err(UsageError("nothing to search for: give at least one word".to_owned()).into());
+    }
     let hits = if let Some(address) = &args.server {
         block_on(async { Client::connect(address).await?.search(&query, args.limit).await })?
     } else {
-        open(&args.data_dir)?.search(&query, &SearchFilter::default(), 0, args.limit as usize)?
+        open_existing(&args.data_dir)?.search(&query, &SearchFilter::default(), 0, args.limit as usize)?
     };
     let mut out = io::stdout().lock();
     if args.json {
@@ -77,6 +80,16 @@ fn search(args: &SearchArgs) -> anyhow::Result<ExitCode> {
 
 fn hits_json(hits: &[ArticleHit]) -> Value {
     json!({"articles": hits.iter().map(article_json).collect::<Vec<_>>()})
+}
+
+/// For commands that only read: a folder without a knowledge base is a misspelt one.
+fn open_existing(data_dir: &Path) -> anyhow::Result<KnowledgeBase> {
+    anyhow::ensure!(
+        Store::exists(data_dir),
+        "no knowledge base in {}: fill one with `triage kb import`, or name another folder with --data-dir",
+        data_dir.display()
+    );
+    open(data_dir)
 }
 
 fn open(data_dir: &Path) -> anyhow::Result<KnowledgeBase> {

@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", describe(&error));
             let usage = error.is::<ConfigError>() || error.is::<UsageError>();
             ExitCode::from(if usage { 2 } else { 1 })
         }
@@ -120,6 +120,15 @@ fn load_config(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Con
 /// with a bare I/O error; one from a file or a connection has its context around it.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The error with its causes; a cause that its parent quotes already is not said twice.
+fn describe(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        known if known.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }
 
 /// Where commands that keep state keep it, unless they are told otherwise.

@@ -7,8 +7,8 @@ use std::{
 
 use crate::domain::{
     article::{ArticleHit, ArticleStatus, Passage},
-    decision::{FieldDecision, TriageDecision, ValueSource},
-    taxonomy::ASSIGNMENT_GROUP,
+    decision::{Abstention, FieldDecision, TriageDecision, ValueSource},
+    taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
 };
 use crate::triage::percent;
 
@@ -26,8 +26,11 @@ fn styled(style: &str, text: &str) -> String {
 /// A decision as a small table: priority first, then a line a field, then articles.
 pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::Result<()> {
     if let Some(priority) = &decision.priority {
+        let doubtful =
+            [IMPACT, URGENCY].iter().filter_map(|name| decision.field(name)).any(|field| field.abstention.is_some());
+        let doubt = if doubtful { styled(YELLOW, "  not sure") } else { String::new() };
         let why = format!("impact {} × urgency {}", priority.impact, priority.urgency);
-        writeln!(out, "{}  {}", styled(BOLD, &priority.priority.to_string()), styled(DIM, &why))?;
+        writeln!(out, "{}  {}{doubt}", styled(BOLD, &priority.priority.to_string()), styled(DIM, &why))?;
     }
     for field in &decision.fields {
         let name = field.field.replace('_', " ");
@@ -54,7 +57,7 @@ pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::R
 fn because(field: &FieldDecision) -> String {
     if let Some(abstention) = field.abstention {
         let runner_up = field.candidates.get(1).map(|one| format!(", or {} {}", one.value, percent(one.confidence)));
-        let doubt = format!("not sure: {}{}", abstention.as_str(), runner_up.unwrap_or_default());
+        let doubt = format!("not sure, {}{}", in_words(abstention), runner_up.unwrap_or_default());
         return styled(YELLOW, &doubt);
     }
     if field.disagreement {
@@ -69,6 +72,16 @@ fn because(field: &FieldDecision) -> String {
     }
     let words: Vec<_> = field.evidence_words().take(4).map(printable).collect();
     styled(DIM, &words.join(" · "))
+}
+
+fn in_words(abstention: Abstention) -> &'static str {
+    match abstention {
+        Abstention::TooShort => "the text is too short",
+        Abstention::UnsupportedLanguage => "the model does not know this language",
+        Abstention::OutOfScope => "nothing the model knows is like this",
+        Abstention::Ambiguous => "the first two are close",
+        Abstention::LowConfidence => "little speaks for it",
+    }
 }
 
 /// One line for one ticket of a file.

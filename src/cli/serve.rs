@@ -27,7 +27,7 @@ mod demo {
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// Fill a knowledge base with demo articles and print commands to try; keeps nothing unless --data-dir is given
+    /// Fill an empty knowledge base with demo articles and print commands to try; keeps nothing without --data-dir
     #[arg(long)]
     demo: bool,
     /// Model bundle to serve; without it the one inside this program
@@ -80,7 +80,8 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
 
         let load = move || {
             let knowledge = KnowledgeBase::open(store, &data_dir)?;
-            if demo {
+            // A base that holds the desk's own articles is shown as it is.
+            if demo && knowledge.article_count() == 0 {
                 knowledge.upsert(&demo_articles()?)?;
             }
             let triager = Triager::new(classifier, taxonomy, Some(knowledge.clone()));

@@ -16,7 +16,7 @@ use std::{
 };
 
 use figment::{
-    Figment,
+    Figment, Source,
     providers::{Format as _, Serialized, Toml},
     value::{Dict, Value},
 };
@@ -173,8 +173,8 @@ impl Config {
         let mut layers = Figment::from(Toml::string(DEFAULTS));
         if let Some(path) = file {
             match std::fs::read_to_string(path) {
-                Ok(text) => {
-                    layers = layers.merge(Toml::string(&text));
+                Ok(_) => {
+                    layers = layers.merge(Toml::file_exact(path));
                     // A path in a file is meant from that file's folder, one from the environment from here.
                     if let Ok(named) = layers.extract_inner::<PathBuf>("taxonomy.file")
                         && !named.as_os_str().is_empty()
@@ -282,9 +282,17 @@ fn section<T: DeserializeOwned>(layers: &Figment, name: &str, problems: &mut Vec
         Ok(section) => Some(section),
         Err(errors) => {
             for error in errors {
-                let path = if error.path.is_empty() { name.to_owned() } else { error.path.join(".") };
+                // figment puts the section behind the key.
+                let mut path = error.path.clone();
+                if path.last().is_none_or(|last| last == name) {
+                    path.pop();
+                    path.insert(0, name.to_owned());
+                }
+                let source = error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref());
+                let place = source.and_then(Source::file_path).map(|file| format!(" ({})", file.display()));
+                let place = place.unwrap_or_default();
                 // A file that does not parse fails every section the same way: once is enough.
-                let problem = format!("{path}: {}", error.kind);
+                let problem = format!("{}: {}{place}", path.join("."), error.kind);
                 let syntax = problem.contains("TOML parse error")
                     && problems.iter().any(|known| known.contains("TOML parse error"));
                 if !syntax {
@@ -389,6 +397,7 @@ mod tests {
         for expected in ["server.listen", "batch", "colour", "compute"] {
             assert!(problems.contains(expected), "{expected} is missing in\n{problems}");
         }
+        assert!(problems.contains("limits.batch: ") && problems.contains("triage.toml"), "{problems}");
     }
 
     #[test]

@@ -74,6 +74,11 @@ struct Shared {
 }
 
 impl Store {
+    /// Whether a database was ever kept in `directory`.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(DATABASE_FILE).exists()
+    }
+
     /// Takes hold of `directory`, creating it when absent, and opens its database, migrating it when older.
     ///
     /// Fails when another process holds the directory, it cannot be written, or the database is newer or damaged.

@@ -115,7 +115,7 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let mut columns: Vec<&str> = args.text_columns.iter().map(String::as_str).collect();
     columns.push(&args.relevant);
     rows.require(&columns)?;
-    let knowledge = super::open(&args.data_dir)?;
+    let knowledge = super::open_existing(&args.data_dir)?;
     let today = knowledge::today().context("the system's clock shows no date")?;
     let bar = progress::spinner("questions");
     let mut scores = Scores::default();
