@@ -4,6 +4,9 @@ use std::{collections::HashMap, io};
 
 use super::snapshot::Snapshot;
 
+/// Fewer are not worth a cut.
+const MIN_KEPT: usize = 32;
+
 /// A document with its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Ranked {
@@ -18,11 +21,14 @@ pub(super) struct Top {
     ranked: Vec<Ranked>,
     /// Below it a document is not among the best.
     threshold: f32,
+    /// At this many documents it is cut down.
+    next_cut: usize,
 }
 
 impl Top {
     pub(super) fn new(wanted: usize) -> Self {
-        Self { wanted, ranked: Vec::with_capacity(2 * wanted.min(1_000)), threshold: f32::MIN_POSITIVE }
+        let ranked = Vec::with_capacity(2 * wanted.min(1_000));
+        Self { wanted, ranked, threshold: f32::MIN_POSITIVE, next_cut: 2 * wanted.max(MIN_KEPT) }
     }
 
     /// The least score that is still of interest; more than 0.
@@ -35,8 +41,7 @@ impl Top {
             return;
         }
         self.ranked.push(ranked);
-        // Cut down when twice full: a sort for every `wanted` documents.
-        if self.ranked.len() >= 2 * self.wanted.max(32) {
+        if self.ranked.len() >= self.next_cut {
             self.cut();
         }
     }
@@ -48,6 +53,8 @@ impl Top {
             let kept = self.ranked.partition_point(|ranked| ranked.score >= self.threshold);
             self.ranked.truncate(kept);
         }
+        // Twice what was kept and not what is wanted: many equals must not be sorted again with each further one.
+        self.next_cut = 2 * self.ranked.len().max(self.wanted).max(MIN_KEPT);
     }
 
     /// The documents from place `skip` on, at most `wanted - skip`, best first.
@@ -100,4 +107,28 @@ fn order_by_id(snapshot: &Snapshot, equals: &mut [Ranked], needed: usize) -> io:
         *place = ranked;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_equals_are_all_kept_and_seldom_sorted() {
+        let mut top = Top::new(10);
+        let mut cuts = 0;
+        for document in 0..50_000 {
+            let before = top.next_cut;
+            top.push(Ranked { segment: 0, document, score: 1.0 });
+            cuts += usize::from(top.next_cut != before);
+        }
+        assert_eq!(top.ranked.len(), 50_000);
+        assert!((5..20).contains(&cuts), "{cuts}");
+        for document in 50_000..150_000 {
+            top.push(Ranked { segment: 0, document, score: 2.0 });
+        }
+        top.cut();
+        assert!(top.ranked.iter().all(|ranked| ranked.document >= 50_000), "the better ones displace the equals");
+        assert!((top.threshold() - 2.0).abs() < 1e-6);
+    }
 }
