@@ -114,6 +114,10 @@ pub struct Article {
 impl Article {
     pub const MAX_ID_CHARS: usize = 256;
     pub const MAX_TITLE_CHARS: usize = 1_024;
+    pub const MAX_SUMMARY_CHARS: usize = 4_096;
+    pub const MAX_PRODUCTS: usize = 64;
+    pub const MAX_PRODUCT_CHARS: usize = 256;
+    pub const MAX_CATEGORY_CHARS: usize = 256;
     /// Longest body, in bytes.
     pub const MAX_BODY_BYTES: usize = 1 << 20;
 
@@ -126,23 +130,40 @@ impl Article {
             }
         };
         check(self.id.trim().is_empty(), "id", "must not be blank".into());
-        check(
-            self.id.chars().count() > Self::MAX_ID_CHARS,
-            "id",
-            format!("must be at most {} characters", Self::MAX_ID_CHARS),
-        );
         check(self.title.trim().is_empty(), "title", "must not be blank".into());
+        let category = self.category.as_deref().unwrap_or_default();
+        for (text, longest, field) in [
+            (self.id.as_str(), Self::MAX_ID_CHARS, "id"),
+            (&self.title, Self::MAX_TITLE_CHARS, "title"),
+            (&self.summary, Self::MAX_SUMMARY_CHARS, "summary"),
+            (category, Self::MAX_CATEGORY_CHARS, "category"),
+        ] {
+            check(text.chars().count() > longest, field, format!("must be at most {longest} characters"));
+        }
         check(
-            self.title.chars().count() > Self::MAX_TITLE_CHARS,
-            "title",
-            format!("must be at most {} characters", Self::MAX_TITLE_CHARS),
+            self.products.len() > Self::MAX_PRODUCTS,
+            "products",
+            format!("must be at most {}, are {}", Self::MAX_PRODUCTS, self.products.len()),
         );
+        for (place, product) in self.products.iter().enumerate().take(Self::MAX_PRODUCTS) {
+            check(
+                product.chars().count() > Self::MAX_PRODUCT_CHARS,
+                &format!("products[{place}]"),
+                format!("must be at most {} characters", Self::MAX_PRODUCT_CHARS),
+            );
+        }
         check(
             self.body.len() > Self::MAX_BODY_BYTES,
             "body",
             format!("must be at most {} bytes, is {}", Self::MAX_BODY_BYTES, self.body.len()),
         );
         violations
+    }
+
+    /// Bytes of all its text, for bounds on memory.
+    pub fn text_bytes(&self) -> usize {
+        let parts = [&self.id, &self.title, &self.summary, &self.body].into_iter();
+        parts.chain(&self.products).chain(&self.category).map(String::len).sum()
     }
 }
 
@@ -193,5 +214,34 @@ mod tests {
     fn a_blank_article_breaks_two_rules() {
         let fields: Vec<_> = Article::default().violations("article.").into_iter().map(|v| v.field).collect();
         assert_eq!(fields, ["article.id", "article.title"]);
+    }
+
+    #[test]
+    fn every_part_of_an_article_has_its_limit() {
+        let longest = Article {
+            id: "ä".repeat(256),
+            title: "ä".repeat(1_024),
+            summary: "ä".repeat(4_096),
+            body: "b".repeat(1 << 20),
+            products: vec!["ä".repeat(256); 64],
+            category: Some("ä".repeat(256)),
+            ..Article::default()
+        };
+        assert_eq!(longest.violations(""), []);
+        assert_eq!(longest.text_bytes(), (1 << 20) + 2 * (256 + 1_024 + 4_096 + 64 * 256 + 256));
+        let more = |text: &str| format!("{text}x");
+        let longer = Article {
+            id: more(&longest.id),
+            title: more(&longest.title),
+            summary: more(&longest.summary),
+            body: more(&longest.body),
+            products: [&longest.products[..], &["p".repeat(257)]].concat(),
+            category: longest.category.as_deref().map(more),
+            ..Article::default()
+        };
+        let fields: Vec<_> = longer.violations("").into_iter().map(|v| v.field).collect();
+        assert_eq!(fields, ["id", "title", "summary", "category", "products", "body"]);
+        let product = Article { products: vec!["p".into(), "p".repeat(257)], ..longest };
+        assert_eq!(product.violations("")[0].field, "products[1]");
     }
 }

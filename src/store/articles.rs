@@ -235,7 +235,7 @@ fn select_articles(connection: &Connection, after: Option<&str>, limit: usize) -
             break;
         }
         let article = read_article(row)?;
-        bytes += article.title.len() + article.summary.len() + article.body.len();
+        bytes += article.text_bytes();
         page.articles.push(article);
     }
     Ok(page)
@@ -255,7 +255,7 @@ fn changes_since(connection: &Connection, sequence: u64, limit: usize) -> rusqli
         && let Some(row) = rows.next()?
     {
         let article = if row.get("deleted")? { None } else { Some(read_article(row)?) };
-        bytes += article.as_ref().map_or(0, |article| article.body.len());
+        bytes += article.as_ref().map_or(0, Article::text_bytes);
         changes.push(ArticleChange { sequence: row.get("sequence")?, id: row.get("id")?, article });
     }
     Ok(changes)
@@ -393,6 +393,17 @@ mod tests {
         assert_eq!((page.articles.len(), page.more), (2, true));
         let rest = store.list_articles(Some("b"), 100).unwrap();
         assert_eq!((rest.articles.len(), rest.more), (1, false));
+    }
+
+    #[test]
+    fn pages_are_bounded_by_all_of_the_text() {
+        let (_folder, store) = store();
+        let products = vec!["x".repeat(1 << 20)];
+        let articles: Vec<_> =
+            (0..8).map(|number| Article { products: products.clone(), ..article(&number.to_string(), "") }).collect();
+        store.upsert_articles(&articles).unwrap();
+        assert_eq!(store.list_articles(None, 100).unwrap().articles.len(), 2);
+        assert_eq!(store.article_changes_since(0, 100).unwrap().len(), 4);
     }
 
     #[test]
