@@ -13,7 +13,8 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 use serde_json::{Map, Value};
 
-/// Longest line of JSON, in bytes: a file without line breaks must not fill the memory.
+/// Longest line of JSON and longest row of CSV, in bytes: a file without line breaks, or with a quote that is not
+/// closed, must not fill the memory.
 const MAX_LINE_BYTES: u64 = 64 << 20;
 const UTF8_BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
@@ -48,6 +49,9 @@ pub enum RowProblem {
     InvalidJson(String),
     #[error("longer than {} MiB", MAX_LINE_BYTES >> 20)]
     TooLong,
+    /// A row of CSV without an end in sight; no row follows.
+    #[error("row longer than {} MiB, perhaps after a quote that is not closed; what follows is not read", MAX_LINE_BYTES >> 20)]
+    NoEndOfRow,
     #[error("{found} fields where the header has {expected}")]
     FieldCount { expected: usize, found: usize },
     /// The rest of the file cannot be read; no row follows.
@@ -58,7 +62,7 @@ pub enum RowProblem {
 impl RowError {
     /// Whether the file could not be read on, so that rows may be missing.
     pub fn is_fatal(&self) -> bool {
-        matches!(self.problem, RowProblem::Unreadable(_))
+        matches!(self.problem, RowProblem::Unreadable(_) | RowProblem::NoEndOfRow)
     }
 }
 
@@ -181,7 +185,7 @@ pub struct Rows {
 }
 
 enum Source {
-    Csv { reader: Box<csv::Reader<Box<dyn Read + Send>>>, header: Arc<[String]> },
+    Csv { reader: Box<csv::Reader<io::Take<Box<dyn Read + Send>>>>, header: Arc<[String]> },
     Json { reader: Box<dyn BufRead + Send>, line: u64 },
     Ended,
 }
@@ -209,8 +213,11 @@ impl Rows {
         let source = match format {
             Format::JsonLines => Source::Json { reader: Box::new(BufReader::with_capacity(1 << 16, content)), line: 0 },
             Format::Csv => {
-                let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(content);
-                let header = reader.headers().map_err(|error| unreadable(io::Error::other(error)))?;
+                let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(content.take(MAX_LINE_BYTES));
+                let header = reader.headers().map_err(|error| unreadable(io::Error::other(error)))?.clone();
+                if reader.get_ref().limit() == 0 {
+                    return Err(unreadable(io::Error::other(RowProblem::NoEndOfRow)));
+                }
                 let header = header.iter().map(|column| column.trim().to_owned()).collect();
                 Source::Csv { reader: Box::new(reader), header }
             }
@@ -275,7 +282,9 @@ impl Rows {
     fn next_csv(&mut self) -> Option<Result<Row, RowError>> {
         let Source::Csv { reader, header } = &mut self.source else { return None };
         let mut record = csv::ByteRecord::new();
+        reader.get_mut().set_limit(MAX_LINE_BYTES);
         let read = reader.read_byte_record(&mut record);
+        let endless = reader.get_ref().limit() == 0;
         let line = record.position().map_or_else(|| reader.position().line(), csv::Position::line);
         let header = Arc::clone(header);
         match read {
@@ -287,6 +296,10 @@ impl Rows {
             }
         }
         self.number += 1;
+        if endless {
+            self.source = Source::Ended;
+            return Some(Err(self.error(line, RowProblem::NoEndOfRow)));
+        }
         if record.len() != header.len() {
             let problem = RowProblem::FieldCount { expected: header.len(), found: record.len() };
             return Some(Err(self.error(line, problem)));
@@ -454,6 +467,28 @@ mod tests {
         let fatal: Vec<_> = rows.iter().map(|row| row.as_ref().is_err_and(RowError::is_fatal)).collect();
         assert_eq!(fatal.iter().filter(|fatal| **fatal).count(), 1);
         assert_eq!(fatal.last(), Some(&true));
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_ends_the_file_and_does_not_fill_the_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        for start in ["a,b\n1,2\n3,\"", "\""] {
+            let path = folder.path().join("a.csv.gz");
+            let file = File::create(&path).unwrap();
+            let mut file = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+            file.write_all(start.as_bytes()).unwrap();
+            io::copy(&mut io::repeat(b'x').take(2 * MAX_LINE_BYTES), &mut file).unwrap();
+            file.finish().unwrap();
+            let Ok(rows) = Rows::open(&path, &[]) else {
+                assert_eq!(start, "\"");
+                continue;
+            };
+            let mut rows = rows;
+            assert_eq!(rows.next().unwrap().unwrap().value("b").unwrap(), "2");
+            let error = rows.next().unwrap().unwrap_err();
+            assert!(matches!(error.problem, RowProblem::NoEndOfRow) && error.is_fatal() && error.line == 3, "{error}");
+            assert!(rows.next().is_none());
+        }
     }
 
     #[test]
