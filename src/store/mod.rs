@@ -26,7 +26,8 @@ const DATABASE_FILE: &str = "triage.sqlite3";
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
-        "data directory {} is held by another process{}: stop it, or talk to the running server with --server ADDRESS",
+        "data directory {} is held by another process{}: stop it, or talk to the \
+         running server (--server ADDRESS) where the command can",
         directory.display(),
         pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
     )]
@@ -66,10 +67,10 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     database: PathBuf,
-    /// Stands here for its drop: the lock is given back behind both connections.
     writer: Mutex<Connection>,
     /// Of its own, so that an import does not hold up reading (write-ahead logging lets both go on).
     reader: Mutex<Connection>,
+    /// Stands last for its drop: the directory is given back behind both connections.
     _lock: DirectoryLock,
 }
 
@@ -144,7 +145,10 @@ mod tests {
         drop(store);
         let error = Store::open(&directory).unwrap_err();
         assert!(matches!(error, StoreError::Held { pid: Some(pid), .. } if pid == std::process::id()), "{error}");
-        assert!(error.to_string().contains("--server ADDRESS"), "{error}");
+        assert!(
+            error.to_string().contains("or talk to the running server (--server ADDRESS) where the command can"),
+            "{error}"
+        );
         drop(clone);
         Store::open(&directory).unwrap();
     }
