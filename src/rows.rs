@@ -474,16 +474,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for start in ["a,b\n1,2\n3,\"", "\""] {
             let path = folder.path().join("a.csv.gz");
-            let file = File::create(&path).unwrap();
-            let mut file = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+            let mut file = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
             file.write_all(start.as_bytes()).unwrap();
             io::copy(&mut io::repeat(b'x').take(2 * MAX_LINE_BYTES), &mut file).unwrap();
             file.finish().unwrap();
-            let Ok(rows) = Rows::open(&path, &[]) else {
+            let Ok(mut rows) = Rows::open(&path, &[]) else {
                 assert_eq!(start, "\"");
                 continue;
             };
-            let mut rows = rows;
             assert_eq!(rows.next().unwrap().unwrap().value("b").unwrap(), "2");
             let error = rows.next().unwrap().unwrap_err();
             assert!(matches!(error.problem, RowProblem::NoEndOfRow) && error.is_fatal() && error.line == 3, "{error}");
