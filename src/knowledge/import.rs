@@ -7,9 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
-
-use super::markdown;
+use super::{front_matter, markdown};
 use crate::{
     domain::article::{Article, ArticleKind, ArticleStatus, Day},
     error::FieldViolation,
@@ -45,6 +43,8 @@ pub enum ArticleProblem {
     TooLarge,
     #[error("the front matter between the `---` lines is not valid: {0}")]
     FrontMatter(String),
+    #[error("front matter has no closing ---")]
+    OpenFrontMatter,
     #[error("`{value}` is no {field}: it is one of {}", allowed.join(", "))]
     UnknownName { field: &'static str, value: String, allowed: &'static [&'static str] },
     #[error("valid_until `{0}` is no date, write YYYY-MM-DD")]
@@ -67,6 +67,7 @@ pub struct Articles {
     /// Where each id was first seen: a second article of that id would undo the first at every import.
     seen: HashMap<String, usize>,
     paths: Vec<PathBuf>,
+    folders_without_markdown: Vec<PathBuf>,
 }
 
 enum Source {
@@ -79,8 +80,28 @@ impl Articles {
     /// `paths` are folders of Markdown (symbolic links in them are not followed), Markdown files, and files of rows;
     /// `renames` are `(ours, theirs)` pairs for the columns of rows.
     pub fn new(paths: &[PathBuf], renames: &[(String, String)]) -> Self {
-        let sources = paths.iter().flat_map(|path| sources(path)).collect();
-        Self { sources, renames: renames.to_vec(), rows: None, seen: HashMap::new(), paths: Vec::new() }
+        let mut all = VecDeque::new();
+        let mut folders_without_markdown = Vec::new();
+        for path in paths {
+            let sources = sources(path);
+            if sources.is_empty() {
+                folders_without_markdown.push(path.clone());
+            }
+            all.extend(sources);
+        }
+        Self {
+            sources: all,
+            renames: renames.to_vec(),
+            rows: None,
+            seen: HashMap::new(),
+            paths: Vec::new(),
+            folders_without_markdown,
+        }
+    }
+
+    /// Folders among the paths in which nothing was to read; a caller warns of them.
+    pub fn folders_without_markdown(&self) -> &[PathBuf] {
+        &self.folders_without_markdown
     }
 
     fn next_row(&mut self) -> Option<Result<Article, ImportError>> {
@@ -97,8 +118,11 @@ impl Articles {
     fn open_rows(&mut self, path: &Path) -> Result<(), ImportError> {
         let rows = Rows::open(path, &self.renames)?;
         rows.require(&["id"])?;
-        if rows.require(&["body"]).is_err() {
-            rows.require(&["text"])?;
+        // `text` first: a file of JSON lines is read to its end for a column that it does not have.
+        if let Err(no_text) = rows.require(&["text"])
+            && rows.require(&["body"]).is_err()
+        {
+            return Err(no_text.into());
         }
         self.rows = Some(rows);
         Ok(())
@@ -195,50 +219,11 @@ fn read_text(path: &Path) -> Result<Result<String, ArticleProblem>, ImportError>
     Ok(String::from_utf8(bytes).map_err(|_| ArticleProblem::InvalidUtf8))
 }
 
-/// What may stand between the `---` lines; other keys are ignored.
-#[derive(Debug, Default, Deserialize)]
-struct FrontMatter {
-    id: Option<String>,
-    title: Option<String>,
-    summary: Option<String>,
-    kind: Option<String>,
-    status: Option<String>,
-    #[serde(default)]
-    products: Products,
-    category: Option<String>,
-    valid_until: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(untagged)]
-enum Products {
-    #[default]
-    None,
-    Separated(String),
-    List(Vec<String>),
-}
-
-impl Products {
-    fn into_list(self) -> Vec<String> {
-        match self {
-            Self::None => Vec::new(),
-            Self::Separated(products) => separated(&products),
-            Self::List(products) => products.iter().flat_map(|product| separated(product)).collect(),
-        }
-    }
-}
-
 /// Reads one Markdown article; `name` is its id unless the front matter gives another, usually the file's name
 /// without its extension. The title is the front matter's, else the first heading's, else the first line.
 pub fn parse_markdown(name: &str, text: &str) -> Result<Article, ArticleProblem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (front_matter, body) = split_front_matter(text);
-    let front_matter: FrontMatter = match front_matter {
-        Some(yaml) if !yaml.trim().is_empty() => {
-            serde_saphyr::from_str(yaml).map_err(|error| ArticleProblem::FrontMatter(first_line(&error.to_string())))?
-        }
-        Some(_) | None => FrontMatter::default(),
-    };
+    let (front_matter, body) = front_matter::read(text)?;
     let title = front_matter.title.filter(|title| !title.trim().is_empty()).unwrap_or_else(|| {
         let plain = markdown::read(body);
         derived_title(plain.headings.first().unwrap_or(&plain.text))
@@ -254,21 +239,6 @@ pub fn parse_markdown(name: &str, text: &str) -> Result<Article, ArticleProblem>
         category: front_matter.category.map(|category| category.trim().to_owned()).filter(|value| !value.is_empty()),
         valid_until: valid_until(front_matter.valid_until)?,
     })
-}
-
-/// The lines between a first line `---` and the next one, and what follows; a text without both has none.
-fn split_front_matter(text: &str) -> (Option<&str>, &str) {
-    let mut lines = text.split_inclusive('\n');
-    let Some(opening) = lines.next().filter(|line| line.trim_end() == "---") else { return (None, text) };
-    let start = opening.len();
-    let mut end = start;
-    for line in lines {
-        if matches!(line.trim_end(), "---" | "...") {
-            return (Some(&text[start..end]), &text[end + line.len()..]);
-        }
-        end += line.len();
-    }
-    (None, text)
 }
 
 fn article_of_row(row: &Row) -> Result<Article, ArticleProblem> {
@@ -323,7 +293,7 @@ fn valid_until(raw: Option<String>) -> Result<Option<Day>, ArticleProblem> {
     Day::parse(value.trim()).map(Some).ok_or(ArticleProblem::InvalidDay(value))
 }
 
-fn separated(products: &str) -> Vec<String> {
+pub(super) fn separated(products: &str) -> Vec<String> {
     products.split(';').map(str::trim).filter(|product| !product.is_empty()).map(str::to_owned).collect()
 }
 
@@ -331,10 +301,6 @@ fn separated(products: &str) -> Vec<String> {
 fn derived_title(text: &str) -> String {
     let line = text.lines().map(|line| line.trim().trim_start_matches('#').trim()).find(|line| !line.is_empty());
     line.unwrap_or_default().chars().take(DERIVED_TITLE_CHARS).collect()
-}
-
-fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -382,6 +348,7 @@ mod tests {
             ("Intro.\n\n## The *heading*\n\ntext", "The heading"),
             ("\n  First line\nsecond", "First line second"),
             ("---\nno end of it", "no end of it"),
+            ("---\nhttp://x.example: down", "http://x.example: down"),
             ("---\n---\ntext", "text"),
             ("---\ntitle: \n---\n# Head", "Head"),
         ] {
@@ -399,6 +366,9 @@ mod tests {
             ("---\nid: ''\n---\ntext", "no id"),
             ("---\ntitle: [\n---\ntext", "front matter"),
             ("---\njust words\n---\ntext", "front matter"),
+            ("---\nproducts: 5\n---\ntext", "a list, or one string"),
+            ("---\nstatus: draft\n\n# Not yet", "front matter has no closing ---"),
+            ("---\r\n\r\nproducts:\r\n- a\r\n", "front matter has no closing ---"),
             ("---\nkind: howto\n---\ntext", "`howto` is no kind: it is one of known_error, how_to, faq, policy"),
             ("---\nstatus: live\n---\ntext", "`live` is no status"),
             ("---\nvalid_until: tomorrow\n---\ntext", "valid_until `tomorrow` is no date, write YYYY-MM-DD"),
@@ -432,6 +402,18 @@ mod tests {
                 "kb/notes.txt: rows come as .jsonl, .ndjson or .csv, each also with .gz",
             ]
         );
+    }
+
+    #[test]
+    fn folders_with_nothing_to_read_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["full", "empty", "absent"].map(|name| folder.path().join(name));
+        for path in &paths[..2] {
+            fs::create_dir(path).unwrap();
+        }
+        fs::write(paths[0].join("a.md"), "# A").unwrap();
+        fs::write(paths[1].join("a.jsonl"), "{}").unwrap();
+        assert_eq!(Articles::new(&paths, &[]).folders_without_markdown(), &paths[1..2]);
     }
 
     #[cfg(unix)]

@@ -10,12 +10,14 @@ use std::{
 };
 
 use tantivy::{
-    Directory, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError,
+    Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError,
     directory::MmapDirectory,
-    indexer::{LogMergePolicy, NoMergePolicy},
+    index::{SegmentId, SegmentMeta},
+    indexer::{LogMergePolicy, MergePolicy as _, NoMergePolicy},
 };
 
 use super::{
+    files::{self, Unusable},
     schema::{Fields, Watermark},
     snapshot::Snapshot,
 };
@@ -38,29 +40,12 @@ pub enum KnowledgeError {
     Index { directory: PathBuf, source: TantivyError },
     #[error("cannot replace search index {}: {source}", directory.display())]
     Replace { directory: PathBuf, source: io::Error },
-}
-
-/// Why an index on disk is not used.
-#[derive(Debug)]
-enum Unusable {
-    Missing,
-    Damaged(String),
-    OtherSchema,
-    OtherDatabase,
-    /// The database was restored to an earlier state.
-    Ahead,
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("there was none"),
-            Self::Damaged(what) => write!(f, "it was damaged: {what}"),
-            Self::OtherSchema => f.write_str("it was of another schema version"),
-            Self::OtherDatabase => f.write_str("it belonged to another database"),
-            Self::Ahead => f.write_str("it was ahead of the database"),
-        }
-    }
+    #[error(
+        "search index folder {} holds other files ({}): move them elsewhere, or name another directory with --data-dir",
+        directory.display(),
+        entry.display()
+    )]
+    Foreign { directory: PathBuf, entry: PathBuf },
 }
 
 pub(super) struct ArticleIndex {
@@ -116,13 +101,15 @@ impl ArticleIndex {
     pub(super) fn catch_up(&self, store: &Store) -> Result<u64, KnowledgeError> {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = store.last_change()?.saturating_sub(followed.sequence);
-        if pending == 0 {
+        let has_deletions = self.snapshot().segments.iter().any(|segment| segment.alive.is_some());
+        if pending == 0 && !has_deletions {
             return Ok(0);
         }
         let failed = |source: TantivyError| self.error(source);
         let mut writer: IndexWriter = self.index.writer_with_num_threads(1, WRITER_BYTES).map_err(failed)?;
         let renews_most = pending > MIN_BULK_CHANGES && pending > self.snapshot().searcher.num_docs() / 2;
-        writer.set_merge_policy(if renews_most { Box::new(NoMergePolicy) } else { Box::new(merge_policy()) });
+        // Merged once, behind the last commit: what is merged then is settled here and not by the writer's threads.
+        writer.set_merge_policy(Box::new(NoMergePolicy));
         let mut reached = followed.clone();
         let mut applied = 0;
         loop {
@@ -140,9 +127,9 @@ impl ArticleIndex {
             // interrupted goes on from here.
             commit(&mut writer, &reached).map_err(failed)?;
         }
-        let segments = self.index.searchable_segment_ids().map_err(failed)?;
-        if renews_most && segments.len() > 1 {
-            writer.merge(&segments).wait().map_err(failed)?;
+        let segments = self.index.searchable_segment_metas().map_err(failed)?;
+        for together in merges(&segments, renews_most) {
+            writer.merge(&together).wait().map_err(failed)?;
         }
         writer.wait_merging_threads().map_err(failed)?;
         self.reader.reload().map_err(failed)?;
@@ -187,14 +174,14 @@ impl ArticleIndex {
         }
         // Before a reader maps the files, so that checking leaves nothing of them in memory. tantivy checks none
         // on its own.
-        let files = index.directory();
+        let managed = index.directory();
         for segment in &metas.segments {
             for extension in ["idx", "pos", "term", "store", "fast", "fieldnorm"] {
                 let file = PathBuf::from(format!("{}.{extension}", segment.id().uuid_string()));
-                check_file(files, &file)?;
+                files::check(directory, managed, &file)?;
             }
             if segment.has_deletes() {
-                check_file(files, &segment.relative_path(tantivy::index::SegmentComponent::Delete))?;
+                files::check(directory, managed, &segment.relative_path(tantivy::index::SegmentComponent::Delete))?;
             }
         }
         Self::with_reader(directory, fields, index, watermark).map_err(damaged)
@@ -202,11 +189,8 @@ impl ArticleIndex {
 
     fn create(directory: &Path, database: &str) -> Result<Self, KnowledgeError> {
         let replace = |source| KnowledgeError::Replace { directory: directory.to_owned(), source };
-        match fs::remove_dir_all(directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(replace(error)),
-            Ok(()) | Err(_) => {}
-        }
         fs::create_dir_all(directory).map_err(replace)?;
+        files::clear(directory)?;
         let fields = Fields::new();
         let build = || {
             let settings = IndexSettings {
@@ -216,7 +200,12 @@ impl ArticleIndex {
             };
             let files = MmapDirectory::open(directory)?;
             let index = Index::create(files, fields.schema.clone(), settings)?;
-            Self::with_reader(directory, fields, index, Watermark::new(database.to_owned(), 0))
+            let watermark = Watermark::new(database.to_owned(), 0);
+            // An index without a commit could not be told from one of another schema.
+            let mut writer = index.writer_with_num_threads(1, WRITER_BYTES)?;
+            commit(&mut writer, &watermark)?;
+            writer.wait_merging_threads()?;
+            Self::with_reader(directory, fields, index, watermark)
         };
         build().map_err(|source: TantivyError| KnowledgeError::Index { directory: directory.to_owned(), source })
     }
@@ -243,14 +232,20 @@ fn commit(writer: &mut IndexWriter<TantivyDocument>, watermark: &Watermark) -> R
     prepared.commit().map(|_| ())
 }
 
-fn check_file(files: &tantivy::directory::ManagedDirectory, file: &Path) -> Result<(), Unusable> {
-    let damaged = |problem: &str| Err(Unusable::Damaged(format!("{}: {problem}", file.display())));
-    match files.exists(file).and_then(|exists| exists.then(|| files.validate_checksum(file)).transpose()) {
-        Ok(Some(true)) => Ok(()),
-        Ok(Some(false)) => damaged("wrong checksum"),
-        Ok(None) => damaged("missing"),
-        Err(error) => damaged(&error.to_string()),
+/// Which segments to merge with each other. Those with deleted documents always are: these would count in the
+/// frequencies of terms, and the same articles would score otherwise than in an index built anew.
+fn merges(segments: &[SegmentMeta], renews_most: bool) -> Vec<Vec<SegmentId>> {
+    let ids = |segments: &[SegmentMeta]| segments.iter().map(SegmentMeta::id).collect::<Vec<_>>();
+    if renews_most && segments.len() > 1 {
+        return vec![ids(segments)];
     }
+    let (with_deletions, others): (Vec<_>, Vec<_>) = segments.iter().cloned().partition(SegmentMeta::has_deletes);
+    let mut merges: Vec<_> =
+        merge_policy().compute_merge_candidates(&others).into_iter().map(|candidate| candidate.0).collect();
+    if !with_deletions.is_empty() {
+        merges.push(ids(&with_deletions));
+    }
+    merges
 }
 
 fn merge_policy() -> LogMergePolicy {
@@ -259,7 +254,6 @@ fn merge_policy() -> LogMergePolicy {
     // single changes do not rewrite the whole index.
     policy.set_min_num_segments(4);
     policy.set_min_layer_size(100);
-    policy.set_del_docs_ratio_before_merge(0.2);
     policy
 }
 
@@ -287,7 +281,7 @@ mod tests {
         }
 
         fn folder(&self) -> PathBuf {
-            self.folder.path().join("knowledge")
+            self.folder.path().join("index").join("articles")
         }
 
         fn open(&self, store: &Store) -> Result<ArticleIndex, KnowledgeError> {
@@ -342,6 +336,13 @@ mod tests {
         found.unwrap().into_iter().map(|hit| hit.id).collect()
     }
 
+    fn scores(index: &ArticleIndex) -> Vec<(String, f32)> {
+        let filter = super::super::SearchFilter::default();
+        let found =
+            super::super::search::search(&index.snapshot(), index.fields(), "printer paper tray", &filter, (0, 100));
+        found.unwrap().into_iter().map(|hit| (hit.id, hit.score)).collect()
+    }
+
     #[test]
     fn an_index_that_is_up_to_date_is_used_as_it_is() {
         let desk = Desk::new();
@@ -383,6 +384,78 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_base_is_built_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = Desk { folder };
+        let store = desk.store();
+        drop(desk.open(&store).unwrap());
+        assert_eq!(desk.why_unusable(&store), None);
+        assert_eq!(ids(&desk.open(&store).unwrap()), [""; 0]);
+    }
+
+    #[test]
+    fn files_that_are_not_the_index_s_are_never_deleted() {
+        for name in ["notes.md", "meta.json.md", "0123.term", "sub"] {
+            let desk = Desk::new();
+            fs::write(desk.folder().join("meta.json"), "{").unwrap();
+            let foreign = desk.folder().join(name);
+            if name == "sub" {
+                fs::create_dir(&foreign).unwrap();
+            } else {
+                fs::write(&foreign, "mine").unwrap();
+            }
+            let before = fs::read_dir(desk.folder()).unwrap().count();
+            let error = desk.open(&desk.store()).unwrap_err();
+            assert!(matches!(&error, KnowledgeError::Foreign { entry, .. } if entry == Path::new(name)), "{error}");
+            assert!(error.to_string().contains("holds other files"), "{error}");
+            assert_eq!(fs::read_dir(desk.folder()).unwrap().count(), before);
+        }
+    }
+
+    #[test]
+    fn what_an_interrupted_write_leaves_is_cleared() {
+        let desk = Desk::new();
+        fs::write(desk.folder().join(".tmpAb12Cd"), "").unwrap();
+        fs::write(desk.folder().join("meta.json"), "{").unwrap();
+        desk.check_healed("damaged");
+    }
+
+    #[test]
+    fn a_file_shorter_than_its_footer_is_damaged() {
+        for length in 0..10 {
+            let desk = Desk::new();
+            let file = desk.files("term").pop().unwrap();
+            let bytes = fs::read(&file).unwrap();
+            // The file's end, so that from 8 bytes on the magic number is right and the footer itself is missing.
+            fs::write(file, &bytes[bytes.len() - length..]).unwrap();
+            desk.check_healed("damaged");
+        }
+    }
+
+    #[test]
+    fn scores_after_changes_are_those_of_an_index_built_anew() {
+        let desk = Desk::new();
+        let store = desk.store();
+        let varied = |number: usize, turn: usize| Article {
+            body: format!("printer {} {}", "paper ".repeat(number * turn % 13), "tray ".repeat((number + turn) % 29)),
+            ..article(&number.to_string())
+        };
+        let index = desk.open(&store).unwrap();
+        for turn in 0..4 {
+            store
+                .upsert_articles(&(0..40 / (turn + 1)).map(|number| varied(number, turn)).collect::<Vec<_>>())
+                .unwrap();
+            store.delete_article(&(39 - turn).to_string()).unwrap();
+            index.catch_up(&store).unwrap();
+        }
+        let changed = scores(&index);
+        assert_eq!(changed.len(), 39);
+        drop(index);
+        fs::remove_dir_all(desk.folder()).unwrap();
+        assert_eq!(scores(&desk.open(&store).unwrap()), changed);
+    }
+
+    #[test]
     fn a_flipped_byte_is_noticed() {
         for extension in ["idx", "pos", "term", "store", "fast", "fieldnorm"] {
             let desk = Desk::new();
@@ -409,7 +482,7 @@ mod tests {
         let desk = Desk::new();
         let meta = desk.folder().join("meta.json");
         let text = fs::read_to_string(&meta).unwrap();
-        let older = text.replace("schema_version\\\":1", "schema_version\\\":0");
+        let older = text.replace("schema_version\\\":2", "schema_version\\\":0");
         assert_ne!(text, older);
         fs::write(&meta, older).unwrap();
         desk.check_healed("schema version");

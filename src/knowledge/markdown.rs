@@ -1,7 +1,9 @@
-//! Markdown to the plain text that is searched and shown. Markup, addresses of links, HTML and scripts are dropped;
-//! code stays, since error messages stand in it.
+//! Markdown to the plain text that is searched and shown. Markup, addresses of links, tags of HTML and scripts are
+//! dropped; code stays, since error messages stand in it.
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+
+use super::html::{self, Part};
 
 /// A Markdown text without its markup.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,7 @@ pub(super) fn read(markdown: &str) -> PlainText {
     let mut heading_start = None;
     // The element, such as `script`, inside which text is no text.
     let mut hidden: Option<&'static str> = None;
+    let mut html_block = String::new();
     for event in Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH) {
         match event {
             Event::Start(Tag::Heading { .. }) => {
@@ -32,10 +35,22 @@ pub(super) fn read(markdown: &str) -> PlainText {
             Event::SoftBreak | Event::End(TagEnd::TableCell) => plain.text.push(' '),
             Event::HardBreak | Event::Rule | Event::Start(Tag::Item) => end_line(&mut plain.text),
             Event::InlineHtml(tag) => match hidden {
-                Some(element) if is_tag(&tag, "</", element) => hidden = None,
+                Some(element) if html::closes(&tag, element) => hidden = None,
                 Some(_) => {}
-                None => hidden = ["script", "style"].into_iter().find(|element| is_tag(&tag, "<", element)),
+                None => {
+                    hidden = html::hidden_element(&tag);
+                    if html::parts(&tag) != Part::Nothing && !plain.text.ends_with([' ', '\n']) {
+                        plain.text.push(' ');
+                    }
+                }
             },
+            Event::Html(part) => html_block.push_str(&part),
+            Event::End(TagEnd::HtmlBlock) => {
+                end_line(&mut plain.text);
+                plain.text.push_str(&html::text(&html_block));
+                html_block.clear();
+                end_line(&mut plain.text);
+            }
             Event::End(TagEnd::Paragraph | TagEnd::CodeBlock | TagEnd::Item | TagEnd::TableHead | TagEnd::TableRow) => {
                 hidden = None;
                 end_line(&mut plain.text);
@@ -46,7 +61,6 @@ pub(super) fn read(markdown: &str) -> PlainText {
             | Event::Code(_)
             | Event::InlineMath(_)
             | Event::DisplayMath(_)
-            | Event::Html(_)
             | Event::FootnoteReference(_)
             | Event::TaskListMarker(_) => {}
         }
@@ -54,11 +68,6 @@ pub(super) fn read(markdown: &str) -> PlainText {
     plain.text.truncate(plain.text.trim_end().len());
     plain.headings.retain(|heading| !heading.is_empty());
     plain
-}
-
-fn is_tag(html: &str, opening: &str, element: &str) -> bool {
-    let name = html.strip_prefix(opening).and_then(|rest| rest.get(..element.len()));
-    name.is_some_and(|name| name.eq_ignore_ascii_case(element))
 }
 
 fn end_line(text: &mut String) {
@@ -102,11 +111,16 @@ mod tests {
     }
 
     #[test]
-    fn html_and_scripts_are_dropped() {
-        check("a <b>bold</b> word<br>here", "a bold wordhere", &[]);
+    fn tags_and_scripts_are_dropped_and_the_text_of_html_stays() {
+        check("a <b>bold</b> word<br>here", "a bold word here", &[]);
         check("before\n\n<script>\nalert(1)\n</script>\n\nafter", "before\nafter", &[]);
         check("x <script>alert(1)</script> y", "x  y", &[]);
         check("x <SCRIPT>alert(1)\n\ny", "x\ny", &[]);
-        check("<div>\n<p>gone</p>\n</div>\n\nstays", "stays", &[]);
+        check("<div>\n<p>kept</p>\n</div>\n\nstays", "kept\nstays", &[]);
+        check(
+            "# Head\n<h2>Cause</h2><p>The spooler<br />hangs.</p>\n\nend",
+            "Head\nCause\nThe spooler hangs.\nend",
+            &["Head"],
+        );
     }
 }

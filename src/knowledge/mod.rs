@@ -2,6 +2,9 @@
 //! It decides what is indexed and how articles rank; it does not decide which of them a caller may see.
 //! Calls block and use the CPU; callers run them on the compute pool.
 
+mod files;
+mod front_matter;
+mod html;
 pub mod import;
 mod index;
 mod markdown;
@@ -23,8 +26,8 @@ use crate::{
     store::{ArticlePage, ImportCounts, Store},
 };
 
-/// Where the index lies within the data directory.
-const INDEX_FOLDER: &str = "knowledge";
+/// Where the index lies within the data directory: no name that a folder of articles would have.
+const INDEX_FOLDER: &str = "index/articles";
 
 impl From<KnowledgeError> for TriageError {
     fn from(error: KnowledgeError) -> Self {

@@ -302,6 +302,13 @@ mod tests {
     }
 
     #[test]
+    fn a_quoted_product_is_found() {
+        let windows = Article { products: vec!["Mail".into(), "Windows 11".into()], ..article("1", "Toner", "") };
+        let (_folder, knowledge) = base(&[windows, article("2", "11 Windows", "")]);
+        assert_eq!(found(&knowledge, "\"windows 11\""), ["1"]);
+    }
+
+    #[test]
     fn equals_are_ordered_by_id_and_pages_do_not_overlap() {
         let (_folder, knowledge) = base(&[]);
         let mut ids: Vec<String> = (0..60).map(|number| format!("{:02}", (number * 37) % 60)).collect();

@@ -40,8 +40,8 @@ impl Snapshot {
             .iter()
             .map(|reader| Segment::load(reader, fields))
             .collect::<Result<_, TantivyError>>()?;
-        let terms: u64 = segments.iter().map(|segment| segment.text.total_num_tokens()).sum();
-        let documents: u32 = segments.iter().map(|segment| segment.documents).sum();
+        let alive = || segments.iter().flat_map(Segment::living_lengths);
+        let (terms, documents) = (alive().sum::<u64>(), alive().count());
         #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than the leading digits")]
         let mean_length = if documents == 0 { 1.0 } else { terms as f32 / documents as f32 };
         Ok(Self { version, searcher, segments, mean_length: mean_length.max(1.0) })
@@ -58,6 +58,14 @@ impl Snapshot {
 }
 
 impl Segment {
+    /// The lengths as the index rounds them: tantivy's own total is exact in a new segment and rounded in a merged
+    /// one, and the same articles shall score the same in both.
+    fn living_lengths(&self) -> impl Iterator<Item = u64> {
+        let living =
+            (0..self.documents).filter(|document| self.alive.as_ref().is_none_or(|alive| alive.is_alive(*document)));
+        living.map(|document| u64::from(self.lengths.fieldnorm(document)))
+    }
+
     fn load(reader: &SegmentReader, fields: &Fields) -> Result<Self, TantivyError> {
         let columns = reader.fast_fields();
         Ok(Self {

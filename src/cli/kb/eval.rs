@@ -57,6 +57,8 @@ struct Scores {
     reciprocal_ranks: f64,
     gains: f64,
     latencies: Vec<Duration>,
+    /// Questions without a relevant id: of no answer could be said whether it is right.
+    skipped: u64,
 }
 
 impl Scores {
@@ -73,6 +75,14 @@ impl Scores {
         let gain: f64 = (0..found.len()).filter(|&place| relevant.contains(&found[place])).map(discount).sum();
         let best: f64 = (0..relevant.len().min(DEPTH)).map(discount).sum();
         self.gains += if best > 0.0 { gain / best } else { 0.0 };
+    }
+
+    /// Whether a question with these ids is left out; counts it then.
+    fn skips(&mut self, relevant: &HashSet<String>) -> bool {
+        if relevant.is_empty() {
+            self.skipped += 1;
+        }
+        relevant.is_empty()
     }
 
     fn mean(&self, sum: f64) -> f64 {
@@ -131,6 +141,9 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
             }
         };
         let relevant: HashSet<String> = row.list(&args.relevant).into_iter().collect();
+        if scores.skips(&relevant) {
+            continue;
+        }
         for id in unknown_ids(&knowledge, &relevant)? {
             unknown += 1;
             if unknown <= MAX_WARNINGS {
@@ -147,6 +160,9 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     if unknown > MAX_WARNINGS {
         eprintln!("warning: {unknown} relevant ids in all are of no article");
+    }
+    if scores.skipped > 0 {
+        eprintln!("warning: {} questions without an id in `{}` are left out", scores.skipped, args.relevant);
     }
     report(args, &mut scores, started.elapsed())?;
     anyhow::ensure!(failed == 0, "{failed} rows of {} could not be read", args.queries.display());
@@ -217,6 +233,16 @@ mod tests {
         let second = (1.0 / 3_f64.log2() + 1.0 / 5_f64.log2()) / (1.0 + 1.0 / 3_f64.log2());
         assert!((scores.gains - (1.0 + second)).abs() < 1e-12);
         assert!((scores.latency(1.0) - 4.0).abs() < 1e-9 && (scores.latency(0.0) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_question_without_relevant_ids_is_left_out_and_counted() {
+        let mut scores = Scores::default();
+        let skipped = scores.skips(&HashSet::new());
+        assert!(skipped);
+        let skipped = scores.skips(&HashSet::from(["a".to_owned()]));
+        assert!(!skipped);
+        assert_eq!((scores.skipped, scores.queries), (1, 0));
     }
 
     #[test]

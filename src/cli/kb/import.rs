@@ -40,11 +40,18 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let (mut counts, mut failed) = (ImportCounts::default(), 0_u64);
     let mut batch: Vec<Article> = Vec::new();
     let mut batch_bytes = 0;
-    for article in Articles::new(&args.paths, &args.map) {
+    let articles = Articles::new(&args.paths, &args.map);
+    for folder in articles.folders_without_markdown() {
+        let folder = folder.display();
+        bar.suspend(|| {
+            eprintln!("warning: {folder}: no Markdown in it (.md, .markdown); name files of rows themselves");
+        });
+    }
+    for article in articles {
         bar.inc(1);
         match article {
             Ok(article) => {
-                batch_bytes += article.body.len();
+                batch_bytes += article.text_bytes();
                 batch.push(article);
             }
             Err(error) => {
