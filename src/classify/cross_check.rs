@@ -12,19 +12,22 @@ use super::{
 };
 
 /// What a mistake may cost, the mildest first: tried on held-back rows.
-const COSTS: [Cost; 3] =
-    [Cost { base: 0.1, balance: 0.5 }, Cost { base: 0.3, balance: 0.5 }, Cost { base: 1.0, balance: 0.5 }];
+const COSTS: [Cost; 3] = [Cost { base: 0.1, balance: 0.5 }, MIDDLE_COST, Cost { base: 1.0, balance: 0.5 }];
+const MIDDLE_COST: Cost = Cost { base: 0.3, balance: 0.5 };
 const OUTSIDE_COST: Cost = Cost { base: 1.0, balance: 0.5 };
 /// Words beside runs of characters, which count 1.
 const WORDS_WEIGHT: f32 = 1.4;
 /// How much the static vectors may weigh beside the n-grams: they carry small desks, n-grams large ones.
 const VECTOR_WEIGHTS: [f32; 3] = [1.0, 2.0, 4.0];
 /// Of fewer rows every one is held back once while choosing: a single fold would be all noise.
-const FEW_ROWS: usize = 6_000;
+const FEW_ROWS: usize = 4_000;
 /// From this many rows on a feature needs three texts to count, and three folds are enough.
 const MANY_ROWS: usize = 20_000;
 /// Weights a bundle may have; features that few texts have are dropped until it fits.
 const MAX_WEIGHTS: usize = 96 << 20;
+/// A choice needs no exact planes: after a few passes over many rows it is clear which setting is better.
+const PASSES_TO_CHOOSE: usize = 8;
+const PASSES: usize = 60;
 /// So many out-of-scope rows are enough to learn from.
 const MIN_OUTSIDE_ROWS: usize = 20;
 
@@ -65,6 +68,7 @@ struct Task<'a> {
     /// Rows out of scope stand against every label.
     against_outside: bool,
     cost: Cost,
+    max_passes: usize,
 }
 
 impl<'a> Trainer<'a> {
@@ -91,37 +95,39 @@ impl<'a> Trainer<'a> {
         self.counts.weighted(self.min_texts, blocks)
     }
 
-    /// Tries the weights of vectors and mistakes on held-back rows.
+    /// Tries on held-back rows how much vectors weigh, then for each field what a mistake costs.
     pub(crate) fn choose(&self) -> Choice {
-        let (tried_folds, folds) = if self.rows.texts.len() < FEW_ROWS { (0..3, 3) } else { (0..1, 5) };
-        let steps = VECTOR_WEIGHTS.len() * self.rows.fields.len();
-        let mut best: Option<(f64, Choice)> = None;
+        let fields = self.rows.fields.len();
+        let steps = (VECTOR_WEIGHTS.len() + 1) * fields;
+        let step =
+            |round: usize, number: usize| (self.options.progress)("choosing weights", round * fields + number, steps);
+        let mut best = (f64::NEG_INFINITY, block_weights(VECTOR_WEIGHTS[0]));
         for (round, vectors) in VECTOR_WEIGHTS.into_iter().enumerate() {
-            let blocks = BlockWeights { words: WORDS_WEIGHT, characters: 1.0, vectors };
-            let samples = self.samples(blocks);
-            let mut costs = Vec::new();
+            let samples = self.samples(block_weights(vectors));
             let mut total = 0.0;
-            for number in 0..self.rows.fields.len() {
-                (self.options.progress)("choosing weights", round * self.rows.fields.len() + number, steps);
-                let tried = COSTS.map(|cost| {
-                    let task = self.task(number, cost);
-                    let scored = tried_folds.clone().flat_map(|fold| self.score_fold(&samples, task, (fold, folds)));
-                    let (mean, deviation) = quality(task.field, scored);
-                    (mean, mean + deviation, cost)
-                });
-                let best_mean = tried.iter().map(|(mean, ..)| *mean).fold(0.0, f64::max);
-                // The mildest within one standard deviation of the best (Breiman et al. 1984): it keeps better on
-                // tickets unlike those of training.
-                let chosen = tried.into_iter().find(|(_, could_be, _)| *could_be >= best_mean).unwrap_or(tried[0]);
-                total += chosen.0;
-                costs.push(chosen.2);
+            for number in 0..fields {
+                step(round, number);
+                total += self.try_cost(&samples, number, MIDDLE_COST).mean;
             }
-            if best.as_ref().is_none_or(|(so_far, _)| total > *so_far) {
-                best = Some((total, Choice { blocks, costs }));
+            if total > best.0 {
+                best = (total, block_weights(vectors));
             }
         }
-        let blocks = BlockWeights { words: WORDS_WEIGHT, characters: 1.0, vectors: VECTOR_WEIGHTS[0] };
-        best.map_or(Choice { blocks, costs: Vec::new() }, |(_, choice)| choice)
+        let samples = self.samples(best.1);
+        let mut costs = Vec::new();
+        for number in 0..fields {
+            step(VECTOR_WEIGHTS.len(), number);
+            let tried = COSTS.map(|cost| self.try_cost(&samples, number, cost));
+            costs.push(COSTS[mildest(&tried)]);
+        }
+        Choice { blocks: best.1, costs }
+    }
+
+    fn try_cost(&self, samples: &Samples, number: usize, cost: Cost) -> Trial {
+        let few = self.rows.texts.len() < FEW_ROWS;
+        let (tried, folds, max_passes) = if few { (0..3, 3, PASSES) } else { (0..1, 5, PASSES_TO_CHOOSE) };
+        let task = Task { max_passes, ..self.task(number, cost) };
+        Trial::judge(task.field, tried.flat_map(|fold| self.score_fold(samples, task, (fold, folds))))
     }
 
     /// Scores every row by planes that it had no part in.
@@ -160,11 +166,11 @@ impl<'a> Trainer<'a> {
     }
 
     fn task(&self, number: usize, cost: Cost) -> Task<'_> {
-        Task { field: &self.rows.fields[number], against_outside: number == self.widest, cost }
+        Task { field: &self.rows.fields[number], against_outside: number == self.widest, cost, max_passes: PASSES }
     }
 
     fn outside_task(&self) -> Option<Task<'_>> {
-        self.outside.as_ref().map(|field| Task { field, against_outside: true, cost: OUTSIDE_COST })
+        self.outside.as_ref().map(|field| Task { field, against_outside: true, cost: OUTSIDE_COST, max_passes: PASSES })
     }
 
     /// Whether the row teaches the task: it has a label, or is out of scope and stands against all of them.
@@ -186,7 +192,12 @@ impl<'a> Trainer<'a> {
         use_plane: impl Fn(Vec<f32>) -> T + Sync,
     ) -> Vec<T> {
         let labels: Vec<Option<u32>> = rows.iter().map(|row| task.field.of_text[*row as usize]).collect();
-        let options = fit::Options { cost: task.cost, seed: self.options.seed, threads: self.options.threads };
+        let options = fit::Options {
+            cost: task.cost,
+            seed: self.options.seed,
+            threads: self.options.threads,
+            max_passes: task.max_passes,
+        };
         fit::fit_labels(samples, &Members { rows, labels: &labels }, task.field.labels.len(), &options, use_plane)
     }
 
@@ -205,16 +216,44 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The mean of accuracy and macro-F1, and its standard deviation.
-fn quality(field: &TrainingField, scored: impl Iterator<Item = (usize, Vec<f32>)>) -> (f64, f64) {
-    let mut guesses = Guesses::new(field.labels.len());
-    for (row, scores) in scored {
-        if let Some(label) = field.of_text[row] {
-            let best = (1..scores.len()).fold(0, |best, next| if scores[next] > scores[best] { next } else { best });
-            guesses.add(label as usize, best, 0.0);
+/// How well a setting does.
+struct Trial {
+    /// Of accuracy and macro-F1.
+    mean: f64,
+    /// Of each row, always in the same order.
+    right: Vec<bool>,
+}
+
+impl Trial {
+    fn judge(field: &TrainingField, scored: impl Iterator<Item = (usize, Vec<f32>)>) -> Self {
+        let mut guesses = Guesses::new(field.labels.len());
+        let mut right = Vec::new();
+        for (row, scores) in scored {
+            if let Some(label) = field.of_text[row] {
+                let best =
+                    (1..scores.len()).fold(0, |best, next| if scores[next] > scores[best] { next } else { best });
+                guesses.add(label as usize, best, 0.0);
+                right.push(best == label as usize);
+            }
         }
+        let quality = guesses.quality();
+        Self { mean: f64::midpoint(quality.accuracy, quality.macro_f1), right }
     }
-    let quality = guesses.quality();
-    let mean = f64::midpoint(quality.accuracy, quality.macro_f1);
-    (mean, (mean * (1.0 - mean) / guesses.rows().max(1) as f64).sqrt())
+}
+
+/// The number of the first that is not clearly worse than the best: by less than one standard deviation of the
+/// difference, counted over the rows that only one of the two gets right (after Breiman et al. 1984). The first is
+/// the mildest, which keeps better on tickets unlike those of training.
+fn mildest(tried: &[Trial]) -> usize {
+    let best = (1..tried.len()).fold(0, |best, next| if tried[next].mean > tried[best].mean { next } else { best });
+    let is_close = |trial: &Trial| {
+        let differ = trial.right.iter().zip(&tried[best].right).filter(|(one, other)| one != other).count();
+        let deviation = (differ as f64).sqrt() / trial.right.len().max(1) as f64;
+        tried[best].mean - trial.mean <= deviation
+    };
+    tried.iter().position(is_close).unwrap_or(best)
+}
+
+fn block_weights(vectors: f32) -> BlockWeights {
+    BlockWeights { words: WORDS_WEIGHT, characters: 1.0, vectors }
 }

@@ -13,7 +13,6 @@ use std::{
 
 use super::samples::Samples;
 
-const MAX_PASSES: usize = 60;
 /// The solver stops when no gradient violates optimality by more.
 const TOLERANCE: f32 = 0.03;
 
@@ -69,6 +68,8 @@ pub(crate) struct Options {
     pub(crate) cost: Cost,
     pub(crate) seed: u64,
     pub(crate) threads: usize,
+    /// Times every row is visited, at most.
+    pub(crate) max_passes: usize,
 }
 
 fn separate(
@@ -93,7 +94,7 @@ fn separate(
     let mut order: Vec<usize> = (0..rows.len()).collect();
     let mut active = order.len();
     let mut shrink_above = f32::INFINITY;
-    for _ in 0..MAX_PASSES {
+    for _ in 0..options.max_passes {
         random.shuffle(&mut order[..active]);
         let (mut largest, mut smallest) = (f32::NEG_INFINITY, f32::INFINITY);
         let mut at = 0;
