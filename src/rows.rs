@@ -25,8 +25,7 @@ pub enum RowsError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}: rows come as .jsonl, .ndjson or .csv, each also with .gz", path.display())]
     UnknownFormat { path: PathBuf },
-    #[error("{}: no column {} (columns present: {}); name it, or rename with --map ours=theirs",
-        path.display(), quoted(missing), quoted(present))]
+    #[error("{}: no column {} (columns present: {}); {}", path.display(), quoted(missing), quoted(present), remedy(present))]
     MissingColumns { path: PathBuf, missing: Vec<String>, present: Vec<String> },
 }
 
@@ -73,6 +72,13 @@ pub fn parse_rename(raw: &str) -> Result<(String, String), String> {
             Ok((ours.trim().to_owned(), theirs.trim().to_owned()))
         }
         Some(_) | None => Err(format!("`{raw}` is not of the form ours=theirs")),
+    }
+}
+
+fn remedy(present: &[String]) -> &'static str {
+    match present {
+        [one] if one.contains([';', '\t']) => "its columns are not separated by commas: save it with commas",
+        _ => "name it, or rename with --map ours=theirs",
     }
 }
 

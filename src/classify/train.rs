@@ -51,6 +51,8 @@ pub(crate) enum TrainError {
     NoRows,
     #[error("every row of `{field}` that has text is labelled `{label}`; a classifier needs two labels at least")]
     OneLabel { field: String, label: String },
+    #[error("`{field}` has {labels} different labels in {rows} rows; is this the column with the label?")]
+    LabelsOfTheirOwn { field: String, labels: usize, rows: usize },
     #[error("no row has a label for `{0}`; check the column, or leave the field out")]
     NoLabels(String),
     #[error("no two texts share a word; there is nothing to learn from")]
@@ -136,6 +138,13 @@ const PROGRESS_TEXTS: usize = 8_192;
 /// Languages are looked for in so many texts.
 const LANGUAGE_TEXTS: usize = 5_000;
 
+/// From so many labels on, most of them on one row each, the column is no label but an id or a text.
+const MANY_LABELS: usize = 500;
+
+fn rows_with_label(field: &TrainingField) -> usize {
+    field.of_text.iter().flatten().count()
+}
+
 fn check(rows: &TrainingRows) -> Result<(), TrainError> {
     if rows.texts.is_empty() {
         return Err(TrainError::NoRows);
@@ -144,6 +153,10 @@ fn check(rows: &TrainingRows) -> Result<(), TrainError> {
         match &*field.labels {
             [] => return Err(TrainError::NoLabels(field.name.clone())),
             [label] => return Err(TrainError::OneLabel { field: field.name.clone(), label: label.clone() }),
+            labels if labels.len() > MANY_LABELS && labels.len() * 2 > rows_with_label(field) => {
+                let (field, labels, rows) = (field.name.clone(), labels.len(), rows_with_label(field));
+                return Err(TrainError::LabelsOfTheirOwn { field, labels, rows });
+            }
             _ => {}
         }
     }

@@ -95,6 +95,9 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     }
     anyhow::ensure!(scored.rows > 0, "no row has a label in `{}`", args.label);
 
+    if let Some(warning) = scored.unknown_labels() {
+        warn(&warning);
+    }
     let report = scored.report(start.elapsed().as_secs_f64());
     let mut stdout = std::io::stdout().lock();
     if args.json {
@@ -173,6 +176,21 @@ impl<'a> Scored<'a> {
             "confidence": best.map(|best| best.confidence),
             "abstention": scores.abstention.map(Abstention::as_str),
         }))
+    }
+
+    /// What to say where rows have labels that the bundle never learnt: it cannot be right about them.
+    fn unknown_labels(&self) -> Option<String> {
+        let learnt = |label: &str| label.is_empty() || self.field.labels.iter().any(|known| **known == *label);
+        let mut unknown: Vec<&str> = self.numbers.keys().map(String::as_str).filter(|label| !learnt(label)).collect();
+        unknown.sort_unstable();
+        let shown = unknown.iter().take(10).map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        let more = if unknown.len() > 10 { ", …" } else { "" };
+        (!unknown.is_empty()).then(|| {
+            format!(
+                "{} labels of these rows are unknown to the bundle and count as misses: {shown}{more}",
+                unknown.len()
+            )
+        })
     }
 
     fn number(&mut self, label: &str) -> usize {
