@@ -214,10 +214,10 @@ impl<A, S: Stream<Item = Result<A, Status>> + Unpin> Stream for Observed<S> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = ready!(Pin::new(&mut self.answers).poll_next(context));
         match &next {
-            Some(Ok(_)) => {}
             Some(Err(status)) => self.outcome.set(Some(status)),
             None if self.outcome.code == code_name(tonic::Code::Cancelled) => self.outcome.set(None),
-            None => {}
+            // An answer, or the end behind an error.
+            Some(Ok(_)) | None => {}
         }
         Poll::Ready(next)
     }
