@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{UsageError, block_on, progress, render};
+use super::{UsageError, block_on, progress::Progress, render};
 use crate::{
     classify::Classifier,
     config::Config,
@@ -118,15 +118,15 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
     rows.require(&columns)?;
     let triager = local_triager(args, config)?;
     let options = TriageOptions { articles: args.data_dir.is_some(), ..TriageOptions::default() };
-    let (mut failed, bar) = (0_u64, progress::spinner("tickets"));
+    let (mut failed, bar) = (0_u64, Progress::counting("tickets"));
     let mut out = io::BufWriter::new(io::stdout().lock());
     for row in rows {
-        bar.inc(1);
+        bar.step();
         let row = match row {
             Ok(row) => row,
             Err(error) => {
                 failed += 1;
-                bar.suspend(|| eprintln!("warning: {error}"));
+                bar.warn(error);
                 continue;
             }
         };
@@ -144,7 +144,7 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
         }
     }
     out.flush()?;
-    bar.finish_and_clear();
+    bar.finish();
     anyhow::ensure!(failed == 0, "{failed} rows of {} could not be read", input.display());
     Ok(())
 }

@@ -11,6 +11,7 @@ use std::{
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
+use super::progress::Progress;
 use crate::{
     classify::{
         Classifier, Field,
@@ -69,12 +70,13 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
         }
         None => None,
     };
-    let mut problems = Vec::new();
+    let bar = Progress::counting("rows");
     for input in &args.input {
         let rows = Rows::open(input, &args.map)?;
         let columns: Vec<&str> = args.text.iter().chain([&args.label]).map(String::as_str).collect();
         rows.require(&columns)?;
         for row in rows {
+            bar.step();
             match row {
                 Ok(row) => {
                     let prediction = scored.add(&row, args);
@@ -83,20 +85,18 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
                     }
                 }
                 Err(error) if error.is_fatal() => return Err(error.into()),
-                Err(error) => problems.push(error),
+                Err(error) => bar.warn(format_args!("{error}; row left out")),
             }
         }
     }
     if let Some(mut file) = predictions {
         file.flush()?;
     }
-    for problem in &problems {
-        warn(&format!("{problem}; row left out"));
-    }
+    bar.finish();
     anyhow::ensure!(scored.rows > 0, "no row has a label in `{}`", args.label);
 
     if let Some(warning) = scored.unknown_labels() {
-        warn(&warning);
+        bar.warn(warning);
     }
     let report = scored.report(start.elapsed().as_secs_f64());
     let mut stdout = std::io::stdout().lock();
@@ -250,9 +250,4 @@ impl<'a> Scored<'a> {
         }
         Ok(())
     }
-}
-
-#[expect(clippy::print_stderr, reason = "warnings of a command go to stderr, results to stdout")]
-fn warn(problem: &str) {
-    eprintln!("warning: {problem}");
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io::Write, path::PathBuf, time::Instant};
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::progress;
+use super::progress::Progress;
 use crate::{
     classify::{
         bundle,
@@ -57,12 +57,8 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     for problem in &loaded.problems {
         warn(problem);
     }
-    let bar = progress::bar(0, "rows");
-    let on_progress = |stage: &'static str, done: usize, total: usize| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-        bar.set_message(stage);
-    };
+    let bar = Progress::staged();
+    let on_progress = |stage: &'static str, done: usize, total: usize| bar.stage(stage, done as u64, total as u64);
     let options = TrainOptions {
         name: args.name.clone(),
         seed: args.seed,
@@ -70,7 +66,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
         progress: &on_progress,
     };
     let trained = train::train(&loaded.rows, &options)?;
-    bar.finish_and_clear();
+    bar.finish();
     bundle::write(&args.out, &trained.files)?;
 
     let seconds = start.elapsed().as_secs_f64();

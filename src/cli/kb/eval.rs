@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::super::{DEFAULT_DATA_DIR, progress};
+use super::super::{DEFAULT_DATA_DIR, progress::Progress};
 use crate::{
     knowledge::{self, KnowledgeBase},
     rows::{Rows, parse_rename},
@@ -127,16 +127,16 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     rows.require(&columns)?;
     let knowledge = super::open_existing(&args.data_dir)?;
     let today = knowledge::today().context("the system's clock shows no date")?;
-    let bar = progress::spinner("questions");
+    let bar = Progress::counting("questions");
     let mut scores = Scores::default();
     let (mut failed, mut unknown) = (0_u64, 0_u64);
     for row in rows {
-        bar.inc(1);
+        bar.step();
         let row = match row {
             Ok(row) => row,
             Err(error) => {
                 failed += 1;
-                bar.suspend(|| eprintln!("warning: {error}"));
+                bar.warn(error);
                 continue;
             }
         };
@@ -148,7 +148,7 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
             unknown += 1;
             if unknown <= MAX_WARNINGS {
                 let question = row.id(&args.id);
-                bar.suspend(|| eprintln!("warning: question {question}: no article `{id}`, which counts as a miss"));
+                bar.warn(format_args!("question {question}: no article `{id}`, which counts as a miss"));
             }
         }
         let text = row.text(&args.text_columns);
@@ -157,7 +157,7 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         let latency = asked.elapsed();
         scores.add(&hits.into_iter().map(|hit| hit.id).collect::<Vec<_>>(), &relevant, latency);
     }
-    bar.finish_and_clear();
+    bar.finish();
     if unknown > MAX_WARNINGS {
         eprintln!("warning: {unknown} relevant ids in all are of no article");
     }

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::super::{DEFAULT_DATA_DIR, progress};
+use super::super::{DEFAULT_DATA_DIR, progress::Progress};
 use crate::{domain::article::Article, knowledge::import::Articles, rows::parse_rename, store::ImportCounts};
 
 /// Articles are stored in batches: one durable write each, and memory for one.
@@ -36,19 +36,17 @@ pub(in super::super) struct ImportArgs {
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let knowledge = super::open(&args.data_dir)?;
-    let bar = progress::spinner("articles");
+    let bar = Progress::counting("articles");
     let (mut counts, mut failed) = (ImportCounts::default(), 0_u64);
     let mut batch: Vec<Article> = Vec::new();
     let mut batch_bytes = 0;
     let articles = Articles::new(&args.paths, &args.map);
     for folder in articles.folders_without_markdown() {
         let folder = folder.display();
-        bar.suspend(|| {
-            eprintln!("warning: {folder}: no Markdown in it (.md, .markdown); name files of rows themselves");
-        });
+        bar.warn(format_args!("{folder}: no Markdown in it (.md, .markdown); name files of rows themselves"));
     }
     for article in articles {
-        bar.inc(1);
+        bar.step();
         match article {
             Ok(article) => {
                 batch_bytes += article.text_bytes();
@@ -56,7 +54,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
             }
             Err(error) => {
                 failed += 1;
-                bar.suspend(|| eprintln!("warning: {error}"));
+                bar.warn(error);
             }
         }
         if batch.len() >= BATCH_ARTICLES || batch_bytes >= BATCH_BYTES {
@@ -66,9 +64,8 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         }
     }
     counts += knowledge.stage(&batch)?;
-    bar.set_message("articles, indexing");
     knowledge.publish()?;
-    bar.finish_and_clear();
+    bar.finish();
 
     let ImportCounts { imported, updated, unchanged } = counts;
     let seconds = started.elapsed().as_secs_f64();
