@@ -1,8 +1,11 @@
 //! Puts the parts together and serves: bind, load, answer, and drain in order.
 
+mod reload;
+
 use std::{
     future::{Future, ready},
     net::SocketAddr,
+    path::PathBuf,
 };
 
 use anyhow::Context as _;
@@ -11,6 +14,7 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
     routing::get,
 };
+use futures_util::Stream;
 use tokio::{net::TcpListener, task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -22,6 +26,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_web::GrpcWebLayer;
 use tower::util::MapResponseLayer;
 
+use self::reload::Reloads;
 use crate::{
     compute::Pool,
     config::{Config, Limits},
@@ -45,6 +50,7 @@ pub struct App {
     config: Config,
     listener: TcpListener,
     admin_listener: Option<TcpListener>,
+    reloads: Option<Reloads>,
 }
 
 impl App {
@@ -56,7 +62,14 @@ impl App {
             Some(address) => Some(bind(address, "--admin-listen").await?),
             None => None,
         };
-        Ok(Self { config, listener, admin_listener })
+        Ok(Self { config, listener, admin_listener, reloads: None })
+    }
+
+    /// While it serves, reads the model in `folder` again at every request; without a folder it says that there is
+    /// none.
+    #[must_use]
+    pub fn reload_on(self, requests: impl Stream<Item = ()> + Send + 'static, folder: Option<PathBuf>) -> Self {
+        Self { reloads: Some(Reloads { requests: Box::pin(requests), folder }), ..self }
     }
 
     /// Where gRPC listens, with the port that was chosen.
@@ -77,7 +90,7 @@ impl App {
         on_ready: impl FnOnce() + Send,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        let Self { config, listener, admin_listener } = self;
+        let Self { config, listener, admin_listener, reloads } = self;
         let pool = Pool::start(config.compute_threads, config.limits.calls)?;
         let draining = CancellationToken::new();
         let api = Api::new(pool.clone(), config.limits.clone(), draining.clone());
@@ -101,16 +114,19 @@ impl App {
         tokio::pin!(server);
         tokio::pin!(shutdown);
 
-        let loaded = load_core(pool, load);
+        let loaded = load_core(pool.clone(), load);
         tokio::pin!(loaded);
         tokio::select! {
             core = &mut loaded => {
                 let core = core?;
                 let versions = core.triager.versions();
-                api.ready(core);
+                api.serve_with(core);
                 report(&health, ServingStatus::Serving).await;
                 tracing::info!(model = versions.model, taxonomy = versions.taxonomy, knowledge = versions.knowledge, "serving");
                 on_ready();
+                if let Some(reloads) = reloads {
+                    tasks.spawn(reloads.run(api.clone(), pool));
+                }
                 tokio::select! {
                     outcome = &mut server => outcome.context("gRPC server failed")?,
                     () = &mut shutdown => {}

@@ -38,18 +38,46 @@ impl Stage {
     }
 }
 
+/// What came of reading the model folder again; the label `outcome` of `triage_reloads_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadOutcome {
+    /// Another model serves now.
+    Replaced,
+    /// The folder holds the model that serves already.
+    Unchanged,
+    /// The bundle cannot be used; the old model serves on.
+    Refused,
+    /// The bundle inside the program serves; there is no folder.
+    Embedded,
+}
+
+impl ReloadOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Replaced => "replaced",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
 /// Upper bounds of the histogram's buckets, in seconds.
 const BUCKETS: [f64; 15] =
     [25e-6, 50e-6, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 1.0, 10.0];
 
 type StageSeconds = Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>;
 
-/// The process' metrics. Labels come from closed sets only: stages, methods, codes, fields of the model.
+/// The process' metrics. Labels come from closed sets only: stages, methods, codes, fields of the model, routes,
+/// outcomes, and the one version that serves.
 pub struct Metrics {
     registry: Registry,
     stage_seconds: StageSeconds,
     calls: Family<[(&'static str, &'static str); 2], Counter>,
     abstentions: Family<[(&'static str, String); 2], Counter>,
+    decisions: Family<[(&'static str, String); 2], Counter>,
+    reloads: Family<[(&'static str, &'static str); 1], Counter>,
+    model: Family<[(&'static str, String); 1], Gauge>,
     /// Queued calls whose caller had left before they were worked on.
     pub abandoned: Counter,
     pub connections: Gauge,
@@ -69,6 +97,9 @@ impl Metrics {
             stage_seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             calls: Family::default(),
             abstentions: Family::default(),
+            decisions: Family::default(),
+            reloads: Family::default(),
+            model: Family::default(),
             abandoned: Counter::default(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
@@ -83,6 +114,9 @@ impl Metrics {
         registry.register_with_unit("stage", "Time a stage of a call took", Unit::Seconds, self.stage_seconds.clone());
         registry.register("calls", "Finished calls by method and gRPC code", self.calls.clone());
         registry.register("abstentions", "Fields whose best guess was not to be used", self.abstentions.clone());
+        registry.register("decisions", "Decided fields by the route of their value", self.decisions.clone());
+        registry.register("reloads", "Readings of the model folder on SIGHUP, by outcome", self.reloads.clone());
+        registry.register("model_info", "The version of the model that serves", self.model.clone());
         registry.register("abandoned", "Queued calls whose caller had left", self.abandoned.clone());
         registry.register("connections", "Open gRPC connections", self.connections.clone());
         registry.register("refused_connections", "Connections over the limit", self.refused_connections.clone());
@@ -107,6 +141,24 @@ impl Metrics {
         self.abstentions.get_or_create(&labels).inc();
     }
 
+    /// Counts a decided field by what may be done with its value.
+    pub fn count_decision(&self, field: &str, route: &'static str) {
+        self.decisions.get_or_create(&[("field", field.to_owned()), ("route", route.to_owned())]).inc();
+    }
+
+    /// Counts a SIGHUP by what came of it.
+    pub fn count_reload(&self, outcome: ReloadOutcome) {
+        self.reloads.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+
+    /// Names the model that serves from now on, and no other.
+    pub fn set_model(&self, version: &str, previous: Option<&str>) {
+        self.model.get_or_create(&[("version", version.to_owned())]).set(1);
+        if let Some(previous) = previous.filter(|previous| *previous != version) {
+            self.model.remove(&[("version", previous.to_owned())]);
+        }
+    }
+
     /// All metrics in the `OpenMetrics` text format.
     pub fn render(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
@@ -117,8 +169,12 @@ impl Metrics {
 /// Sends the log to standard error; a second call changes nothing.
 pub fn init_log(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)?;
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        // Where the log cannot be written, as when its reader has gone, saying so there would panic.
+        .log_internal_errors(false);
     // A subscriber that is there already stays: tests start many servers in one process.
     subscriber.try_init().ok();
     Ok(())
@@ -133,12 +189,21 @@ mod tests {
         let metrics = Metrics::new();
         metrics.record_stage(Stage::Classify, Duration::from_micros(30));
         metrics.count_call("TriageTicket", "OK");
+        metrics.count_decision("type", "autofill");
+        metrics.count_reload(ReloadOutcome::Refused);
+        metrics.set_model("a", None);
+        metrics.set_model("b", Some("a"));
+        metrics.set_model("b", Some("b"));
         let text = metrics.render().unwrap();
         for line in [
             r#"triage_stage_seconds_bucket{le="0.00005",stage="classify"} 1"#,
             r#"triage_calls_total{method="TriageTicket",code="OK"} 1"#,
+            r#"triage_decisions_total{field="type",route="autofill"} 1"#,
+            r#"triage_reloads_total{outcome="refused"} 1"#,
+            r#"triage_model_info{version="b"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
+        assert!(!text.contains("version=\"a\""), "{text}");
     }
 }

@@ -36,7 +36,10 @@ pub enum BundleError {
     Unwritable { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    #[error("{0} is not the file that the manifest names: it was changed or cut off; copy the bundle again")]
+    #[error(
+        "{0} is not the file that the manifest names: it was changed or cut off, or the bundle is still being written; \
+         copy or train the bundle again"
+    )]
     Changed(&'static str),
     #[error("weights.safetensors: {0}")]
     Weights(String),
@@ -216,5 +219,29 @@ mod tests {
         planes.bias[0] = f32::NAN;
         let nan = read_planes(&write_planes(&planes).unwrap(), columns).unwrap_err();
         assert!(nan.to_string().contains("`bias` holds a number that is not finite"), "{nan}");
+    }
+
+    #[test]
+    fn a_folder_read_while_it_is_written_is_never_a_mixture() {
+        let bundle = |version: &'static str| {
+            let mut files: Files =
+                DATA_FILES.map(|name| (name, Cow::from(format!("{name} {version}").into_bytes()))).into();
+            let mut manifest = Manifest::parse(embedded::default_bundle().get(MANIFEST).unwrap()).unwrap();
+            manifest.files = hashes(&files);
+            files.insert(MANIFEST, manifest.write().unwrap().into());
+            files
+        };
+        let (old, new) = (bundle("old"), bundle("new"));
+        let names: Vec<_> = old.keys().copied().collect();
+        for mixture in 0..1_u32 << names.len() {
+            let of_new = |name: usize| mixture & 1 << name != 0;
+            let chosen =
+                names.iter().enumerate().map(|(number, name)| (if of_new(number) { &new } else { &old }, *name));
+            let files: Files = chosen.map(|(from, name)| (name, from.get(name).unwrap().clone())).collect();
+            let whole = files == old || files == new;
+            let checked = check_hashes(&Manifest::parse(files.get(MANIFEST).unwrap()).unwrap(), &files);
+            assert_eq!(checked.is_ok(), whole, "{mixture:b}");
+            assert!(whole || matches!(checked, Err(BundleError::Changed(_))), "{checked:?}");
+        }
     }
 }

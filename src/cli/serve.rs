@@ -1,11 +1,15 @@
 //! `triage serve`: the service, with or without a demo knowledge base.
 
 use std::{
-    io::{self, Write as _},
+    future::ready,
+    io::{self, IsTerminal as _, Write as _},
     panic,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use clap::Args;
+use futures_util::{Stream, StreamExt as _, stream};
 
 use super::{load_config, render};
 use crate::{
@@ -19,7 +23,6 @@ use crate::{
     telemetry,
     triage::Triager,
 };
-use clap::Args;
 
 mod demo {
     include!(concat!(env!("OUT_DIR"), "/demo_articles.rs"));
@@ -30,7 +33,7 @@ pub(super) struct ServeArgs {
     /// Fill an empty knowledge base with demo articles and print commands to try; keeps nothing without --data-dir
     #[arg(long)]
     demo: bool,
-    /// Model bundle to serve; without it the one inside this program
+    /// Model bundle to serve, read again on SIGHUP; without it the one inside this program
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Where gRPC and gRPC-Web listen [default: 127.0.0.1:50051; port 0 picks a free one]
@@ -67,9 +70,9 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before anything is printed: who reads the address may send the signal at once.
-        let shutdown = shutdown_signal()?;
+        let (shutdown, hangups) = (shutdown_signal()?, hangups()?);
         let taxonomy = Arc::new(config.taxonomy.clone());
-        let app = App::bind(config).await?;
+        let app = App::bind(config).await?.reload_on(hangups, model);
         let address = app.address()?;
         let mut out = io::stdout();
         writeln!(out, "listening on {address}")?;
@@ -105,18 +108,42 @@ fn demo_articles() -> anyhow::Result<Vec<Article>> {
     articles.collect()
 }
 
-/// Ends with Ctrl-C or SIGTERM; both are caught from now on.
+/// Every SIGHUP, which is caught from now on.
+#[cfg(unix)]
+fn hangups() -> io::Result<impl Stream<Item = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let hangup = signal(SignalKind::hangup())?;
+    Ok(stream::unfold(hangup, async |mut hangup| hangup.recv().await.map(|()| ((), hangup))))
+}
+
+/// Other systems have no such signal.
+#[cfg(not(unix))]
+fn hangups() -> io::Result<impl Stream<Item = ()>> {
+    Ok(stream::empty())
+}
+
+/// Ends with Ctrl-C, SIGTERM, or the terminal that the server was started from; all are caught from now on.
 #[cfg(unix)]
 fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // A terminal that is closed sends SIGHUP too: nobody is left who would end a server that lives on.
+    let had_terminal = has_terminal();
+    let mut closed = Box::pin(hangups()?.filter(move |()| ready(had_terminal && !has_terminal())));
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = closed.next() => {}
         }
     })
+}
+
+#[cfg(unix)]
+fn has_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
 }
 
 /// Ends with Ctrl-C; it is caught from now on.

@@ -11,7 +11,7 @@ mod triage;
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -48,7 +48,8 @@ pub struct Core {
 /// What all handlers share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Api {
-    core: Arc<OnceLock<Core>>,
+    /// Held only while it is read or swapped.
+    core: Arc<RwLock<Option<Arc<Core>>>>,
     pool: Pool,
     limits: Arc<Limits>,
     draining: CancellationToken,
@@ -61,19 +62,23 @@ impl Api {
         Self { core: Arc::default(), pool, limits: Arc::new(limits), draining, writes: Arc::new(Semaphore::new(1)) }
     }
 
-    /// From now on calls are answered. A second call changes nothing.
-    pub fn ready(&self, core: Core) {
-        self.core.set(core).ok();
+    /// From now on calls are answered by these parts; those that have begun end with what they began with.
+    pub fn serve_with(&self, core: Core) {
+        let version = core.triager.versions().model;
+        let previous = self.core.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(core));
+        let previous = previous.map(|previous| previous.triager.versions().model);
+        METRICS.set_model(&version, previous.as_deref());
     }
 
     /// Model and index answer, and the server is not draining.
     pub fn is_ready(&self) -> bool {
-        self.core.get().is_some() && !self.draining.is_cancelled()
+        self.core().is_ok() && !self.draining.is_cancelled()
     }
 
     /// The parts that answer, once they are loaded.
-    pub fn core(&self) -> Result<&Core, TriageError> {
-        self.core.get().ok_or(TriageError::NotReady { what: "the server", retry_after: STARTING_RETRY })
+    pub fn core(&self) -> Result<Arc<Core>, TriageError> {
+        let core = self.core.read().unwrap_or_else(PoisonError::into_inner).clone();
+        core.ok_or(TriageError::NotReady { what: "the server", retry_after: STARTING_RETRY })
     }
 
     /// Runs one unary call: size, deadline, metrics.
@@ -114,13 +119,22 @@ impl Api {
         Ok(())
     }
 
-    /// Runs `work` on the compute pool in `place`.
+    /// Runs `work` on the compute pool in `place`, with what answers now.
     async fn compute<T: Send + 'static>(
         &self,
         place: Place,
         work: impl FnOnce(&Core) -> Result<T, TriageError> + Send + 'static,
     ) -> Result<T, TriageError> {
-        let core = self.core()?.clone();
+        self.compute_with(self.core()?, place, work).await
+    }
+
+    /// Runs `work` on the compute pool in `place`, with these parts.
+    async fn compute_with<T: Send + 'static>(
+        &self,
+        core: Arc<Core>,
+        place: Place,
+        work: impl FnOnce(&Core) -> Result<T, TriageError> + Send + 'static,
+    ) -> Result<T, TriageError> {
         let queued = Instant::now();
         let run = move || {
             METRICS.record_stage(Stage::Queue, queued.elapsed());
@@ -138,7 +152,7 @@ impl Api {
     pub(crate) fn record_gauges(&self) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         METRICS.calls_in_flight.set(gauge(self.in_flight() as u64));
-        if let Some(core) = self.core.get() {
+        if let Ok(core) = self.core() {
             METRICS.articles.set(gauge(core.knowledge.article_count()));
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use futures_util::{Stream, StreamExt as _, stream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Api, Observed, Outcome, convert, edge, observe, status, within};
+use super::{Api, Core, Observed, Outcome, convert, edge, observe, status, within};
 use crate::{
     domain::ticket::Ticket,
     error::{FieldViolation, TriageError},
@@ -31,12 +31,12 @@ impl TriageHandler {
     async fn triage_item(
         self,
         ticket_id: String,
-        item: Result<(Ticket, TriageOptions), TriageError>,
+        item: Result<(Arc<Core>, Ticket, TriageOptions), TriageError>,
     ) -> pb::TriageResult {
         let decision = async {
-            let (ticket, options) = item?;
+            let (core, ticket, options) = item?;
             let place = self.0.pool.wait().await?;
-            self.0.compute(place, move |core| core.triager.triage(&ticket, options)).await
+            self.0.compute_with(core, place, move |core| core.triager.triage(&ticket, options)).await
         };
         let result = match decision.await {
             Ok(decision) => pb::triage_result::Result::Decision(convert::decision(decision)),
@@ -52,6 +52,7 @@ impl TriageHandler {
         let pb::StreamTriageRequest { ticket, features, top_n } = frame.map_err(edge::translate)?;
         let ticket_id = id_of(ticket.as_ref());
         let item = convert::both(convert::ticket(ticket, &self.0.limits.ticket), convert::options(&features, top_n));
+        let item = item.and_then(|(ticket, options)| Ok((self.0.core()?, ticket, options)));
         Ok(pb::StreamTriageResponse { result: Some(self.triage_item(ticket_id, item).await) })
     }
 }
@@ -87,14 +88,15 @@ impl TriageService for TriageHandler {
                 }
             };
             let ((), options) = convert::both(size, convert::options(&features, top_n))?;
-            self.0.core()?;
+            // One model decides the whole batch, also where another takes over meanwhile.
+            let core = self.0.core()?;
             // A full house refuses the batch as it refuses a ticket; the tickets then wait for their places.
             drop(self.0.pool.admit()?);
             let results = stream::iter(tickets)
                 .map(|ticket| {
                     let id = ticket.id.clone();
                     let item = convert::ticket(Some(ticket), &self.0.limits.ticket)
-                        .map(|ticket| (ticket, options))
+                        .map(|ticket| (Arc::clone(&core), ticket, options))
                         .map_err(TriageError::InvalidRequest);
                     self.clone().triage_item(id, item)
                 })
@@ -145,8 +147,8 @@ impl TriageService for TriageHandler {
         self.0
             .unary("GetServerInfo", request, async |request| {
                 let pb::GetServerInfoRequest {} = request;
-                let triager = &self.0.core()?.triager;
-                Ok(convert::server_info(triager.versions(), triager.fields(), &self.0.limits))
+                let core = self.0.core()?;
+                Ok(convert::server_info(core.triager.versions(), core.triager.fields(), &self.0.limits))
             })
             .await
     }

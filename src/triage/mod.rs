@@ -56,6 +56,12 @@ impl Triager {
         Self { classifier, taxonomy, knowledge }
     }
 
+    /// The same with another model.
+    #[must_use]
+    pub fn with_classifier(&self, classifier: Classifier) -> Self {
+        Self { classifier, ..self.clone() }
+    }
+
     /// Decides one ticket.
     ///
     /// Errors: `InvalidRequest` for form values that no ticket can have; `Internal` when the index fails.

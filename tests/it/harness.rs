@@ -335,11 +335,25 @@ impl ServerProcess {
 
     /// Starts `triage serve` with these arguments on a free port and waits until it listens.
     pub fn listen<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        Self::listen_and_log(arguments, Stdio::null())
+    }
+
+    /// Starts `triage serve` as [`Self::start`] does, with its log and an admin address, and names that address.
+    pub async fn start_with_admin(data_dir: &Path, arguments: &[&str], log: impl Into<Stdio>) -> (Self, String) {
+        let fixed = ["--data-dir", data_dir.to_str().unwrap(), "--admin-listen", "127.0.0.1:0"];
+        let mut server = Self::listen_and_log(fixed.iter().chain(arguments), log.into());
+        let line = server.wait_for_line("admin listening on ").pop().unwrap();
+        let admin = line.strip_prefix("admin listening on ").unwrap().to_owned();
+        server.wait_until_serving().await;
+        (server, admin)
+    }
+
+    fn listen_and_log<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>, log: Stdio) -> Self {
         let mut child = program()
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

@@ -175,6 +175,7 @@ async fn metrics_count_calls_by_method_and_code_and_time_every_stage() {
     for gauge in ["triage_calls_in_flight", "triage_connections", "triage_articles"] {
         assert!(metrics.lines().any(|line| line.starts_with(gauge)), "{gauge}\n{metrics}");
     }
+    assert!(metrics.contains("triage_model_info{version=\"default-1+"), "{metrics}");
     for private in ["xylophone", "quetzalcoatl"] {
         assert!(!metrics.contains(private), "ticket text in the metrics");
     }

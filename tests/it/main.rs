@@ -17,5 +17,7 @@ mod crash;
 mod harness;
 mod health;
 mod knowledge;
+#[cfg(unix)]
+mod reload;
 mod shutdown;
 mod triage;

@@ -1,6 +1,6 @@
 //! How a server process ends: it finishes what it has taken on, takes on no more, and says so.
 
-use std::{path::Path, time::Instant};
+use std::{process::Stdio, time::Instant};
 
 use ticket_triage::pb;
 use tokio::sync::mpsc;
@@ -10,16 +10,6 @@ use tonic::Code;
 use crate::harness::{
     HeldWrites, PATIENCE, ServerProcess, article, frame, get, in_time, names_a_retry, reason, upsert, vpn_ticket,
 };
-
-/// A server process with an admin address, and that address.
-async fn start_with_admin(data_dir: &Path) -> (ServerProcess, String) {
-    let arguments = ["--data-dir", data_dir.to_str().unwrap(), "--admin-listen", "127.0.0.1:0"];
-    let mut server = ServerProcess::listen(arguments);
-    let line = server.wait_for_line("admin listening on ").pop().unwrap();
-    let admin = line.strip_prefix("admin listening on ").unwrap().to_owned();
-    server.wait_until_serving().await;
-    (server, admin)
-}
 
 /// Asks the admin address until it says so.
 async fn wait_until_calls_in_flight(admin: &str, calls: u32) {
@@ -44,6 +34,15 @@ async fn an_idle_server_ends_at_once_and_well() {
         assert!(told.elapsed() < PATIENCE / 12, "{signal}: took {:?}", told.elapsed());
         drop(client);
     }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_any_more_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, _) = ServerProcess::start_with_admin(folder.path(), &[], Stdio::piped()).await;
+    drop(server.child.stderr.take());
+    server.signal("TERM");
+    assert_eq!(server.exit_code().await, Some(0));
 }
 
 #[tokio::test]
@@ -103,7 +102,7 @@ async fn tickets_that_a_stream_has_taken_in_are_answered_before_it_ends() {
 #[tokio::test]
 async fn a_call_in_flight_is_finished() {
     let folder = tempfile::tempdir().unwrap();
-    let (server, admin) = start_with_admin(folder.path()).await;
+    let (server, admin) = ServerProcess::start_with_admin(folder.path(), &[], Stdio::null()).await;
     let mut client = server.knowledge().await;
     upsert(&mut client, vec![article("KB1", "Printer offline", "")]).await;
     let held = HeldWrites::new(folder.path());
@@ -121,7 +120,7 @@ async fn a_call_in_flight_is_finished() {
 #[tokio::test]
 async fn an_import_whose_frames_have_all_arrived_is_finished() {
     let folder = tempfile::tempdir().unwrap();
-    let (server, admin) = start_with_admin(folder.path()).await;
+    let (server, admin) = ServerProcess::start_with_admin(folder.path(), &[], Stdio::null()).await;
     let held = HeldWrites::new(folder.path());
     let mut client = server.knowledge().await;
     let frames = [frame(vec![article("KB1", "Printer offline", "")])];

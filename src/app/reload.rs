@@ -1,0 +1,78 @@
+//! Reads the model's folder again when the process is asked to, and hands the model over to the calls that follow.
+//! A bundle that is refused leaves the old one serving.
+
+use std::{
+    error::Error,
+    fmt,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
+
+use futures_util::{Stream, StreamExt as _};
+
+use crate::{
+    classify::Classifier,
+    compute::Pool,
+    grpc::{Api, Core},
+    telemetry::{METRICS, ReloadOutcome},
+};
+
+/// When to read the model again, and from where.
+pub(super) struct Reloads {
+    pub(super) requests: Pin<Box<dyn Stream<Item = ()> + Send>>,
+    /// `None`: the bundle inside the program serves.
+    pub(super) folder: Option<PathBuf>,
+}
+
+impl fmt::Debug for Reloads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloads").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Reloads {
+    /// Answers one request after the other; those that come meanwhile are one.
+    pub(super) async fn run(mut self, api: Api, pool: Pool) {
+        while self.requests.next().await.is_some() {
+            let outcome = if let Some(folder) = &self.folder {
+                reload(folder, &api, &pool).await
+            } else {
+                tracing::info!("the bundle inside the program serves: without --model there is no folder to read");
+                ReloadOutcome::Embedded
+            };
+            METRICS.count_reload(outcome);
+        }
+    }
+}
+
+async fn reload(folder: &Path, api: &Api, pool: &Pool) -> ReloadOutcome {
+    let (core, classifier) = match load(folder, api, pool).await {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let error: &dyn Error = &*error;
+            tracing::error!(folder = %folder.display(), error, "the bundle is refused, the old model serves on");
+            return ReloadOutcome::Refused;
+        }
+    };
+    let (model, previous) = (classifier.version().to_owned(), core.triager.versions().model);
+    if model == previous {
+        tracing::info!(model, "the model was read again and is the same");
+        return ReloadOutcome::Unchanged;
+    }
+    let triager = core.triager.with_classifier(classifier);
+    for mismatch in triager.mismatches() {
+        tracing::warn!("{mismatch}");
+    }
+    api.serve_with(Core { triager, knowledge: core.knowledge.clone() });
+    tracing::info!(model, previous, "another model serves");
+    ReloadOutcome::Replaced
+}
+
+/// What serves, and the model in the folder.
+async fn load(folder: &Path, api: &Api, pool: &Pool) -> anyhow::Result<(Arc<Core>, Classifier)> {
+    let folder = folder.to_owned();
+    let place = pool.wait().await?;
+    let classifier = pool.run(place, move || Classifier::load(&folder)).await??;
+    Ok((api.core()?, classifier))
+}
