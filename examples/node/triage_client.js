@@ -32,11 +32,14 @@ function detailsOf(status) {
   return Object.fromEntries(known.map((any) => [name(any), errorDetails[name(any)].deserialize(any.value)]));
 }
 
+// What may be shown to people; a monitored value is only counted.
+const shown = ({ route }) => route === "ROUTE_RECOMMEND" || route === "ROUTE_AUTOFILL";
+
 function show(ticket, { priority, fields, reasons, articles, ticketId }) {
   assert.equal(ticketId, ticket.id);
   console.log(`\n${ticket.id}  ${ticket.summary}`);
-  console.log(`  ${priority.priority} (impact ${priority.impact}, urgency ${priority.urgency})`);
-  for (const { field, value, source, confidence, abstention, evidence } of fields) {
+  if (shown(priority)) console.log(`  ${priority.priority} (impact ${priority.impact}, urgency ${priority.urgency})`);
+  for (const { field, value, source, confidence, abstention, evidence, route } of fields.filter(shown)) {
     assert.ok(value && confidence >= 0 && confidence <= 1, field);
     const form = ticket.fieldValues?.[field];
     if (form) assert.deepEqual([value, source], [form, "VALUE_SOURCE_FORM"]);
@@ -48,7 +51,10 @@ function show(ticket, { priority, fields, reasons, articles, ticketId }) {
     const unsure = abstention === "ABSTENTION_UNSPECIFIED" ? "" : abstention.replace("ABSTENTION_", " unsure: ");
     const words = evidence.slice(0, 4).map((one) => one.text).join(", ");
     const sure = form ? "from the form" : `${Math.round(confidence * 100)} %`;
-    console.log(`  ${field}: ${value} (${sure})${unsure}${words && `, because of ${words}`}`);
+    // The desk lets such a value be filled in without asking a person.
+    const fills = route === "ROUTE_AUTOFILL" ? ", fills itself in" : "";
+    assert.ok(!fills || (!form && !unsure), field);
+    console.log(`  ${field}: ${value} (${sure})${unsure}${words && `, because of ${words}`}${fills}`);
   }
   for (const reason of reasons) console.log(`  - ${reason}`);
   for (const article of articles) console.log(`  article ${article.id}: ${article.title}`);
@@ -101,7 +107,9 @@ const answers = [];
 for await (const { result } of stream) {
   answers.push(result);
   if (result.decision) {
-    console.log(result.ticketId, result.decision.priority.priority, ...result.decision.fields.map((field) => field.value));
+    const { priority, fields } = result.decision;
+    const values = fields.filter(shown).map((field) => field.value);
+    console.log(result.ticketId, shown(priority) ? priority.priority : "--", ...values);
   } else {
     console.log(result.ticketId, "is refused:", detailsOf(result.error).BadRequest.fieldViolations);
   }

@@ -17,6 +17,8 @@ from stubs import ticket, triage, triage_grpc
 SECONDS_TO_START = 30
 SECONDS_A_CALL = 10
 TOP_N = 3
+# What may be shown to people. ROUTE_MONITOR is only counted, and so is a route that this program does not know.
+SHOWN = (triage.ROUTE_RECOMMEND, triage.ROUTE_AUTOFILL)
 
 
 def main() -> None:
@@ -79,14 +81,20 @@ def triage_one(service, info, one):
 def show(one, decision) -> None:
     priority = decision.priority
     print(f"\n{one.id}  {one.summary}")
-    print(f"  priority          {priority.priority} (impact {priority.impact}, urgency {priority.urgency})")
+    if priority.route in SHOWN:
+        print(f"  priority          {priority.priority} (impact {priority.impact}, urgency {priority.urgency})")
     for field in decision.fields:
+        if field.route not in SHOWN:
+            continue
         source = triage.ValueSource.Name(field.source).removeprefix("VALUE_SOURCE_").lower()
         words = ", ".join(evidence.text for evidence in field.evidence[:4])
         line = f"  {field.field:<17} {field.value:<30} {field.confidence:4.0%}  {source}"
         if field.abstention != triage.ABSTENTION_UNSPECIFIED:
             # Show such a value to a person; do not fill it in.
             line += f"  unsure: {triage.Abstention.Name(field.abstention).removeprefix('ABSTENTION_')}"
+        if field.route == triage.ROUTE_AUTOFILL:
+            # The desk lets such a value be filled in without asking a person.
+            line += "  fills itself in"
         if field.disagreement:
             line += f"  (the text speaks for {field.candidates[0].value})"
         print(line + (f"  because of: {words}" if words else ""))
@@ -139,8 +147,9 @@ def stream(service, info) -> None:
             print(f"{one.id}  {answer.error.message}")
             expect(not one.summary and len(violations(answer.error)) == 1, f"{one.id}: refused without need")
         else:
-            values = ", ".join(field.value for field in answer.decision.fields)
-            print(f"{one.id}  {answer.decision.priority.priority}  {values}")
+            values = ", ".join(field.value for field in answer.decision.fields if field.route in SHOWN)
+            priority = answer.decision.priority
+            print(f"{one.id}  {priority.priority if priority.route in SHOWN else '--'}  {values}")
             expect(bool(one.summary), f"{one.id}: a blank ticket is accepted")
             check_decision(one, answer.decision, info)
             expect(not answer.decision.articles, f"{one.id}: articles that nobody asked for")
@@ -153,14 +162,18 @@ def check_decision(one, decision, info) -> None:
     named = [versions.model, versions.taxonomy, versions.matrix, versions.knowledge, versions.server]
     expect(all(named), "a version is not named")
     names = [field.field for field in decision.fields]
-    expect(names == [field.field for field in info.fields] and len(names) > 0, f"the fields are {names}")
+    expected = [field for field in info.fields if field.route != triage.ROUTE_OFF]
+    expect(names == [field.field for field in expected] and len(names) > 0, f"the fields are {names}")
     values = {field.field: field.value for field in decision.fields}
-    for field, known in zip(decision.fields, info.fields):
+    for field, known in zip(decision.fields, expected):
         name, labels = field.field, {label.value for label in known.labels}
         sure = [candidate.confidence for candidate in field.candidates]
         expect(all(0 <= share <= 1 for share in [field.confidence, *sure]), f"{name}: a confidence beyond 0 to 1")
         expect(len(sure) <= TOP_N and sure == sorted(sure, reverse=True), f"{name}: candidates {sure}")
+        expect(triage.ROUTE_MONITOR <= field.route <= known.route, f"{name}: goes further than the desk lets it")
         given = one.field_values.get(name)
+        if given or field.abstention != triage.ABSTENTION_UNSPECIFIED:
+            expect(field.route != triage.ROUTE_AUTOFILL, f"{name}: filled in over the form or against an abstention")
         if given:
             expect(field.source == triage.VALUE_SOURCE_FORM and field.value == given, f"{name}: {given} is lost")
         elif field.source == triage.VALUE_SOURCE_MODEL:

@@ -11,7 +11,7 @@ use super::{
     scope::{self, Signals},
 };
 use crate::{
-    domain::decision::Abstention,
+    domain::{decision::Abstention, route::Precision},
     encode::{StaticVectors, WordPiece},
 };
 
@@ -159,6 +159,17 @@ impl Classifier {
         Classification { truncated, fields, out_of_scope, activation }
     }
 
+    /// Whether training certified that guesses of `label` with this confidence are right at least as often as
+    /// `precision` asks: the lowest certified precision that reaches it counts. `false` where there is none, and for
+    /// fields and labels that the model does not know. What is certified at all is so at confidence 1.
+    pub fn certifies(&self, field: &str, label: &str, confidence: f32, precision: Precision) -> bool {
+        let known = self.0.fields.iter().find(|known| &*known.name == field);
+        known.is_some_and(|field| {
+            field.threshold(precision).is_some_and(|threshold| confidence >= threshold)
+                && field.labels.iter().any(|known| &**known == label)
+        })
+    }
+
     /// The words that spoke for a label, strongest first, at most `at_most`; words that spoke against it are left
     /// out. A word's weight is its exact share of the label's score.
     pub fn explain(&self, found: &Classification, field: &str, label: &str, at_most: usize) -> Vec<Attribution> {
@@ -199,6 +210,13 @@ impl Model {
 }
 
 impl Field {
+    /// The confidence from which on `precision` is met.
+    fn threshold(&self, precision: Precision) -> Option<f32> {
+        let certified = self.thresholds.iter().filter_map(|(name, threshold)| Some((name.parse().ok()?, *threshold)));
+        let enough = certified.filter(|(certified, _): &(f64, f32)| *certified >= precision.share());
+        enough.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, threshold)| threshold)
+    }
+
     fn columns(&self) -> Range<usize> {
         self.first_column..self.first_column + self.labels.len()
     }
@@ -267,6 +285,42 @@ mod tests {
             assert!(classifier.classify(&text).truncated);
         }
         assert!(!classifier.classify("vpn down since noon").truncated);
+    }
+
+    #[test]
+    fn the_lowest_certified_precision_that_reaches_the_asked_one_counts() {
+        let field = Field {
+            name: "category".into(),
+            labels: vec!["a".into()],
+            thresholds: [("0.90", 0.6), ("0.95", 0.8), ("0.99", 0.7)]
+                .map(|(name, from)| (name.to_owned(), from))
+                .into(),
+            accuracy: 0.9,
+            first_column: 0,
+        };
+        for (precision, expected) in [
+            (0.5, Some(0.6)),
+            (0.9, Some(0.6)),
+            (0.901, Some(0.8)),
+            (0.95, Some(0.8)),
+            (0.97, Some(0.7)),
+            (0.99, Some(0.7)),
+            (0.995, None),
+        ] {
+            assert_eq!(field.threshold(Precision::new(precision).unwrap()), expected, "{precision}");
+        }
+        let uncertified = Field { thresholds: BTreeMap::new(), ..field };
+        assert_eq!(uncertified.threshold(Precision::default()), None);
+    }
+
+    #[test]
+    fn nothing_is_certified_for_what_the_model_does_not_know() {
+        let classifier = Classifier::embedded().unwrap();
+        let half = Precision::new(0.5).unwrap();
+        assert!(classifier.certifies("type", "incident", 1.0, half));
+        assert!(!classifier.certifies("type", "incident", 0.0, half));
+        assert!(!classifier.certifies("type", "complaint", 1.0, half));
+        assert!(!classifier.certifies("colour", "incident", 1.0, half));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use crate::{
     config::Config,
     domain::{
         article::ArticleHit,
-        decision::{Abstention, Candidate, Evidence, TriageDecision, Versions},
+        decision::{Abstention, Candidate, Evidence, FieldDecision, TriageDecision, ValueSource, Versions},
+        route::Route,
         ticket::{TicketDraft, TicketLimits},
     },
     error::TriageError,
@@ -92,7 +93,7 @@ pub(super) fn run(args: &ClassifyArgs, config: &Config) -> anyhow::Result<()> {
     } else {
         let triager = local_triager(args, config)?;
         if blank {
-            return Ok(write_without_text(&mut out, &field_names(&triager), &triager.versions(), None, args.json)?);
+            return Ok(write_without_text(&mut out, &fields_of(&triager), &triager.versions(), None, args.json)?);
         }
         decide(&triager, draft, config, TriageOptions::default())?
     };
@@ -133,7 +134,7 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
         let id = row.id(&args.id);
         let draft = TicketDraft { description: row.text(&args.text_columns), ..TicketDraft::default() };
         if draft.description.trim().is_empty() {
-            write_without_text(&mut out, &field_names(&triager), &triager.versions(), Some(&id), args.json)?;
+            write_without_text(&mut out, &fields_of(&triager), &triager.versions(), Some(&id), args.json)?;
             continue;
         }
         let decision = decide(&triager, draft, config, options)?;
@@ -174,14 +175,15 @@ fn decide(
     Ok(triager.triage(&ticket, options)?)
 }
 
-fn field_names(triager: &Triager) -> Vec<String> {
-    triager.fields().into_iter().map(|(field, _)| field).collect()
+/// The fields that are not off, each with the furthest that its route goes.
+fn fields_of(triager: &Triager) -> Vec<(String, Route)> {
+    triager.fields().into_iter().filter_map(|field| Some((field.name, field.route.furthest()?))).collect()
 }
 
 /// What is known about a ticket without text: nothing, for every field.
 fn write_without_text(
     out: &mut impl Write,
-    fields: &[String],
+    fields: &[(String, Route)],
     versions: &Versions,
     id: Option<&str>,
     json: bool,
@@ -189,11 +191,26 @@ fn write_without_text(
     if !json {
         return writeln!(out, "{}no text to go by", id.map(|id| format!("{id}\t")).unwrap_or_default());
     }
-    let nothing = field_json(&Value::Null, 0.0, Some(Abstention::TooShort), &[], &[]);
-    let fields: Map<String, Value> = fields.iter().map(|field| (field.clone(), nothing.clone())).collect();
+    let undecided = fields.iter().map(|(field, furthest)| {
+        let mut json = field_json(&FieldDecision {
+            field: field.clone(),
+            value: String::new(),
+            source: ValueSource::Model,
+            confidence: 0.0,
+            abstention: Some(Abstention::TooShort),
+            candidates: Vec::new(),
+            evidence: Vec::new(),
+            disagreement: false,
+            // An abstention is never filled in.
+            route: (*furthest).min(Route::Recommend),
+        });
+        json["value"] = Value::Null;
+        (field.clone(), json)
+    });
     let document = json!({
-        "fields": fields,
+        "fields": undecided.collect::<Map<_, _>>(),
         "priority": null,
+        "priority_route": null,
         "reasons": ["there is no text to go by"],
         "articles": [],
         "truncated": false,
@@ -212,15 +229,11 @@ fn with_id(id: Option<&str>, document: Value) -> Value {
 
 /// The document that outside scripts read.
 fn to_json(decision: &TriageDecision) -> Value {
-    let fields = decision.fields.iter().map(|field| {
-        let value = Value::from(field.value.as_str());
-        let runners_up = field.candidates.get(1..).unwrap_or_default();
-        let json = field_json(&value, field.confidence, field.abstention, runners_up, &field.evidence);
-        (field.field.clone(), json)
-    });
+    let fields = decision.fields.iter().map(|field| (field.field.clone(), field_json(field)));
     json!({
         "fields": fields.collect::<Map<_, _>>(),
         "priority": decision.priority.as_ref().map(|priority| priority.priority.to_string()),
+        "priority_route": decision.priority.as_ref().map(|priority| priority.route.as_str()),
         "reasons": decision.reasons,
         "articles": decision.articles.iter().map(article_json).collect::<Vec<_>>(),
         "truncated": decision.truncated,
@@ -228,22 +241,18 @@ fn to_json(decision: &TriageDecision) -> Value {
     })
 }
 
-fn field_json(
-    value: &Value,
-    confidence: f32,
-    abstention: Option<Abstention>,
-    runners_up: &[Candidate],
-    evidence: &[Evidence],
-) -> Value {
+fn field_json(field: &FieldDecision) -> Value {
     let runner_up = |one: &Candidate| json!({"value": one.value, "confidence": one.confidence});
-    let evidence = evidence.iter().map(|evidence| {
+    let runners_up = field.candidates.get(1..).unwrap_or_default();
+    let evidence = field.evidence.iter().map(|evidence| {
         let Evidence { part: _, bytes, utf16: _, text, weight } = evidence;
         json!({"text": text, "start": bytes.start, "end": bytes.end, "weight": weight})
     });
     json!({
-        "value": value,
-        "confidence": confidence,
-        "abstention": abstention.map(Abstention::as_str),
+        "value": field.value,
+        "confidence": field.confidence,
+        "abstention": field.abstention.map(Abstention::as_str),
+        "route": field.route.as_str(),
         "runners_up": runners_up.iter().map(runner_up).collect::<Vec<_>>(),
         "evidence": evidence.collect::<Vec<_>>(),
     })

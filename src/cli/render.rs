@@ -8,6 +8,7 @@ use std::{
 use crate::domain::{
     article::{ArticleHit, ArticleStatus, Passage},
     decision::{Abstention, FieldDecision, TriageDecision, ValueSource},
+    route::Route,
     taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
 };
 use crate::triage::percent;
@@ -30,7 +31,8 @@ pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::R
             [IMPACT, URGENCY].iter().filter_map(|name| decision.field(name)).any(|field| field.abstention.is_some());
         let doubt = if doubtful { styled(YELLOW, "  not sure") } else { String::new() };
         let why = format!("impact {} × urgency {}", priority.impact, priority.urgency);
-        writeln!(out, "{}  {}{doubt}", styled(BOLD, &priority.priority.to_string()), styled(DIM, &why))?;
+        let mark = mark(priority.route);
+        writeln!(out, "{}  {}{doubt}{mark}", styled(BOLD, &priority.priority.to_string()), styled(DIM, &why))?;
     }
     for field in &decision.fields {
         let name = field.field.replace('_', " ");
@@ -41,7 +43,7 @@ pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::R
             ValueSource::Form => "form".to_owned(),
             ValueSource::ImpactTable(_) => "table".to_owned(),
         };
-        writeln!(out, "  {name:<17} {value} {sure:>5}  {}", because(field))?;
+        writeln!(out, "  {name:<17} {value} {sure:>5}  {}{}", because(field), mark(field.route))?;
     }
     if decision.truncated {
         writeln!(out, "{}", styled(YELLOW, "  the text is long: only its beginning was read"))?;
@@ -51,6 +53,15 @@ pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::R
         articles(out, &decision.articles)?;
     }
     Ok(())
+}
+
+/// What may be done with a value, where that is not simply to show it.
+fn mark(route: Route) -> &'static str {
+    match route {
+        Route::Monitor => "  [monitor]",
+        Route::Recommend => "",
+        Route::Autofill => "  [autofill]",
+    }
 }
 
 /// Doubts before words: an analyst must see first that a value is not to be trusted.
@@ -92,7 +103,7 @@ pub(super) fn decision_line(out: &mut impl Write, id: &str, decision: &TriageDec
         .iter()
         .map(|field| {
             let doubt = field.abstention.map(|abstention| format!(" ({})", abstention.as_str())).unwrap_or_default();
-            format!("{}{doubt}", field.value)
+            format!("{}{doubt}{}", field.value, mark(field.route))
         })
         .collect();
     writeln!(out, "{}\t{priority}\t{}", printable(id), fields.join("\t"))

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use figment::{
     Figment,
     providers::{Format as _, Toml},
+    value::Value,
 };
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::ConfigError;
 use crate::domain::{
     priority::{Impact, Priority, PriorityMatrix, Urgency},
+    route::{Precision, RouteSetting},
     taxonomy::{self, ImpactSource, ImpactSourceKind, Label, Taxonomy},
 };
 
@@ -28,6 +30,8 @@ struct RawTaxonomy {
     impact: Vec<RawImpactSource>,
     #[serde(default)]
     fields: BTreeMap<String, BTreeMap<String, String>>,
+    #[serde(default)]
+    routes: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +69,7 @@ fn parse(text: &str) -> Result<Taxonomy, ConfigError> {
     let impact_sources = parse_impact_sources(raw.impact, &mut problems);
     check_fields(&raw.fields, &mut problems);
     check_groups(&raw.groups, raw.fields.get(taxonomy::CATEGORY), &mut problems);
+    let routes = parse_routes(raw.routes, &mut problems);
     let (Some(matrix), true) = (matrix, problems.is_empty()) else {
         return Err(ConfigError { problems });
     };
@@ -79,6 +84,7 @@ fn parse(text: &str) -> Result<Taxonomy, ConfigError> {
         matrix,
         groups: raw.groups,
         impact_sources,
+        routes,
     })
 }
 
@@ -114,6 +120,54 @@ fn parse_impact_sources(raw: Vec<RawImpactSource>, problems: &mut Vec<String>) -
         }
     }
     sources
+}
+
+/// Whether the model has the field and certifies the precision is known once a bundle is loaded. Read by hand, so
+/// that a wrong key or type is named together with everything else.
+fn parse_routes(raw: BTreeMap<String, Value>, problems: &mut Vec<String>) -> BTreeMap<String, RouteSetting> {
+    let mut routes = BTreeMap::new();
+    for (field, value) in raw {
+        let mut wrong = |what: String| problems.push(format!("routes.{field}{what}"));
+        if field == taxonomy::PRIORITY {
+            wrong(": priority follows from impact and urgency and has no route of its own; set theirs".to_owned());
+            continue;
+        }
+        let Value::Dict(_, mut table) = value else {
+            wrong(": must be a table, such as { route = \"recommend\" }".to_owned());
+            continue;
+        };
+        let (route, precision) = (table.remove("route"), table.remove("precision"));
+        for key in table.keys() {
+            wrong(format!(": unknown key `{key}`, expected route or precision"));
+        }
+        match parse_route(route.as_ref().and_then(Value::as_str), precision.as_ref()) {
+            Ok(setting) => drop(routes.insert(field, setting)),
+            Err(problem) => wrong(format!(".{problem}")),
+        }
+    }
+    routes
+}
+
+fn parse_route(route: Option<&str>, precision: Option<&Value>) -> Result<RouteSetting, String> {
+    let setting = match route {
+        Some("off") => RouteSetting::Off,
+        Some("monitor") => RouteSetting::Monitor,
+        Some("recommend") => RouteSetting::Recommend,
+        Some("autofill") => {
+            let share = |value: &Value| value.deserialize().ok().and_then(Precision::new);
+            let asked = precision.map_or_else(|| Some(Precision::default()), share).ok_or_else(|| {
+                let (least, most) = (Precision::LEAST, Precision::MOST);
+                format!("precision: must be a number from {least} to {most}; 0.95 asks for 95 % right")
+            });
+            return asked.map(RouteSetting::Autofill);
+        }
+        Some(unknown) => return Err(format!("route: `{unknown}` is not off, monitor, recommend or autofill")),
+        None => return Err("route: must be off, monitor, recommend or autofill, as a string".to_owned()),
+    };
+    match precision {
+        Some(_) => Err(format!("precision: only autofill takes one, and the route is {}", setting.as_str())),
+        None => Ok(setting),
+    }
 }
 
 /// Impact and urgency feed the matrix, so their labels are fixed; priority and group are never predicted from labels.
@@ -191,8 +245,44 @@ mod tests {
         );
         let groups = "[groups]\nnetwrok = \"NOC\"\naccess = \" \"\n[fields.category]\n\"network/vpn\" = \"\"\n";
         check(&format!("{MATRIX}{groups}"), &["groups.netwrok", "groups.access"]);
+        let routes = "[routes]\ntype.route = \"auto\"\npriority.route = \"off\"\nurgency = { route = \"off\", precision = 0.9 }\n\
+                      category = { route = \"autofill\", precision = 95 }\nimpact = { route = \"autofill\", precision = nan }\n\
+                      colour = \"autofill\"\nshape = { route = \"autofill\", precision = \"95 %\", presicion = 1 }\n\
+                      size = { precision = 0.9 }\n";
+        check(
+            &format!("{MATRIX}{groups}{routes}"),
+            &[
+                "groups.netwrok",
+                "routes.type.route: `auto` is not off, monitor, recommend or autofill",
+                "routes.priority: priority follows from impact and urgency",
+                "routes.urgency.precision: only autofill takes one",
+                "routes.category.precision: must be a number from 0.5 to 0.999",
+                "routes.impact.precision: must be a number from 0.5 to 0.999",
+                "routes.colour: must be a table",
+                "routes.shape: unknown key `presicion`",
+                "routes.shape.precision: must be a number",
+                "routes.size.route: must be off, monitor",
+            ],
+        );
         check(&format!("{MATRIX}colour = 1\n"), &["colour"]);
         check("version = \"x\"\n", &["matrix"]);
+    }
+
+    #[test]
+    fn a_field_has_the_route_that_the_file_gives_it() {
+        let routes = "[routes.category]\nroute = \"autofill\"\n[routes.type]\nroute = \"autofill\"\nprecision = 0.99\n\
+                      [routes.impact]\nroute = \"monitor\"\n[routes.colour]\nroute = \"off\"\n";
+        let taxonomy = parse(&format!("{MATRIX}{routes}")).unwrap();
+        for (field, expected) in [
+            ("category", RouteSetting::Autofill(Precision::new(0.95).unwrap())),
+            ("type", RouteSetting::Autofill(Precision::new(0.99).unwrap())),
+            ("impact", RouteSetting::Monitor),
+            ("colour", RouteSetting::Off),
+            ("urgency", RouteSetting::Recommend),
+        ] {
+            assert_eq!(taxonomy.route(field), expected, "{field}");
+        }
+        assert!(load(None).unwrap().routes.is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{
     article::ArticleHit,
     priority::{Impact, Priority, Urgency},
+    route::Route,
     ticket::TicketPart,
 };
 
@@ -99,6 +100,9 @@ pub struct FieldDecision {
     pub evidence: Vec<Evidence>,
     /// The form's value differs from a best guess that the model stands by.
     pub disagreement: bool,
+    /// What may be done with `value` on this ticket; never [`Route::Autofill`] where the model abstains or the form
+    /// holds the value already.
+    pub route: Route,
 }
 
 /// The matrix applied to impact and urgency.
@@ -109,6 +113,8 @@ pub struct PriorityDecision {
     pub urgency: Urgency,
     /// The form holds another priority.
     pub disagreement: bool,
+    /// The more careful of impact's and urgency's.
+    pub route: Route,
 }
 
 /// What made a decision. The same inputs and versions give the same bits.

@@ -4,5 +4,6 @@
 pub mod article;
 pub mod decision;
 pub mod priority;
+pub mod route;
 pub mod taxonomy;
 pub mod ticket;

@@ -1,9 +1,12 @@
-//! What the desk sorts tickets into: fields with their labels, the priority matrix, the groups that take
-//! the tickets, and the services and people that raise impact.
+//! What the desk sorts tickets into: fields with their labels and routes, the priority matrix, the groups that
+//! take the tickets, and the services and people that raise impact.
 
 use std::collections::BTreeMap;
 
-use super::priority::{Impact, PriorityMatrix};
+use super::{
+    priority::{Impact, PriorityMatrix},
+    route::RouteSetting,
+};
 
 /// Field names with a meaning of their own.
 pub const TYPE: &str = "type";
@@ -14,7 +17,7 @@ pub const PRIORITY: &str = "priority";
 pub const ASSIGNMENT_GROUP: &str = "assignment_group";
 
 /// The desk's taxonomy. `config::taxonomy` reads it from a file and checks it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Taxonomy {
     /// As the file names it, followed by a hash of its content.
     pub version: String,
@@ -27,6 +30,8 @@ pub struct Taxonomy {
     /// Assignment group by category or its first level.
     pub groups: BTreeMap<String, String>,
     pub impact_sources: Vec<ImpactSource>,
+    /// What may be done with a field's value, by field name; a field not named here is recommended.
+    pub routes: BTreeMap<String, RouteSetting>,
 }
 
 /// One value of a field.
@@ -74,6 +79,11 @@ impl Taxonomy {
     pub fn group<'a>(&'a self, category: &'a str) -> &'a str {
         let first = first_level(category);
         self.groups.get(category).or_else(|| self.groups.get(first)).map_or(first, String::as_str)
+    }
+
+    /// What the desk wants done with the values of `field`.
+    pub fn route(&self, field: &str) -> RouteSetting {
+        self.routes.get(field).copied().unwrap_or_default()
     }
 
     /// Whether `label` may be proposed for `field`.

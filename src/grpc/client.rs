@@ -17,6 +17,7 @@ use crate::{
             Abstention, Candidate, Evidence, FieldDecision, PriorityDecision, TriageDecision, ValueSource, Versions,
         },
         priority::{Impact, Priority, Urgency},
+        route::Route,
         ticket::{TicketDraft, TicketPart},
     },
     pb::{self, knowledge_service_client::KnowledgeServiceClient, triage_service_client::TriageServiceClient},
@@ -65,11 +66,13 @@ impl Client {
         decision(answer.map_err(|status| self.explain(&status))?.into_inner().decision.unwrap_or_default())
     }
 
-    /// The fields of every decision, in its order, and what makes it.
-    pub async fn fields(&self) -> anyhow::Result<(Vec<String>, Versions)> {
+    /// The fields of every decision, in its order and each with the furthest that its route goes, and what makes it.
+    pub async fn fields(&self) -> anyhow::Result<(Vec<(String, Route)>, Versions)> {
         let answer = TriageServiceClient::new(self.channel.clone()).get_server_info(pb::GetServerInfoRequest {}).await;
         let info = answer.map_err(|status| self.explain(&status))?.into_inner();
-        let fields = info.fields.into_iter().map(|field| field.field).collect();
+        let decided = info.fields.into_iter().filter(|field| field.route != i32::from(pb::Route::Off));
+        let fields = decided.map(|field| Ok((field.field, domain_route(field.route)?)));
+        let fields = fields.collect::<anyhow::Result<_>>()?;
         Ok((fields, domain_versions(info.versions.unwrap_or_default())))
     }
 
@@ -117,7 +120,7 @@ fn domain_versions(versions: pb::Versions) -> Versions {
 }
 
 fn priority_decision(decision: pb::PriorityDecision) -> anyhow::Result<PriorityDecision> {
-    let pb::PriorityDecision { priority, impact, urgency, disagreement } = decision;
+    let pb::PriorityDecision { priority, impact, urgency, disagreement, route } = decision;
     let newer = || {
         format!(
             "the server answers priority {priority} of impact {impact} and urgency {urgency}, which this version does not know"
@@ -128,6 +131,7 @@ fn priority_decision(decision: pb::PriorityDecision) -> anyhow::Result<PriorityD
         impact: Impact::parse(&impact).with_context(newer)?,
         urgency: Urgency::parse(&urgency).with_context(newer)?,
         disagreement,
+        route: domain_route(route)?,
     })
 }
 
@@ -147,6 +151,7 @@ fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> 
         evidence,
         disagreement,
         raised_by,
+        route,
     } = decision;
     Ok(FieldDecision {
         field,
@@ -172,7 +177,21 @@ fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> 
             .collect(),
         evidence: evidence.into_iter().map(domain_evidence).collect(),
         disagreement,
+        route: domain_route(route)?,
     })
+}
+
+/// A server that knows no routes recommends everything.
+fn domain_route(route: i32) -> anyhow::Result<Route> {
+    // An unknown number must not pass for "show it".
+    match pb::Route::try_from(route) {
+        Ok(pb::Route::Unspecified | pb::Route::Recommend) => Ok(Route::Recommend),
+        Ok(pb::Route::Monitor) => Ok(Route::Monitor),
+        Ok(pb::Route::Autofill) => Ok(Route::Autofill),
+        Ok(pb::Route::Off) | Err(_) => {
+            Err(anyhow::anyhow!("the server answers a route that this version does not know"))
+        }
+    }
 }
 
 fn domain_evidence(evidence: pb::Evidence) -> Evidence {

@@ -7,12 +7,13 @@ use crate::{
         decision::{
             Abstention, Candidate, Evidence, FieldDecision, PriorityDecision, TriageDecision, ValueSource, Versions,
         },
+        route::{Precision, Route, RouteSetting},
         taxonomy::Label,
         ticket::{Ticket, TicketDraft, TicketLimits, TicketPart},
     },
     error::{FieldViolation, TriageError},
     pb,
-    triage::TriageOptions,
+    triage::{FieldOverview, TriageOptions},
 };
 
 /// More than there are: a longer list is a mistake, and naming each of its entries would be another.
@@ -119,12 +120,13 @@ pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
         ticket_id,
         fields: fields.into_iter().map(field_decision).collect(),
         priority: priority.map(|decision| {
-            let PriorityDecision { priority, impact, urgency, disagreement } = decision;
+            let PriorityDecision { priority, impact, urgency, disagreement, route } = decision;
             pb::PriorityDecision {
                 priority: priority.to_string(),
                 impact: impact.to_string(),
                 urgency: urgency.to_string(),
                 disagreement,
+                route: wire_route(route).into(),
             }
         }),
         reasons,
@@ -135,7 +137,8 @@ pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
 }
 
 fn field_decision(decision: FieldDecision) -> pb::FieldDecision {
-    let FieldDecision { field, value, source, confidence, abstention, candidates, evidence, disagreement } = decision;
+    let FieldDecision { field, value, source, confidence, abstention, candidates, evidence, disagreement, route } =
+        decision;
     let (source, raised_by) = match source {
         ValueSource::Model => (pb::ValueSource::Model, String::new()),
         ValueSource::Form => (pb::ValueSource::Form, String::new()),
@@ -163,6 +166,15 @@ fn field_decision(decision: FieldDecision) -> pb::FieldDecision {
         evidence: evidence.into_iter().map(wire_evidence).collect(),
         disagreement,
         raised_by,
+        route: wire_route(route).into(),
+    }
+}
+
+fn wire_route(route: Route) -> pb::Route {
+    match route {
+        Route::Monitor => pb::Route::Monitor,
+        Route::Recommend => pb::Route::Recommend,
+        Route::Autofill => pb::Route::Autofill,
     }
 }
 
@@ -193,11 +205,7 @@ pub(super) fn versions(versions: Versions) -> pb::Versions {
     pb::Versions { model, taxonomy, matrix, knowledge, server }
 }
 
-pub(super) fn server_info(
-    made_by: Versions,
-    fields: Vec<(String, Vec<Label>)>,
-    limits: &Limits,
-) -> pb::GetServerInfoResponse {
+pub(super) fn server_info(made_by: Versions, fields: Vec<FieldOverview>, limits: &Limits) -> pb::GetServerInfoResponse {
     let Limits {
         message_bytes,
         batch_bytes,
@@ -209,10 +217,6 @@ pub(super) fn server_info(
         deadline,
         idle: _,
     } = limits;
-    let label = |Label { value, description }: Label| pb::LabelInfo { value, description };
-    let fields = fields
-        .into_iter()
-        .map(|(field, labels)| pb::FieldInfo { field, labels: labels.into_iter().map(label).collect() });
     pb::GetServerInfoResponse {
         versions: Some(versions(made_by)),
         limits: Some(pb::Limits {
@@ -225,7 +229,23 @@ pub(super) fn server_info(
             connections: offset(*connections),
             deadline: prost_types::Duration::try_from(*deadline).ok(),
         }),
-        fields: fields.collect(),
+        fields: fields.into_iter().map(field_info).collect(),
+    }
+}
+
+fn field_info(field: FieldOverview) -> pb::FieldInfo {
+    let FieldOverview { name, labels, route, is_certified } = field;
+    let label = |Label { value, description }: Label| pb::LabelInfo { value, description };
+    let precision = match route {
+        RouteSetting::Off | RouteSetting::Monitor | RouteSetting::Recommend => None,
+        RouteSetting::Autofill(precision) => Some(Precision::share(precision)),
+    };
+    pb::FieldInfo {
+        field: name,
+        labels: labels.into_iter().map(label).collect(),
+        route: route.furthest().map_or(pb::Route::Off, wire_route).into(),
+        precision,
+        certified: is_certified,
     }
 }
 

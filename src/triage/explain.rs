@@ -6,6 +6,7 @@ use crate::{
     classify::{Classification, Classifier},
     domain::{
         decision::{Evidence, FieldDecision, TriageDecision, ValueSource},
+        route::Route,
         taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
         ticket::Ticket,
     },
@@ -38,10 +39,10 @@ pub(super) fn add_evidence(
     }
 }
 
-/// One sentence for the priority, and one for each field.
+/// One sentence for the priority, and one for each field; none for what nobody is to see.
 pub(super) fn reasons(decision: &TriageDecision) -> Vec<String> {
     let mut reasons = Vec::new();
-    if let Some(priority) = &decision.priority {
+    if let Some(priority) = decision.priority.as_ref().filter(|priority| priority.route != Route::Monitor) {
         let because = |name: &str, level: &str| {
             let field = decision.field(name);
             format!("{name} {level}{}", field.map(|field| because(field, &field.value)).unwrap_or_default())
@@ -57,7 +58,8 @@ pub(super) fn reasons(decision: &TriageDecision) -> Vec<String> {
         }
         reasons.push(reason);
     }
-    reasons.extend(decision.fields.iter().filter_map(field_reason));
+    let shown = decision.fields.iter().filter(|field| field.route != Route::Monitor);
+    reasons.extend(shown.filter_map(field_reason));
     reasons
 }
 

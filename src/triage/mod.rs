@@ -2,7 +2,11 @@
 //! Everything here is synchronous; callers run it on the compute pool.
 
 mod explain;
+mod overview;
 mod policy;
+mod route;
+
+pub use overview::FieldOverview;
 
 pub(crate) use explain::percent;
 
@@ -12,9 +16,10 @@ use crate::{
     classify::Classifier,
     domain::{
         article::ArticleHit,
-        decision::{TriageDecision, Versions},
+        decision::{FieldDecision, TriageDecision, Versions},
         priority::{Impact, Priority, Urgency},
-        taxonomy::{ASSIGNMENT_GROUP, CATEGORY, IMPACT, Label, PRIORITY, Taxonomy, URGENCY},
+        route::Precision,
+        taxonomy::{ASSIGNMENT_GROUP, IMPACT, PRIORITY, Taxonomy, URGENCY},
         ticket::Ticket,
     },
     error::{FieldViolation, TriageError},
@@ -83,10 +88,14 @@ impl Triager {
             let started = Instant::now();
             let classification = self.classifier.classify(ticket.text());
             decision.truncated = classification.truncated;
-            decision.fields = policy::decide(&classification.fields, &self.taxonomy, ticket);
+            let certifies = |guess: &FieldDecision, precision: Precision| {
+                self.classifier.certifies(&guess.field, &guess.value, guess.confidence, precision)
+            };
+            decision.fields = policy::decide(&classification.fields, &self.taxonomy, ticket, &certifies);
             decision.priority = policy::prioritise(&decision.fields, &self.taxonomy, ticket);
             METRICS.record_stage(Stage::Classify, started.elapsed());
             for field in &decision.fields {
+                METRICS.count_decision(&field.field, field.route.as_str());
                 if let Some(abstention) = field.abstention {
                     METRICS.count_abstention(&field.field, abstention.as_str());
                 }
@@ -133,68 +142,6 @@ impl Triager {
             knowledge: self.knowledge.as_ref().map(|knowledge| knowledge.version().to_string()).unwrap_or_default(),
             server: env!("CARGO_PKG_VERSION").to_owned(),
         }
-    }
-
-    /// The fields of a decision, in its order, with the labels that may be proposed. Priority is no field:
-    /// it follows from the matrix.
-    pub fn fields(&self) -> Vec<(String, Vec<Label>)> {
-        let described = |field: &str, value: &str| {
-            let known = self.taxonomy.fields.get(field).into_iter().flatten().find(|label| label.value == value);
-            known.cloned().unwrap_or_else(|| Label { value: value.to_owned(), description: String::new() })
-        };
-        let mut fields: Vec<_> = self
-            .classifier
-            .fields()
-            .iter()
-            .map(|field| {
-                let allowed = field.labels.iter().filter(|label| self.taxonomy.allows(&field.name, label));
-                (field.name.to_string(), allowed.map(|label| described(&field.name, label)).collect::<Vec<_>>())
-            })
-            .filter(|(_, labels)| !labels.is_empty())
-            .collect();
-        let categories = fields.iter().find(|(field, _)| field == CATEGORY);
-        if let (Some((_, categories)), true) = (categories, fields.iter().all(|(field, _)| field != ASSIGNMENT_GROUP)) {
-            let mut groups: Vec<_> =
-                categories.iter().map(|label| self.taxonomy.group(&label.value).to_owned()).collect();
-            groups.sort_unstable();
-            groups.dedup();
-            let groups = groups.into_iter().map(|value| Label { value, description: String::new() }).collect();
-            fields.push((ASSIGNMENT_GROUP.to_owned(), groups));
-        }
-        fields
-    }
-
-    /// Where model and taxonomy do not fit together, as sentences for the log.
-    pub fn mismatches(&self) -> Vec<String> {
-        let mut mismatches = Vec::new();
-        for field in self.classifier.fields() {
-            let levels_only = matches!(&*field.name, IMPACT | URGENCY);
-            if levels_only && field.labels.iter().any(|label| Impact::parse(label).is_none()) {
-                mismatches.push(format!(
-                    "the model's labels of {} are not high, medium and low: where they decide, there is no priority",
-                    field.name
-                ));
-            }
-            if !self.taxonomy.restricts {
-                continue;
-            }
-            let wanted = self.taxonomy.fields.get(&*field.name).map(Vec::as_slice).unwrap_or_default();
-            let learnt = |label: &&Label| field.labels.iter().any(|known| **known == *label.value);
-            let unlearnt: Vec<_> = wanted.iter().filter(|label| !learnt(label)).map(|label| &*label.value).collect();
-            if !wanted.is_empty() && unlearnt.len() == wanted.len() {
-                mismatches.push(format!(
-                    "the model knows none of the taxonomy's labels of {}: the field is left out",
-                    field.name
-                ));
-            } else if !unlearnt.is_empty() {
-                mismatches.push(format!(
-                    "the model has not learnt these labels of {} and will never propose them: {}",
-                    field.name,
-                    unlearnt.join(", ")
-                ));
-            }
-        }
-        mismatches
     }
 
     fn form_violations(&self, ticket: &Ticket) -> Vec<FieldViolation> {

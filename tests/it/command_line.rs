@@ -58,6 +58,38 @@ fn a_wrong_configuration_exits_with_2_and_names_all_problems() {
 }
 
 #[test]
+fn routes_that_cannot_be_are_refused_together_and_those_that_come_to_nothing_are_warned_of() {
+    const MATRIX: &str = "version = \"x\"\n[matrix]\nhigh = [1, 2, 3]\nmedium = [2, 3, 4]\nlow = [3, 4, 5]\n[routes]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let classify = |routes: &str| {
+        file(folder.path(), "taxonomy.toml", format!("{MATRIX}{routes}"));
+        let config = file(folder.path(), "triage.toml", "[taxonomy]\nfile = \"taxonomy.toml\"\n");
+        run(["classify", "--config", &config, "VPN drops every few minutes since this morning, I cannot work"])
+    };
+    let refused = classify(
+        "type.route = \"auto\"\npriority.route = \"off\"\nimpact = { route = \"off\", precision = 0.9 }\n\
+         category = { route = \"autofill\", precision = 95 }\n",
+    );
+    refused.check(2, &["routes.type.route", "routes.priority", "routes.impact.precision", "routes.category.precision"]);
+
+    let warned = classify(
+        "colour.route = \"monitor\"\nurgency = { route = \"autofill\", precision = 0.999 }\n\
+         impact.route = \"off\"\ntype = { route = \"autofill\", precision = 0.9 }\ncategory.route = \"monitor\"\n",
+    );
+    warned.check(
+        0,
+        &[
+            "`colour`, which this model does not have",
+            "no threshold certifies 0.999 for `urgency`: it is recommended, never filled",
+            "`impact` is off: there is a priority only where the form holds it",
+        ],
+    );
+    let marked = |name: &str, mark: &str| warned.stdout.lines().any(|line| line.contains(name) && line.contains(mark));
+    assert!(marked("  type ", "[autofill]") && marked("  category ", "[monitor]"), "{}", warned.stdout);
+    assert!(!warned.stdout.contains("impact") && !marked("urgency", "["), "{}", warned.stdout);
+}
+
+#[test]
 fn listening_beyond_loopback_is_refused_and_the_flag_named() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
@@ -136,6 +168,7 @@ fn one_ticket_as_json_has_the_keys_that_scripts_read() {
     for (name, field) in fields {
         assert!(field["value"].is_string() && field["confidence"].is_number(), "{name}: {field}");
         assert!(field["abstention"].is_null() || field["abstention"].is_string(), "{name}: {field}");
+        assert_eq!(field["route"], "recommend", "{name}: {field}");
     }
     assert!(decision["priority"].as_str().unwrap().starts_with('P'));
     assert!(decision["reasons"].as_array().unwrap().iter().all(Value::is_string));

@@ -85,9 +85,9 @@ async fn what_the_form_holds_is_kept_and_priority_follows_it() {
     assert_eq!(category.candidates[0].value, "network/vpn");
     let unknown = field(&decision, "assignment_group");
     assert!(unknown.confidence <= 0.0, "sure of a group that the model does not know: {unknown:?}");
-    let pb::PriorityDecision { priority, impact, urgency, disagreement } = decision.priority.unwrap();
+    let pb::PriorityDecision { priority, impact, urgency, disagreement, route } = decision.priority.unwrap();
     assert_eq!((priority.as_str(), impact.as_str(), urgency.as_str()), ("P1", "high", "high"));
-    assert!(disagreement);
+    assert!(disagreement && route == i32::from(pb::Route::Recommend));
     let reasons = decision.reasons.join("\n");
     for part in ["from the form", "another priority", "the form says hardware/printer"] {
         assert!(reasons.contains(part), "{part:?} is missing in\n{reasons}");
@@ -361,5 +361,80 @@ async fn the_server_tells_its_versions_limits_and_labels() {
     assert_eq!(FIELDS.map(count), [5, 30, 3, 3, 8]);
     let vpn = labels("category").iter().find(|label| label.value == "network/vpn").unwrap();
     assert_eq!(vpn.description, "Remote access.");
+    server.stop().await;
+}
+
+/// A taxonomy with these routes, over the embedded model.
+fn with_routes(routes: &str) -> String {
+    format!("{TAXONOMY}\n{routes}")
+}
+
+#[tokio::test]
+async fn every_field_is_recommended_unless_the_desk_says_otherwise() {
+    let server = TestServer::start().await;
+    let decision = decide(&server, vpn_ticket("1")).await;
+    for decided in &decision.fields {
+        assert_eq!(decided.route(), pb::Route::Recommend, "{decided:?}");
+    }
+    assert_eq!(decision.priority.unwrap().route(), pb::Route::Recommend);
+    let info = server.triage().await.get_server_info(pb::GetServerInfoRequest {}).await.unwrap().into_inner();
+    for field in &info.fields {
+        assert_eq!((field.route(), field.precision, field.certified), (pb::Route::Recommend, None, false), "{field:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn each_field_goes_the_route_that_the_desk_sets() {
+    let routes = "[routes.type]\nroute = \"autofill\"\nprecision = 0.9\n[routes.category]\nroute = \"off\"\n\
+                  [routes.impact]\nroute = \"monitor\"\n[routes.urgency]\nroute = \"autofill\"\nprecision = 0.999\n";
+    let server = TestServer::start_with_taxonomy(&with_routes(routes)).await;
+    let info = server.triage().await.get_server_info(pb::GetServerInfoRequest {}).await.unwrap().into_inner();
+    let settings: Vec<_> = info
+        .fields
+        .iter()
+        .map(|field| (field.field.as_str(), field.route(), field.precision, field.certified))
+        .collect();
+    assert_eq!(
+        settings,
+        [
+            ("type", pb::Route::Autofill, Some(0.9), true),
+            ("category", pb::Route::Off, None, false),
+            ("impact", pb::Route::Monitor, None, false),
+            ("urgency", pb::Route::Autofill, Some(0.999), false),
+            ("assignment_group", pb::Route::Recommend, None, false),
+        ]
+    );
+
+    let fault = ticket("VPN drops every few minutes", "error 809 since this morning, I cannot work from home");
+    let decision = decide(&server, fault.clone()).await;
+    let routes: Vec<_> = decision.fields.iter().map(|field| (field.field.as_str(), field.route())).collect();
+    assert_eq!(
+        routes,
+        [("type", pb::Route::Autofill), ("impact", pb::Route::Monitor), ("urgency", pb::Route::Recommend)],
+        "{decision:?}"
+    );
+    assert_eq!(decision.priority.as_ref().unwrap().route(), pb::Route::Monitor);
+    assert!(decision.reasons.iter().any(|reason| reason.starts_with("type incident")), "{:?}", decision.reasons);
+    for hidden in ["impact", "category", "priority"] {
+        assert!(!decision.reasons.iter().any(|reason| reason.contains(hidden)), "{hidden}: {:?}", decision.reasons);
+    }
+
+    let form = [("type", "incident"), ("category", "hardware/printer"), ("impact", "low"), ("urgency", "low")];
+    let decision = decide(&server, with_form(fault, &form)).await;
+    assert_eq!(field(&decision, "type").route(), pb::Route::Recommend);
+    assert_eq!(field(&decision, "assignment_group").value, "hardware");
+    let priority = decision.priority.unwrap();
+    assert_eq!((priority.priority.as_str(), priority.route()), ("P5", pb::Route::Recommend));
+
+    let decision = decide(&server, ticket("??", "")).await;
+    assert_ne!(field(&decision, "type").abstention(), pb::Abstention::Unspecified);
+    assert_eq!(field(&decision, "type").route(), pb::Route::Recommend, "an abstention is filled in");
+
+    let (_, metrics) = server.admin("/metrics").await;
+    for counted in [("type", "autofill"), ("type", "recommend"), ("impact", "monitor")] {
+        let series = format!("triage_decisions_total{{field=\"{}\",route=\"{}\"}}", counted.0, counted.1);
+        assert!(metrics.contains(&series), "{series} is missing in\n{metrics}");
+    }
     server.stop().await;
 }
