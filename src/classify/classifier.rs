@@ -146,6 +146,11 @@ impl Classifier {
         &self.0.fields
     }
 
+    /// Texts of a higher [`Classification::out_of_scope`] are out of scope.
+    pub fn out_of_scope_threshold(&self) -> f32 {
+        self.0.manifest.scope.threshold
+    }
+
     /// Scores every field. A text without words is answered from what is common, and says `TOO_SHORT`.
     pub fn classify(&self, text: &str) -> Classification {
         let model = &*self.0;

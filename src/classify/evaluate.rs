@@ -2,7 +2,10 @@
 //! out-of-scope rows are told apart. Counts and divides; what counts as a row is the caller's business.
 #![expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^52")]
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use super::calibrate;
+pub(crate) use super::calibrate::PRECISIONS;
 
 /// Guesses over labels that have numbers.
 #[derive(Debug, Clone)]
@@ -10,6 +13,8 @@ pub(crate) struct Guesses {
     right: Vec<usize>,
     wrongly_chosen: Vec<usize>,
     missed: Vec<usize>,
+    /// How often one label was taken for another.
+    confused: BTreeMap<(usize, usize), usize>,
     confidences: Vec<(f32, bool)>,
 }
 
@@ -23,12 +28,33 @@ pub(crate) struct Quality {
     pub(crate) calibration_error: f64,
 }
 
+/// How well one label is told from the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LabelQuality {
+    pub(crate) label: usize,
+    /// `None` where it was never guessed.
+    pub(crate) precision: Option<f64>,
+    pub(crate) recall: f64,
+    pub(crate) f1: f64,
+    /// Rows that have it, at least 1.
+    pub(crate) support: usize,
+}
+
+/// One label taken for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Confusion {
+    pub(crate) label: usize,
+    pub(crate) guess: usize,
+    pub(crate) rows: usize,
+}
+
 impl Guesses {
     pub(crate) fn new(labels: usize) -> Self {
         Self {
             right: vec![0; labels],
             wrongly_chosen: vec![0; labels],
             missed: vec![0; labels],
+            confused: BTreeMap::new(),
             confidences: Vec::new(),
         }
     }
@@ -44,6 +70,7 @@ impl Guesses {
         } else {
             self.wrongly_chosen[guess] += 1;
             self.missed[label] += 1;
+            *self.confused.entry((label, guess)).or_default() += 1;
         }
         self.confidences.push((confidence, label == guess));
     }
@@ -53,16 +80,41 @@ impl Guesses {
     }
 
     pub(crate) fn quality(&self) -> Quality {
-        let f1 = (0..self.right.len()).filter(|&label| self.right[label] + self.missed[label] > 0).map(|label| {
-            let right = self.right[label] as f64;
-            2.0 * right / (2.0 * right + (self.wrongly_chosen[label] + self.missed[label]) as f64)
-        });
-        let (sum, labels) = f1.fold((0.0, 0_u32), |(sum, labels), f1| (sum + f1, labels + 1));
+        let (sum, labels) = self.of_labels().fold((0.0, 0_u32), |(sum, labels), label| (sum + label.f1, labels + 1));
         Quality {
             accuracy: share(self.right.iter().sum(), self.rows()),
             macro_f1: sum / f64::from(labels.max(1)),
             calibration_error: calibrate::calibration_error(&self.confidences),
         }
+    }
+
+    /// Every label that occurs in the rows, the worst first; of equally bad ones those of most rows.
+    pub(crate) fn per_label(&self) -> Vec<LabelQuality> {
+        let mut labels: Vec<LabelQuality> = self.of_labels().collect();
+        labels.sort_by(|a, b| a.f1.total_cmp(&b.f1).then(b.support.cmp(&a.support)));
+        labels
+    }
+
+    /// Pairs of labels that were taken for each other, the most frequent first.
+    pub(crate) fn confusions(&self) -> Vec<Confusion> {
+        let confusion = |(&(label, guess), &rows): (&(usize, usize), &usize)| Confusion { label, guess, rows };
+        let mut confusions: Vec<Confusion> = self.confused.iter().map(confusion).collect();
+        confusions.sort_by_key(|confusion| Reverse(confusion.rows));
+        confusions
+    }
+
+    fn of_labels(&self) -> impl Iterator<Item = LabelQuality> {
+        (0..self.right.len()).filter(|&label| self.right[label] + self.missed[label] > 0).map(|label| {
+            let (right, guessed) = (self.right[label], self.right[label] + self.wrongly_chosen[label]);
+            let support = right + self.missed[label];
+            LabelQuality {
+                label,
+                precision: (guessed > 0).then(|| share(right, guessed)),
+                recall: share(right, support),
+                f1: share(2 * right, guessed + support),
+                support,
+            }
+        })
     }
 
     /// Precision and share of the rows whose guess is at least as confident as the threshold; no precision
@@ -112,6 +164,23 @@ mod tests {
         // 4/5 for label 0, 2/3 for label 1, 0 for label 7; label 2 is in no row.
         assert!((quality.macro_f1 - (0.8 + 2.0 / 3.0) / 3.0).abs() < 1e-9, "{quality:?}");
         assert!(quality.calibration_error < 1e-6);
+    }
+
+    #[test]
+    fn labels_come_worst_first_and_average_to_macro_f1() {
+        let mut guesses = Guesses::new(3);
+        for (label, guess) in [(0, 0), (0, 0), (0, 1), (1, 1), (7, 2), (7, 1), (7, 1), (5, 0)] {
+            guesses.add(label, guess, 0.6);
+        }
+        let labels = guesses.per_label();
+        let order: Vec<_> = labels.iter().map(|label| (label.label, label.support)).collect();
+        assert_eq!(order, [(7, 3), (5, 1), (1, 1), (0, 3)]);
+        assert_eq!((labels[0].precision, labels[0].recall), (None, 0.0));
+        assert_eq!((labels[2].precision, labels[2].recall), (Some(0.25), 1.0));
+        let mean = labels.iter().map(|label| label.f1).sum::<f64>() / labels.len() as f64;
+        assert!((mean - guesses.quality().macro_f1).abs() < 1e-9);
+        let first = |at: usize| (guesses.confusions()[at].label, guesses.confusions()[at].guess);
+        assert_eq!((first(0), guesses.confusions()[0].rows, first(1)), ((7, 1), 2, (0, 1)));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod heads;
 mod manifest;
 mod samples;
 mod scope;
+pub(crate) mod suspects;
 pub(crate) mod train;
 
 pub use bundle::BundleError;

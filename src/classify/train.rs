@@ -17,6 +17,7 @@ use super::{
     manifest::{Blocks, FORMAT_VERSION, FieldManifest, Manifest, TrainingSummary},
     samples::{BlockWeights, Counts, Samples},
     scope::{self, ScopeModel, Signals},
+    suspects::{self, Suspect},
 };
 use crate::encode::DIMENSIONS;
 
@@ -66,6 +67,8 @@ pub(crate) struct TrainOptions<'a> {
     pub(crate) name: String,
     pub(crate) seed: u64,
     pub(crate) threads: usize,
+    /// Whether rows that are probably mislabelled are looked for.
+    pub(crate) find_suspects: bool,
     /// Told after each step: what is being done, how much of it is done, and how much there is.
     pub(crate) progress: &'a (dyn Fn(&'static str, usize, usize) + Sync),
 }
@@ -82,6 +85,12 @@ pub(crate) struct FieldReport {
     pub(crate) classes: usize,
     pub(crate) rows: usize,
     pub(crate) quality: Quality,
+    /// By numbers of the field's labels.
+    pub(crate) guesses: Guesses,
+    /// The confidence from which on a precision is certified; a precision that nothing certifies is missing.
+    pub(crate) thresholds: BTreeMap<String, f32>,
+    /// Most suspicious first; empty where they are not asked for.
+    pub(crate) suspects: Vec<Suspect>,
 }
 
 /// Fits a bundle.
@@ -98,12 +107,21 @@ pub(crate) fn train(rows: &TrainingRows, options: &TrainOptions<'_>) -> Result<T
     let choice = trainer.choose();
     let samples = trainer.samples(choice.blocks);
     let held_back = trainer.held_back(&samples, &choice);
+    let duplicates = options.find_suspects.then(|| suspects::duplicates(&rows.texts));
     let reports: Vec<_> = rows
         .fields
         .iter()
         .zip(&held_back.fields)
         .zip(&choice.costs)
-        .map(|((field, scores), cost)| calibrate(field, scores, cost.base))
+        .map(|((field, scores), cost)| {
+            let (mut report, manifest) = calibrate(field, scores, cost.base);
+            if let Some(duplicates) = &duplicates {
+                let confidences =
+                    |row: usize| calibrate::confidences(&scores[row], manifest.sharpness, &manifest.curve).1;
+                report.suspects = suspects::find(rows, field, duplicates, confidences);
+            }
+            (report, manifest)
+        })
         .collect();
     let planes = pack(&samples, &trainer.fit(&samples, &choice));
     files.insert(bundle::WEIGHTS, bundle::write_planes(&planes)?.into());
@@ -221,7 +239,16 @@ fn calibrate(field: &TrainingField, scores: &[Vec<f32>], cost: f32) -> (FieldRep
         accuracy: quality.accuracy as f32,
         thresholds: thresholds.collect(),
     };
-    (FieldReport { name: field.name.clone(), classes: field.labels.len(), rows: rows.len(), quality }, manifest)
+    let report = FieldReport {
+        name: field.name.clone(),
+        classes: field.labels.len(),
+        rows: rows.len(),
+        quality,
+        guesses,
+        thresholds: manifest.thresholds.clone(),
+        suspects: Vec::new(),
+    };
+    (report, manifest)
 }
 
 /// Packs planes by feature, in the order of their keys, as int8 with a scale a feature.
@@ -264,7 +291,10 @@ mod tests {
     }
 
     fn fit(rows: &TrainingRows, threads: usize) -> Result<Trained, TrainError> {
-        train(rows, &TrainOptions { name: "test".to_owned(), seed: 7, threads, progress: &|_, _, _| {} })
+        train(
+            rows,
+            &TrainOptions { name: "test".to_owned(), seed: 7, threads, find_suspects: true, progress: &|_, _, _| {} },
+        )
     }
 
     #[test]

@@ -11,7 +11,10 @@ use std::{
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::progress::Progress;
+use super::{
+    progress::Progress,
+    report::{FieldGuesses, percent},
+};
 use crate::{
     classify::{
         Classifier, Field,
@@ -52,9 +55,6 @@ pub(crate) struct EvalArgs {
     #[arg(long)]
     json: bool,
 }
-
-/// The precisions that a bundle may have thresholds for.
-const PRECISIONS: [&str; 3] = ["0.90", "0.95", "0.99"];
 
 pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let start = Instant::now();
@@ -98,12 +98,11 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     if let Some(warning) = scored.unknown_labels() {
         bar.warn(warning);
     }
-    let report = scored.report(start.elapsed().as_secs_f64());
     let mut stdout = std::io::stdout().lock();
     if args.json {
-        writeln!(stdout, "{report}")?;
+        writeln!(stdout, "{}", scored.to_json(start.elapsed().as_secs_f64()))?;
     } else {
-        scored.write_report(&mut stdout, &report)?;
+        scored.write(&mut stdout)?;
     }
     Ok(())
 }
@@ -158,7 +157,8 @@ impl<'a> Scored<'a> {
         let found = self.classifier.classify(&text);
         let scores = found.fields.into_iter().find(|scores| scores.name == self.field.name)?;
         let best = scores.ranked.first().filter(|_| !text.is_empty());
-        let rejected = scores.abstention == Some(Abstention::OutOfScope);
+        // Not the abstention, which names a short text or a foreign language first.
+        let rejected = found.out_of_scope > self.classifier.out_of_scope_threshold();
         if label == args.oos_label {
             self.outside.push(found.out_of_scope);
             self.outside_rejected += usize::from(rejected);
@@ -198,51 +198,62 @@ impl<'a> Scored<'a> {
         *self.numbers.entry(label.to_owned()).or_insert(next)
     }
 
-    fn report(&self, seconds: f64) -> Value {
-        let quality = self.guesses.quality();
-        let coverage = PRECISIONS.iter().map(|precision| {
-            let (reached, coverage) = self.guesses.coverage(self.field.thresholds.get(*precision).copied());
-            ((*precision).to_owned(), json!({ "precision": reached, "coverage": coverage }))
-        });
-        let outside = (!self.outside.is_empty()).then(|| {
-            json!({
-                "auroc": area_under_curve(&self.inside, &self.outside),
-                "recall": share(self.outside_rejected, self.outside.len()),
-                "in_scope_accuracy": quality.accuracy,
-                "in_scope_rejected": share(self.inside_rejected, self.inside.len()),
-            })
-        });
-        json!({
-            "rows": self.rows,
-            "accuracy": quality.accuracy,
-            "macro_f1": quality.macro_f1,
-            "ece": quality.calibration_error,
-            "coverage_at_precision": coverage.collect::<Map<_, _>>(),
-            "oos": outside,
-            "seconds": seconds,
-            "rows_without_label": self.without_label,
+    fn guesses(&self) -> FieldGuesses<'_> {
+        let mut names = vec![""; self.numbers.len()];
+        for (name, number) in &self.numbers {
+            names[*number] = name;
+        }
+        FieldGuesses { guesses: &self.guesses, names, thresholds: &self.field.thresholds }
+    }
+
+    fn outside(&self) -> Option<Outside> {
+        (!self.outside.is_empty()).then(|| Outside {
+            area: area_under_curve(&self.inside, &self.outside),
+            recall: share(self.outside_rejected, self.outside.len()),
+            inside_rejected: share(self.inside_rejected, self.inside.len()),
         })
     }
 
-    fn write_report(&self, out: &mut impl Write, report: &Value) -> std::io::Result<()> {
-        let percent =
-            |value: &Value| value.as_f64().map_or("   –".to_owned(), |value| format!("{:5.1} %", value * 100.0));
+    fn to_json(&self, seconds: f64) -> Value {
+        let quality = self.guesses.quality();
+        let outside = self.outside().map(|Outside { area, recall, inside_rejected }| {
+            json!({
+                "auroc": area,
+                "recall": recall,
+                "in_scope_accuracy": quality.accuracy,
+                "in_scope_rejected": inside_rejected,
+            })
+        });
+        let mut report = Map::new();
+        report.insert("rows".to_owned(), self.rows.into());
+        report.insert("accuracy".to_owned(), quality.accuracy.into());
+        report.insert("macro_f1".to_owned(), quality.macro_f1.into());
+        report.insert("ece".to_owned(), quality.calibration_error.into());
+        report.insert("oos".to_owned(), outside.into());
+        report.insert("seconds".to_owned(), seconds.into());
+        report.insert("rows_without_label".to_owned(), self.without_label.into());
+        self.guesses().add_to(&mut report);
+        report.into()
+    }
+
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "{} rows, field `{}`, bundle {}\n", self.rows, self.field.name, self.classifier.version())?;
-        for (name, key) in [("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("calibration error", "ece")] {
-            writeln!(out, "  {name:18}{}", percent(&report[key]))?;
+        let quality = self.guesses.quality();
+        for (name, figure) in [
+            ("accuracy", quality.accuracy),
+            ("macro-F1", quality.macro_f1),
+            ("calibration error", quality.calibration_error),
+        ] {
+            writeln!(out, "  {name:18}{:>7}", percent(Some(figure)))?;
         }
-        writeln!(out, "\n  asked precision   reached   coverage")?;
-        for precision in PRECISIONS {
-            let found = &report["coverage_at_precision"][precision];
-            writeln!(out, "  {precision:15} {:>9}  {:>9}", percent(&found["precision"]), percent(&found["coverage"]))?;
-        }
-        if let Some(outside) = report["oos"].as_object() {
+        writeln!(out)?;
+        self.guesses().write(out)?;
+        if let Some(Outside { area, recall, inside_rejected }) = self.outside() {
             writeln!(
                 out,
-                "\n  out of scope: {} found, {} of the others rejected, area under curve {:.3}",
-                percent(&outside["recall"]).trim(),
-                percent(&outside["in_scope_rejected"]).trim(),
-                outside["auroc"].as_f64().unwrap_or_default()
+                "\n  out of scope: {} found, {} of the others rejected, area under curve {area:.3}",
+                percent(Some(recall)),
+                percent(Some(inside_rejected)),
             )?;
         }
         if self.without_label > 0 {
@@ -250,4 +261,12 @@ impl<'a> Scored<'a> {
         }
         Ok(())
     }
+}
+
+/// How well rows out of scope are told from the others.
+struct Outside {
+    /// Under the ROC curve.
+    area: f64,
+    recall: f64,
+    inside_rejected: f64,
 }

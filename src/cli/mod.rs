@@ -8,7 +8,9 @@ mod eval;
 mod kb;
 mod progress;
 mod render;
+mod report;
 mod serve;
+mod suspects;
 mod train;
 
 use std::{

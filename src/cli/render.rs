@@ -140,6 +140,17 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// The text for one cell of a table: without control characters, and cut to `at_most` characters.
+pub(super) fn shortened(text: &str, at_most: usize) -> String {
+    let mut short = printable(text);
+    if let Some((end, _)) = short.char_indices().nth(at_most) {
+        short.truncate(end);
+        short.pop();
+        short.push('…');
+    }
+    short
+}
+
 /// What to try against a demo server; the commands work by copy and paste.
 pub(super) fn demo_commands(out: &mut impl Write, address: &str) -> io::Result<()> {
     let program = program_name();

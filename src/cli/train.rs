@@ -1,15 +1,24 @@
 //! `triage train`: rows with labels to a bundle, and how good it is on rows held back.
 
-use std::{collections::BTreeSet, io::Write, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::progress::Progress;
+use super::{
+    progress::Progress,
+    report::{FieldGuesses, percent},
+    suspects::{self, Line, Origin, Written},
+};
 use crate::{
     classify::{
         bundle,
-        train::{self, FieldReport, TrainOptions, TrainingField, TrainingRows},
+        train::{self, FieldReport, TrainOptions, Trained, TrainingField, TrainingRows},
     },
     rows::{Rows, parse_rename},
 };
@@ -29,12 +38,19 @@ pub(crate) struct TrainArgs {
     /// Rows labelled so are out of scope: no class of their own
     #[arg(long, default_value = "oos", value_name = "LABEL")]
     oos_label: String,
+    /// Column with the id of a row, for --suspects; its number where there is none
+    #[arg(long, default_value = "id", value_name = "COLUMN")]
+    id: String,
     /// Our name of a column = its name in the file
     #[arg(long, value_delimiter = ',', value_parser = parse_rename, value_name = "OURS=THEIRS,…")]
     map: Vec<(String, String)>,
     /// Folder for the bundle
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Labels that are probably wrong and copies with different labels, most suspicious first, as CSV to correct by
+    /// hand (UTF-8 with a byte order mark). It quotes ticket text; the bundle does not
+    #[arg(long, value_name = "FILE")]
+    suspects: Option<PathBuf>,
     /// First part of the bundle's version
     #[arg(long, default_value = "desk")]
     name: String,
@@ -53,6 +69,9 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     labels.dedup();
     anyhow::ensure!(labels.len() == args.label.len(), "--label names a column twice");
 
+    if let Some(path) = &args.suspects {
+        suspects::check(path, &args.input)?;
+    }
     let loaded = load(args)?;
     for problem in &loaded.problems {
         warn(problem);
@@ -63,19 +82,21 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
         name: args.name.clone(),
         seed: args.seed,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
+        find_suspects: args.suspects.is_some(),
         progress: &on_progress,
     };
     let trained = train::train(&loaded.rows, &options)?;
     bar.finish();
     bundle::write(&args.out, &trained.files)?;
 
-    let seconds = start.elapsed().as_secs_f64();
+    let written = args.suspects.as_deref().map(|path| write_suspects(path, args, &loaded, &trained)).transpose()?;
+    let result =
+        Outcome { args, loaded: &loaded, fields: &trained.fields, written, seconds: start.elapsed().as_secs_f64() };
     let mut stdout = std::io::stdout().lock();
     if args.json {
-        let report = report_json(args, &loaded, &trained.fields, seconds);
-        writeln!(stdout, "{report}")?;
+        writeln!(stdout, "{}", result.to_json())?;
     } else {
-        write_report(&mut stdout, args, &loaded, &trained.fields, seconds)?;
+        result.write(&mut stdout)?;
     }
     Ok(())
 }
@@ -83,6 +104,8 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
 /// Rows as read, with what was left out.
 struct Loaded {
     rows: TrainingRows,
+    /// By text; empty where nobody asks for them.
+    origins: Vec<Origin>,
     /// Rows read, bad ones not counted.
     read: usize,
     without_text: usize,
@@ -97,12 +120,13 @@ fn load(args: &TrainArgs) -> anyhow::Result<Loaded> {
     let mut of_text: Vec<Vec<Option<String>>> = vec![Vec::new(); args.label.len()];
     let mut loaded = Loaded {
         rows: TrainingRows::default(),
+        origins: Vec::new(),
         read: 0,
         without_text: 0,
         without_label: vec![0; args.label.len()],
         problems: Vec::new(),
     };
-    for input in &args.input {
+    for (file, input) in args.input.iter().enumerate() {
         let rows = Rows::open(input, &args.map)?;
         let columns: Vec<&str> = args.text.iter().chain(&args.label).map(String::as_str).collect();
         rows.require(&columns)?;
@@ -131,6 +155,9 @@ fn load(args: &TrainArgs) -> anyhow::Result<Loaded> {
                 }
             }
             texts.push(text);
+            if args.suspects.is_some() {
+                loaded.origins.push(Origin { id: row.id(&args.id), file });
+            }
             outside.push(is_outside);
             for (column, label) in of_text.iter_mut().zip(labels) {
                 column.push(label.filter(|_| !is_outside));
@@ -150,57 +177,111 @@ fn field(name: &str, of_text: &[Option<String>]) -> anyhow::Result<TrainingField
     Ok(TrainingField { name: name.to_owned(), of_text: of_text.context("too many labels")?, labels })
 }
 
-fn report_json(args: &TrainArgs, loaded: &Loaded, fields: &[FieldReport], seconds: f64) -> Value {
-    let fields = fields.iter().zip(&loaded.without_label).map(|(field, without_label)| {
-        let figures = json!({
-            "classes": field.classes,
-            "accuracy": field.quality.accuracy,
-            "macro_f1": field.quality.macro_f1,
-            "ece": field.quality.calibration_error,
-            "rows": field.rows,
-            "rows_without_label": without_label,
-        });
-        (field.name.clone(), figures)
-    });
-    json!({
-        "bundle": args.out.display().to_string(),
-        "rows": loaded.read,
-        "seconds": seconds,
-        "fields": fields.collect::<Map<_, _>>(),
-        "rows_without_text": loaded.without_text,
-        "bad_rows": loaded.problems.len(),
-    })
+fn write_suspects(path: &Path, args: &TrainArgs, loaded: &Loaded, trained: &Trained) -> anyhow::Result<Written> {
+    let mut lines = Vec::new();
+    for (field, report) in loaded.rows.fields.iter().zip(&trained.fields) {
+        for suspect in &report.suspects {
+            let origin = &loaded.origins[suspect.row];
+            lines.push(Line {
+                origin,
+                file: &args.input[origin.file],
+                field: &field.name,
+                labels: &field.labels,
+                oos_label: &args.oos_label,
+                text: &loaded.rows.texts[suspect.row],
+                suspect,
+            });
+        }
+    }
+    suspects::write(path, lines)
 }
 
-fn write_report(
-    out: &mut impl Write,
-    args: &TrainArgs,
-    loaded: &Loaded,
-    fields: &[FieldReport],
+/// What came of it, to be reported.
+struct Outcome<'a> {
+    args: &'a TrainArgs,
+    loaded: &'a Loaded,
+    fields: &'a [FieldReport],
+    /// What is in the file of `--suspects`.
+    written: Option<Written>,
     seconds: f64,
-) -> std::io::Result<()> {
-    writeln!(out, "Learnt from {} rows in {seconds:.1} s. On rows held back from the fit:\n", loaded.read)?;
-    let width = fields.iter().map(|field| field.name.len()).max().unwrap_or_default().max("field".len());
-    writeln!(out, "  {:width$}  labels   rows  accuracy  macro-F1  calibration error", "field")?;
-    for field in fields {
-        let FieldReport { name, classes, rows, quality } = field;
-        writeln!(
-            out,
-            "  {name:width$}  {classes:6}  {rows:5}  {:7.1} %  {:7.1} %  {:15.1} %",
-            quality.accuracy * 100.0,
-            quality.macro_f1 * 100.0,
-            quality.calibration_error * 100.0
-        )?;
+}
+
+impl Outcome<'_> {
+    fn to_json(&self) -> Value {
+        let Self { args, loaded, fields, written, seconds } = self;
+        let fields = fields.iter().enumerate().map(|(number, field)| {
+            let mut figures = Map::new();
+            figures.insert("classes".to_owned(), field.classes.into());
+            figures.insert("accuracy".to_owned(), field.quality.accuracy.into());
+            figures.insert("macro_f1".to_owned(), field.quality.macro_f1.into());
+            figures.insert("ece".to_owned(), field.quality.calibration_error.into());
+            figures.insert("rows".to_owned(), field.rows.into());
+            figures.insert("rows_without_label".to_owned(), loaded.without_label[number].into());
+            self.guesses(number).add_to(&mut figures);
+            (field.name.clone(), Value::from(figures))
+        });
+        let suspects = args.suspects.as_ref().zip(*written).map(|(path, written)| {
+            json!({
+                "file": path.display().to_string(),
+                "mislabelled": written.mislabelled,
+                "conflicting_duplicates": written.conflicting_duplicates,
+            })
+        });
+        json!({
+            "bundle": args.out.display().to_string(),
+            "rows": loaded.read,
+            "seconds": seconds,
+            "fields": fields.collect::<Map<_, _>>(),
+            "rows_without_text": loaded.without_text,
+            "bad_rows": loaded.problems.len(),
+            "suspects": suspects,
+        })
     }
-    writeln!(out)?;
-    if loaded.without_text > 0 {
-        writeln!(out, "{} rows had no text and were left out.", loaded.without_text)?;
+
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let Self { args, loaded, fields, written, seconds } = self;
+        writeln!(out, "Learnt from {} rows in {seconds:.1} s. On rows held back from the fit:\n", loaded.read)?;
+        let width = fields.iter().map(|field| field.name.chars().count()).max().unwrap_or_default().max("field".len());
+        writeln!(out, "  {:width$}  labels   rows  accuracy  macro-F1  calibration error", "field")?;
+        for field in *fields {
+            let FieldReport { name, classes, rows, quality, .. } = field;
+            writeln!(
+                out,
+                "  {name:width$}  {classes:6}  {rows:5}  {:>8}  {:>8}  {:>17}",
+                percent(Some(quality.accuracy)),
+                percent(Some(quality.macro_f1)),
+                percent(Some(quality.calibration_error))
+            )?;
+        }
+        for (number, field) in fields.iter().enumerate() {
+            writeln!(out, "\n{}\n", field.name)?;
+            self.guesses(number).write(out)?;
+        }
+        writeln!(out)?;
+        if loaded.without_text > 0 {
+            writeln!(out, "{} rows had no text and were left out.", loaded.without_text)?;
+        }
+        for (name, count) in args.label.iter().zip(&loaded.without_label).filter(|(_, count)| **count > 0) {
+            writeln!(out, "{count} rows had no `{name}` and taught that field nothing.")?;
+        }
+        if let Some((path, written)) = args.suspects.as_ref().zip(*written) {
+            let Written { mislabelled, conflicting_duplicates } = written;
+            writeln!(
+                out,
+                "Labels to look at again are in {}, most suspicious first: {mislabelled} that other rows speak against, \
+                 {conflicting_duplicates} whose text stands elsewhere under another label.",
+                path.display()
+            )?;
+        }
+        let bundle = args.out.display();
+        writeln!(out, "The bundle is in {bundle}; serve it with `triage serve --model {bundle}`.")
     }
-    for (name, count) in args.label.iter().zip(&loaded.without_label).filter(|(_, count)| **count > 0) {
-        writeln!(out, "{count} rows had no `{name}` and taught that field nothing.")?;
+
+    fn guesses(&self, number: usize) -> FieldGuesses<'_> {
+        let FieldReport { guesses, thresholds, .. } = &self.fields[number];
+        let names = self.loaded.rows.fields[number].labels.iter().map(String::as_str).collect();
+        FieldGuesses { guesses, names, thresholds }
     }
-    let bundle = args.out.display();
-    writeln!(out, "The bundle is in {bundle}; serve it with `triage serve --model {bundle}`.")
 }
 
 #[expect(clippy::print_stderr, reason = "warnings of a command go to stderr, results to stdout")]

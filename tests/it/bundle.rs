@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use ticket_triage::rows::{Row, Rows};
 
 use crate::harness::{Outcome, file, run};
 
@@ -89,6 +90,92 @@ fn a_bundle_is_trained_measured_and_used() {
         (&decision["fields"]["topic"]["value"], &decision["priority"]),
         (&Value::from("printing"), &Value::Null)
     );
+}
+
+/// The rows of a CSV file as a spreadsheet shows them.
+fn csv_rows(path: &Path) -> Vec<Row> {
+    Rows::open(path, &[]).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn labels_that_are_probably_wrong_are_listed_with_what_they_should_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = labelled_rows();
+    // Of all rows about toner one is said to be about the network, and one text stands under two labels.
+    let wrong = "\"text\": \"toner is empty at home\", \"topic\": \"printing\"";
+    let wrong = (wrong, wrong.replace("\"printing\"", "\"network\", \"number\": \"INC7\""));
+    assert!(rows.contains(wrong.0));
+    let rows = rows.replace(wrong.0, &wrong.1);
+    let copies = "{\"number\": \"INC8\", \"text\": \"VPN drops  AGAIN\", \"topic\": \"oos\"}\n\
+                  {\"number\": \"INC9\", \"text\": \"vpn drops again \", \"topic\": \"network\"}\n";
+    let (first, second) = (file(folder.path(), "first.jsonl", rows), file(folder.path(), "second.jsonl", copies));
+    let (bundle, suspects) = (folder.path().join("bundle"), folder.path().join("suspects.csv"));
+    let train = |suspects: &str, json: &[&str]| {
+        let arguments = ["train", "--input", &first, &second, "--text", "text", "--label", "topic", "--id", "number"];
+        let out = ["--out", bundle.to_str().unwrap(), "--suspects", suspects];
+        run(arguments.into_iter().chain(out).chain(json.iter().copied()))
+    };
+    let trained = train(suspects.to_str().unwrap(), &["--json"]);
+    trained.check(0, &[]);
+    let summary: Value = serde_json::from_str(&trained.stdout).unwrap();
+    assert_eq!(summary["suspects"]["mislabelled"], 1, "{summary}");
+    assert_eq!(summary["suspects"]["conflicting_duplicates"], 1, "{summary}");
+    let topic = &summary["fields"]["topic"];
+    assert_eq!(topic["per_class"].as_array().map(Vec::len), Some(3));
+    assert_eq!(topic["coverage_at_precision"]["0.99"]["coverage"], 0.0, "{topic}");
+
+    let listed: Vec<_> = csv_rows(&suspects)
+        .iter()
+        .map(|row| {
+            ["id", "file", "field", "label", "suggested_label", "reason", "text"].map(|column| row.value(column))
+        })
+        .collect();
+    let line = |values: [&str; 7]| values.map(|value| Some(value.to_owned()));
+    assert_eq!(listed.len(), 2);
+    let mislabelled = ["INC7", &first, "topic", "network", "printing", "mislabelled", "toner is empty at home"];
+    assert!(listed.contains(&line(mislabelled)), "{listed:?}");
+    let copy = ["INC8", &second, "topic", "oos", "network", "conflicting duplicate", "VPN drops AGAIN"];
+    assert!(listed.contains(&line(copy)), "{listed:?}");
+
+    let shown = train(suspects.to_str().unwrap(), &[]);
+    shown.check(0, &[]);
+    for part in ["no confidence certifies 99 %: coverage 0", "worst labels", "most confused", "suspects.csv"] {
+        assert!(shown.stdout.contains(part), "{part} in {}", shown.stdout);
+    }
+    let untouched = fs::read(&first).unwrap();
+    train(&first, &[]).check(2, &["--suspects", "overwrite the input"]);
+    assert_eq!(fs::read(&first).unwrap(), untouched);
+    train(folder.path().join("absent/suspects.csv").to_str().unwrap(), &[]).check(1, &["--suspects", "absent"]);
+}
+
+#[test]
+fn a_text_too_short_to_use_still_counts_as_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = labelled_rows();
+    for start in ["weather forecast", "tell a joke about the weather", "weather tomorrow", "is the weather nice"] {
+        for place in ["for paris", "for sunday", "in the hills", "at the sea", "next week", "in may", "outdoors"] {
+            writeln!(rows, "{{\"text\": \"{start} {place}\", \"topic\": \"oos\"}}").unwrap();
+        }
+    }
+    let input = file(folder.path(), "labelled.jsonl", rows);
+    let bundle = folder.path().join("bundle");
+    let bundle = bundle.to_str().unwrap();
+    run(["train", "--input", &input, "--text", "text", "--label", "topic", "--out", bundle]).check(0, &[]);
+
+    let short =
+        "{\"text\": \"weather\", \"topic\": \"oos\"}\n{\"text\": \"printer jams again\", \"topic\": \"printing\"}\n";
+    let short = file(folder.path(), "short.jsonl", short);
+    let predictions = folder.path().join("predictions.jsonl");
+    let eval = ["eval", "--model", bundle, "--input", &short, "--text", "text", "--label", "topic", "--json"];
+    let measured = run(eval.into_iter().chain(["--predictions", predictions.to_str().unwrap()]));
+    measured.check(0, &[]);
+    let report: Value = serde_json::from_str(&measured.stdout).unwrap();
+    assert_eq!((&report["oos"]["recall"], &report["oos"]["in_scope_rejected"]), (&1.0.into(), &0.0.into()), "{report}");
+    let predictions = fs::read_to_string(predictions).unwrap();
+    assert!(predictions.lines().next().unwrap().contains("TOO_SHORT"), "{predictions}");
+    let printing = &report["per_class"][0];
+    assert_eq!((&printing["label"], &printing["support"]), (&"printing".into(), &1.into()), "{report}");
+    assert_eq!(report["confusions"], Value::Array(Vec::new()));
 }
 
 #[test]
