@@ -83,7 +83,8 @@ class Triage:
 
     def train(self, train: Path, bundle: Path) -> float:
         """Fits a bundle; CPU seconds."""
-        seconds, _ = self.run("train", "--input", train, "--text", "text", "--label", "label", "--out", bundle, "--json")
+        seconds, _ = self.run(
+            "train", "--input", train, "--text", "text", "--label", "label", "--out", bundle, "--json")
         return seconds
 
     def evaluate(self, bundle: Path, test: Path) -> tuple[float, dict]:

@@ -40,9 +40,12 @@ class DeskSet:
         if not path.is_file():
             sys.exit(f"error: {path} is missing: name the folder that holds the sets in TRIAGE_DATA")
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            columns = [json.loads(line) for line in lines]
-        rows = [Row("\n".join(filter(None, map(row.get, self.text))), str(row.get(self.label) or "")) for row in columns]
+            rows = [self.row(json.loads(line)) for line in lines]
         return [row for row in rows if row.text.strip() and row.label]
+
+    def row(self, columns: dict) -> Row:
+        text = "\n".join(columns[name] for name in self.text if columns.get(name))
+        return Row(text, str(columns.get(self.label) or ""))
 
     def split(self, seed: int, rows: list[Row] | None = None) -> tuple[list[Row], list[Row]]:
         """Rows to train on and rows to test on."""
