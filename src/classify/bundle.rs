@@ -195,7 +195,7 @@ mod tests {
             &changed(MANIFEST, replaced("format_version = 1", "format_version = 2")),
             "format version 2 is not the 1",
         );
-        check(&changed(MANIFEST, replaced("feature_version = 1", "feature_version = 9")), "feature version 9");
+        check(&changed(MANIFEST, replaced("feature_version = ", "feature_version = 9")), "feature version 9");
         check(&changed(MANIFEST, replaced("seed", "sead")), "sead");
         check(&changed(MANIFEST, Vec::clear), "manifest.toml cannot be read");
         check(&changed(WEIGHTS, |bytes| bytes.truncate(100_000)), "weights.safetensors");

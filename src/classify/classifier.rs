@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{decision::Abstention, route::Precision},
-    encode::{StaticVectors, WordPiece},
+    encode::{Sources, StaticVectors, WordPiece},
 };
 
 /// A model in memory. Cheap to clone; clones share it.
@@ -53,6 +53,7 @@ pub struct Classification {
     /// The likelihood, 0 to 1, that the text is about nothing the model learnt.
     pub out_of_scope: f32,
     activation: Activation,
+    sources: Sources,
 }
 
 /// The labels of one field.
@@ -75,7 +76,7 @@ pub struct Ranked {
 /// A word of the text and what it added to a label's score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribution {
-    /// UTF-8 bytes of the text.
+    /// UTF-8 bytes of the text as it was given; of HTML, with what stands within the word, such as `&uuml;`.
     pub bytes: Range<usize>,
     pub weight: f32,
 }
@@ -154,14 +155,15 @@ impl Classifier {
     /// Scores every field. A text without words is answered from what is common, and says `TOO_SHORT`.
     pub fn classify(&self, text: &str) -> Classification {
         let model = &*self.0;
-        let (text, truncated) = features::readable(text);
+        let plain = features::readable(text);
+        let (text, truncated) = (plain.as_str(), plain.is_truncated());
         let activation = model.heads.activate(text, &model.pieces, &model.vectors);
         let scores = model.heads.scores(&activation);
         let out_of_scope = model.manifest.scope.score(&model.signals(&activation, &scores));
         let of_text = model.abstention(text, &activation, out_of_scope);
         let fields = model.fields.iter().zip(&model.manifest.fields);
         let fields = fields.map(|(field, manifest)| field.rank(manifest, &scores[field.columns()], of_text)).collect();
-        Classification { truncated, fields, out_of_scope, activation }
+        Classification { truncated, fields, out_of_scope, activation, sources: plain.into_sources() }
     }
 
     /// Whether training certified that guesses of `label` with this confidence are right at least as often as
@@ -190,6 +192,9 @@ impl Classifier {
             words.map(|(bytes, weight)| Attribution { bytes: bytes.clone(), weight }).collect();
         words.sort_by(|a, b| b.weight.total_cmp(&a.weight));
         words.truncate(at_most);
+        for word in &mut words {
+            word.bytes = found.sources.original(word.bytes.clone());
+        }
         words
     }
 }

@@ -6,12 +6,14 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Changes whenever the same text would give other features.
-pub(crate) const FEATURE_VERSION: u32 = 1;
+use crate::encode::PlainText;
 
-/// How much of a text is read, in bytes: the matter of a ticket stands at its beginning, and the cost of a
+/// Changes whenever the same text would give other features.
+pub(crate) const FEATURE_VERSION: u32 = 2;
+
+/// How much of a text is read, in bytes without its markup: the matter of a ticket stands at its beginning, and the cost of a
 /// call must have a bound.
-pub(crate) const MAX_TEXT_BYTES: usize = 4 << 10;
+const MAX_TEXT_BYTES: usize = 4 << 10;
 
 // The seeds differ in their high halves: xxh3 mixes a seed weakly into texts of up to three bytes.
 const WORD_SEED: u64 = 0x243F_6A88_85A3_08D3;
@@ -43,10 +45,9 @@ pub(crate) struct Occurrence {
     pub(crate) words: (u32, u32),
 }
 
-/// The part of the text that is read, and whether that leaves something out.
-pub(crate) fn readable(text: &str) -> (&str, bool) {
-    let cut = text.floor_char_boundary(MAX_TEXT_BYTES);
-    (&text[..cut], cut < text.len())
+/// The part of what was sent that is read, as plain text.
+pub(crate) fn readable(text: &str) -> PlainText<'_> {
+    PlainText::of(text, MAX_TEXT_BYTES)
 }
 
 /// The first line of several: a ticket's summary. It says in few words what the rest is about.

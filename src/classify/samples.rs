@@ -161,7 +161,8 @@ pub(crate) fn term_frequency(times: f32) -> f32 {
 }
 
 fn extract(text: &str, tokens: &WordPiece, vectors: &StaticVectors) -> Extracted {
-    let (text, _) = features::readable(text);
+    let text = features::readable(text);
+    let text = text.as_str();
     let mut found = Vec::new();
     features::extract(text, |occurrence| found.push((occurrence.key, occurrence.block, occurrence.times)));
     found.sort_unstable_by_key(|(key, ..)| *key);

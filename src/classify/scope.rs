@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::features;
+
 /// A single word shorter than this is no ticket.
 const MIN_CHARS: usize = 10;
 /// Fewer letters than this say nothing of the language.
@@ -138,7 +140,9 @@ fn is_plain_word(word: &str) -> bool {
 pub(crate) fn languages<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
     const MIN_TEXTS: usize = 20;
     let mut counts = BTreeMap::<&str, usize>::new();
-    texts.filter_map(language).for_each(|code| *counts.entry(code).or_default() += 1);
+    texts
+        .filter_map(|text| language(features::readable(text).as_str()))
+        .for_each(|code| *counts.entry(code).or_default() += 1);
     let total: usize = counts.values().sum();
     if total < MIN_TEXTS {
         return Vec::new();

@@ -5,13 +5,16 @@ use std::{
     ops::Range,
 };
 
-use crate::domain::{
-    article::{ArticleHit, ArticleStatus, Passage},
-    decision::{Abstention, FieldDecision, TriageDecision, ValueSource},
-    route::Route,
-    taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
+use crate::{
+    domain::{
+        article::{ArticleHit, ArticleStatus, Passage},
+        decision::{Abstention, FieldDecision, TriageDecision, ValueSource},
+        route::Route,
+        taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
+    },
+    encode::html,
+    triage::percent,
 };
-use crate::triage::percent;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -81,7 +84,7 @@ fn because(field: &FieldDecision) -> String {
     if field.field == ASSIGNMENT_GROUP && field.source == ValueSource::GroupTable {
         return styled(DIM, "from the category");
     }
-    let words: Vec<_> = field.evidence_words().take(4).map(printable).collect();
+    let words: Vec<_> = field.evidence_words().take(4).map(|word| printable(&html::text(word))).collect();
     styled(DIM, &words.join(" · "))
 }
 

@@ -1,10 +1,15 @@
-//! Text to tokens and tokens to a vector: WordPiece as all-MiniLM-L6-v2 uses it, and the static vectors
-//! distilled from that model. It knows nothing of labels.
+//! What was sent to plain text, text to tokens, and tokens to a vector: WordPiece as all-MiniLM-L6-v2 uses it, and the
+//! static vectors distilled from that model. It knows nothing of labels.
 
 mod hash_index;
+pub(crate) mod html;
+mod mail;
+mod plain_text;
+mod source_text;
 mod static_vectors;
 mod wordpiece;
 
 pub(crate) use hash_index::HashIndex;
+pub(crate) use plain_text::{PlainText, Sources};
 pub(crate) use static_vectors::{DIMENSIONS, StaticVectors, VectorsError, norm};
 pub(crate) use wordpiece::{Token, WordPiece};

@@ -3,7 +3,7 @@
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-use super::html::{self, Part};
+use crate::encode::html::{self, Part};
 
 /// A Markdown text without its markup.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 
 mod files;
 mod front_matter;
-mod html;
 pub mod import;
 mod index;
 mod markdown;

@@ -14,7 +14,10 @@ use super::{
     snapshot::Snapshot,
     top::{Ranked, Top},
 };
-use crate::domain::article::{ArticleHit, ArticleKind, ArticleStatus, Day};
+use crate::{
+    domain::article::{ArticleHit, ArticleKind, ArticleStatus, Day},
+    encode::PlainText,
+};
 
 /// An article whose id was typed stands before all others.
 const ID_SCORE: f32 = 1_000.0;
@@ -36,7 +39,8 @@ pub(super) fn suggest(
     today: Day,
     limit: usize,
 ) -> Result<Vec<ArticleHit>, TantivyError> {
-    let terms = rank::choose_terms(snapshot, fields, text, Asker::Ticket)?;
+    let text = PlainText::of(text, usize::MAX);
+    let terms = rank::choose_terms(snapshot, fields, text.as_str(), Asker::Ticket)?;
     if terms.is_empty() {
         return Ok(Vec::new());
     }

@@ -10,6 +10,7 @@ use crate::{
         taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
         ticket::Ticket,
     },
+    encode::html,
 };
 
 /// Words shown for one field.
@@ -106,6 +107,8 @@ fn words(field: &FieldDecision) -> String {
     let mut words = String::new();
     for (index, word) in field.evidence_words().take(3).enumerate() {
         let separator = if index == 0 { ": " } else { ", " };
+        // Of HTML, the stretch that the word stands in may hold markup.
+        let word = html::text(word);
         // Writing to a string cannot fail.
         write!(words, "{separator}“{word}”").ok();
     }

@@ -141,6 +141,32 @@ async fn only_the_features_asked_for_are_answered() {
 }
 
 #[tokio::test]
+async fn evidence_of_html_is_found_in_the_html() {
+    let server = TestServer::start().await;
+    let summary = "T&uuml;r 🙁 &amp; VPN";
+    let description = "<html><head><style>p { color: red }</style></head><body><p>Hello 👩‍💻,</p>\
+        <p>I can&#8217;t con<b>ne</b>ct to the VPN&nbsp;from home.<br>VPN says &quot;timeout&quot;</p>\
+        <p>Best regards<br>Ann Printer</p></body></html>";
+    let decision = decide(&server, ticket(summary, description)).await;
+
+    let category = field(&decision, "category");
+    let mut seen = Vec::new();
+    for evidence in &category.evidence {
+        let part = if evidence.part() == pb::TicketPart::Summary { summary } else { description };
+        assert_eq!(&part[evidence.start_byte as usize..evidence.end_byte as usize], evidence.text);
+        let utf16: Vec<u16> = part.encode_utf16().collect();
+        let units = &utf16[evidence.start_utf16 as usize..evidence.end_utf16 as usize];
+        assert_eq!(String::from_utf16(units).unwrap(), evidence.text);
+        seen.push(evidence.text.as_str());
+    }
+    assert_eq!(category.candidates[0].value, "network/vpn");
+    assert!(seen.contains(&"VPN") && seen.contains(&"con<b>ne</b>ct"), "{seen:?}");
+    assert!(!seen.contains(&"Printer") && !seen.contains(&"color"), "{seen:?}");
+    assert!(decision.reasons.iter().any(|reason| reason.contains("“connect”")), "{:?}", decision.reasons);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn evidence_offsets_cut_the_very_words_out_of_the_ticket() {
     let server = TestServer::start().await;
     let summary = "🙁🙁 Grüße aus Köln: VPN bricht ab, vpn connection drops";
