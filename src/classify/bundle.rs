@@ -192,8 +192,8 @@ mod tests {
     #[test]
     fn a_damaged_bundle_is_refused_with_the_reason() {
         check(
-            &changed(MANIFEST, replaced("format_version = 1", "format_version = 2")),
-            "format version 2 is not the 1",
+            &changed(MANIFEST, replaced("format_version = 2", "format_version = 3")),
+            "format version 3 is not the 2",
         );
         check(&changed(MANIFEST, replaced("feature_version = ", "feature_version = 9")), "feature version 9");
         check(&changed(MANIFEST, replaced("seed", "sead")), "sead");

@@ -5,7 +5,8 @@ use std::{cmp::Reverse, collections::BTreeMap, fmt, ops::Range, path::Path, sync
 
 use super::{
     bundle::{self, BundleError, Files},
-    calibrate, embedded, features, golden,
+    calibrate::{self, Threshold},
+    embedded, features, golden,
     heads::{Activation, Heads},
     manifest::{FieldManifest, Manifest},
     scope::{self, Signals},
@@ -35,9 +36,9 @@ struct Model {
 pub struct Field {
     pub name: Arc<str>,
     pub labels: Vec<Arc<str>>,
-    /// The confidence from which on training certified a precision, by that precision (`0.90`, `0.95`, `0.99`);
-    /// a precision that nothing certifies is missing.
-    pub thresholds: BTreeMap<String, f32>,
+    /// From which confidence on training certified a precision, by that precision (`0.80` to `0.99`); a precision
+    /// that nothing certifies is missing.
+    pub thresholds: BTreeMap<String, Threshold>,
     /// Accuracy on rows held back from the fit, 0 to 1.
     pub accuracy: f32,
     first_column: usize,
@@ -172,7 +173,7 @@ impl Classifier {
     pub fn certifies(&self, field: &str, label: &str, confidence: f32, precision: Precision) -> bool {
         let known = self.0.fields.iter().find(|known| &*known.name == field);
         known.is_some_and(|field| {
-            field.threshold(precision).is_some_and(|threshold| confidence >= threshold)
+            field.threshold(precision).is_some_and(|threshold| threshold.is_met(label, confidence))
                 && field.labels.iter().any(|known| &**known == label)
         })
     }
@@ -212,7 +213,7 @@ impl Model {
         if scope::is_too_short(text) {
             return Some(Abstention::TooShort);
         }
-        if scope::is_foreign(text, activation.known_share(), &self.manifest.languages) {
+        if scope::is_foreign(text, activation.known_words(), &self.manifest.languages) {
             return Some(Abstention::UnsupportedLanguage);
         }
         (out_of_scope > self.manifest.scope.threshold).then_some(Abstention::OutOfScope)
@@ -220,10 +221,10 @@ impl Model {
 }
 
 impl Field {
-    /// The confidence from which on `precision` is met.
-    fn threshold(&self, precision: Precision) -> Option<f32> {
-        let certified = self.thresholds.iter().filter_map(|(name, threshold)| Some((name.parse().ok()?, *threshold)));
-        let enough = certified.filter(|(certified, _): &(f64, f32)| *certified >= precision.share());
+    /// The threshold of the lowest certified precision that reaches this one.
+    fn threshold(&self, precision: Precision) -> Option<&Threshold> {
+        let certified = self.thresholds.iter().filter_map(|(name, threshold)| Some((name.parse().ok()?, threshold)));
+        let enough = certified.filter(|(certified, _): &(f64, &Threshold)| *certified >= precision.share());
         enough.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, threshold)| threshold)
     }
 
@@ -303,7 +304,7 @@ mod tests {
             name: "category".into(),
             labels: vec!["a".into()],
             thresholds: [("0.90", 0.6), ("0.95", 0.8), ("0.99", 0.7)]
-                .map(|(name, from)| (name.to_owned(), from))
+                .map(|(name, from)| (name.to_owned(), Threshold::at(from)))
                 .into(),
             accuracy: 0.9,
             first_column: 0,
@@ -317,7 +318,8 @@ mod tests {
             (0.99, Some(0.7)),
             (0.995, None),
         ] {
-            assert_eq!(field.threshold(Precision::new(precision).unwrap()), expected, "{precision}");
+            let expected = expected.map(Threshold::at);
+            assert_eq!(field.threshold(Precision::new(precision).unwrap()), expected.as_ref(), "{precision}");
         }
         let uncertified = Field { thresholds: BTreeMap::new(), ..field };
         assert_eq!(uncertified.threshold(Precision::default()), None);
@@ -340,7 +342,7 @@ mod tests {
             ("", Some(Abstention::TooShort)),
             ("hi", Some(Abstention::TooShort)),
             (
-                "Der Kühlschrank in der Küche ist seit gestern kaputt und niemand kümmert sich darum",
+                "La stampante dell'ufficio non funziona da ieri mattina e nessuno riesce a stampare i documenti, potete aiutarci?",
                 Some(Abstention::UnsupportedLanguage),
             ),
             ("how long do I boil potatoes for a salad with mustard and herbs", Some(Abstention::OutOfScope)),

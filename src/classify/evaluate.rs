@@ -5,6 +5,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::calibrate;
+use super::calibrate::Guess;
 pub(crate) use super::calibrate::PRECISIONS;
 
 /// Guesses over labels that have numbers.
@@ -15,7 +16,7 @@ pub(crate) struct Guesses {
     missed: Vec<usize>,
     /// How often one label was taken for another.
     confused: BTreeMap<(usize, usize), usize>,
-    confidences: Vec<(f32, bool)>,
+    all: Vec<Guess>,
 }
 
 /// The usual figures.
@@ -55,7 +56,7 @@ impl Guesses {
             wrongly_chosen: vec![0; labels],
             missed: vec![0; labels],
             confused: BTreeMap::new(),
-            confidences: Vec::new(),
+            all: Vec::new(),
         }
     }
 
@@ -72,11 +73,11 @@ impl Guesses {
             self.missed[label] += 1;
             *self.confused.entry((label, guess)).or_default() += 1;
         }
-        self.confidences.push((confidence, label == guess));
+        self.all.push(Guess { label: guess, confidence, right: label == guess });
     }
 
     pub(crate) fn rows(&self) -> usize {
-        self.confidences.len()
+        self.all.len()
     }
 
     pub(crate) fn quality(&self) -> Quality {
@@ -84,7 +85,7 @@ impl Guesses {
         Quality {
             accuracy: share(self.right.iter().sum(), self.rows()),
             macro_f1: sum / f64::from(labels.max(1)),
-            calibration_error: calibrate::calibration_error(&self.confidences),
+            calibration_error: calibrate::calibration_error(&self.all),
         }
     }
 
@@ -117,13 +118,15 @@ impl Guesses {
         })
     }
 
-    /// Precision and share of the rows whose guess is at least as confident as the threshold; no precision
-    /// where that is no row.
-    pub(crate) fn coverage(&self, threshold: Option<f32>) -> (Option<f64>, f64) {
-        let covered =
-            self.confidences.iter().filter(|(confidence, _)| threshold.is_some_and(|least| *confidence >= least));
-        let (rows, right) =
-            covered.fold((0, 0), |(rows, right), (_, is_right)| (rows + 1, right + usize::from(*is_right)));
+    /// Every row's guess, in the order of the rows.
+    pub(crate) fn all(&self) -> &[Guess] {
+        &self.all
+    }
+
+    /// Precision and share of the rows whose guess is accepted; no precision where that is no row.
+    pub(crate) fn coverage(&self, accepts: impl Fn(&Guess) -> bool) -> (Option<f64>, f64) {
+        let covered = self.all.iter().filter(|guess| accepts(guess));
+        let (rows, right) = covered.fold((0, 0), |(rows, right), guess| (rows + 1, right + usize::from(guess.right)));
         ((rows > 0).then(|| share(right, rows)), share(rows, self.rows()))
     }
 }
@@ -184,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn coverage_without_a_threshold_is_nothing() {
+    fn only_accepted_guesses_are_covered() {
         let mut guesses = Guesses::new(2);
         guesses.add(0, 0, 0.9);
         guesses.add(0, 1, 0.8);
-        assert_eq!(guesses.coverage(None), (None, 0.0));
-        assert_eq!(guesses.coverage(Some(0.95)), (None, 0.0));
-        assert_eq!(guesses.coverage(Some(0.9)), (Some(1.0), 0.5));
-        assert_eq!(guesses.coverage(Some(0.1)), (Some(0.5), 1.0));
+        assert_eq!(guesses.coverage(|_| false), (None, 0.0));
+        assert_eq!(guesses.coverage(|guess| guess.confidence >= 0.9), (Some(1.0), 0.5));
+        assert_eq!(guesses.coverage(|guess| guess.label == 1), (Some(0.0), 0.5));
+        assert_eq!(guesses.coverage(|_| true), (Some(0.5), 1.0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Fits linear heads: one separating plane a label, the label against the rest, by dual coordinate descent for
 //! the squared hinge loss (Hsieh et al. 2008, A Dual Coordinate Descent Method for Large-scale Linear SVM,
-//! as in LIBLINEAR). Deterministic: the order of visits comes from the seed, never from the threads.
+//! as in LIBLINEAR). A fit goes on from where the last one ended, so that leaving some rows out afterwards costs a
+//! fraction of a fit. Deterministic: the order of visits comes from the seed, never from the threads.
 #![expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^24 where precision counts")]
 
 use std::{
@@ -24,114 +25,154 @@ pub(crate) struct Cost {
     pub(crate) balance: f32,
 }
 
-/// Rows of one field with the number of their label; rows of no label are on the other side for all of them.
-pub(crate) struct Members<'a> {
+/// What the planes of a field are fitted to.
+pub(crate) struct Problem<'a> {
+    pub(crate) samples: &'a Samples,
+    /// Rows that teach the field; those of no label are on the other side for all of them.
     pub(crate) rows: &'a [u32],
-    /// Label of each of `rows`; `None` for rows out of scope.
+    /// Label of each of `rows`.
     pub(crate) labels: &'a [Option<u32>],
-}
-
-/// Fits the planes of `labels` labels and hands each to `fitted` as it is done, on up to `threads` threads.
-/// The results come back in the order of the labels.
-pub(crate) fn fit_labels<T: Send>(
-    samples: &Samples,
-    members: &Members<'_>,
-    labels: usize,
-    options: &Options,
-    fitted: impl Fn(Vec<f32>) -> T + Sync,
-) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new((0..labels).map(|_| None).collect::<Vec<Option<T>>>());
-    let squares: Vec<f32> = members.rows.iter().map(|&row| samples.square(row as usize)).collect();
-    thread::scope(|scope| {
-        for _ in 0..options.threads.clamp(1, labels.max(1)) {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(label) = u32::try_from(number).ok().filter(|_| number < labels) else { break };
-                    let positive: Vec<bool> = members.labels.iter().map(|own| *own == Some(label)).collect();
-                    let plane = separate(samples, members.rows, &squares, &positive, labels, options);
-                    let result = fitted(plane);
-                    if let Ok(mut results) = results.lock() {
-                        results[number] = Some(result);
-                    }
-                }
-            });
-        }
-    });
-    results.into_inner().map(|results| results.into_iter().flatten().collect()).unwrap_or_default()
-}
-
-/// How to fit.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Options {
-    pub(crate) cost: Cost,
+    pub(crate) label_count: usize,
     pub(crate) seed: u64,
-    pub(crate) threads: usize,
-    /// Times every row is visited, at most.
-    pub(crate) max_passes: usize,
+    /// The square of the length of each of `rows`.
+    squares: Vec<f32>,
 }
 
-fn separate(
-    samples: &Samples,
-    rows: &[u32],
-    squares: &[f32],
-    positive: &[bool],
-    labels: usize,
-    options: &Options,
-) -> Vec<f32> {
-    let mut weights = vec![0.0_f32; samples.width()];
-    let mut alpha = vec![0.0_f32; rows.len()];
-    let positives = positive.iter().filter(|positive| **positive).count();
-    let share = rows.len() as f32 / (labels.max(2) as f32 * positives.max(1) as f32);
-    let diagonal = |positive: bool| {
-        let cost = if positive { options.cost.base * share.powf(options.cost.balance) } else { options.cost.base };
-        0.5 / cost
-    };
-    let (diagonal_positive, diagonal_negative) = (diagonal(true), diagonal(false));
+impl<'a> Problem<'a> {
+    pub(crate) fn new(
+        samples: &'a Samples,
+        rows: &'a [u32],
+        labels: &'a [Option<u32>],
+        label_count: usize,
+        seed: u64,
+    ) -> Self {
+        let squares = rows.iter().map(|row| samples.square(*row as usize)).collect();
+        Self { samples, rows, labels, label_count, seed, squares }
+    }
 
-    let mut random = Random(options.seed);
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    let mut active = order.len();
-    let mut shrink_above = f32::INFINITY;
-    for _ in 0..options.max_passes {
-        random.shuffle(&mut order[..active]);
-        let (mut largest, mut smallest) = (f32::NEG_INFINITY, f32::INFINITY);
-        let mut at = 0;
-        while at < active {
-            let i = order[at];
-            let row = rows[i] as usize;
-            let (sign, diagonal) = if positive[i] { (1.0, diagonal_positive) } else { (-1.0, diagonal_negative) };
-            let gradient = sign * samples.dot(row, &weights) - 1.0 + alpha[i] * diagonal;
-            let mut projected = gradient;
-            if alpha[i] == 0.0 {
-                if gradient > shrink_above {
-                    active -= 1;
-                    order.swap(at, active);
-                    continue;
-                }
-                projected = gradient.min(0.0);
+    /// Runs `task` for every label on up to `threads` threads; the results come in the order of the labels.
+    pub(crate) fn for_each_label<T: Send>(&self, threads: usize, task: impl Fn(Separation<'_>) -> T + Sync) -> Vec<T> {
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new((0..self.label_count).map(|_| None).collect::<Vec<Option<T>>>());
+        thread::scope(|scope| {
+            for _ in 0..threads.clamp(1, self.label_count.max(1)) {
+                scope.spawn(|| {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(label) = u32::try_from(number).ok().filter(|_| number < self.label_count) else {
+                            break;
+                        };
+                        let result = task(Separation::new(self, label));
+                        if let Ok(mut results) = results.lock() {
+                            results[number] = Some(result);
+                        }
+                    }
+                });
             }
-            largest = largest.max(projected);
-            smallest = smallest.min(projected);
-            if projected.abs() > 1e-12 {
-                let old = alpha[i];
-                alpha[i] = (old - gradient / (squares[i] + diagonal)).max(0.0);
-                samples.add_to(row, (alpha[i] - old) * sign, &mut weights);
-            }
-            at += 1;
-        }
-        if largest - smallest <= TOLERANCE {
-            if active == order.len() {
-                break;
-            }
-            active = order.len();
-            shrink_above = f32::INFINITY;
-        } else {
-            shrink_above = if largest > 0.0 { largest } else { f32::INFINITY };
+        });
+        results.into_inner().map(|results| results.into_iter().flatten().collect()).unwrap_or_default()
+    }
+}
+
+/// One label against the rest.
+#[derive(Clone)]
+pub(crate) struct Separation<'a> {
+    problem: &'a Problem<'a>,
+    label: u32,
+    /// How many times rarer the label is than an average one.
+    rarity: f32,
+    weights: Vec<f32>,
+    /// How much each of the problem's rows takes part.
+    alpha: Vec<f32>,
+}
+
+impl<'a> Separation<'a> {
+    fn new(problem: &'a Problem<'a>, label: u32) -> Self {
+        let positives = problem.labels.iter().filter(|own| **own == Some(label)).count();
+        Self {
+            problem,
+            label,
+            rarity: problem.rows.len() as f32 / (problem.label_count.max(2) as f32 * positives.max(1) as f32),
+            weights: vec![0.0; problem.samples.width()],
+            alpha: vec![0.0; problem.rows.len()],
         }
     }
-    weights
+
+    /// The plane, as the samples number their features.
+    pub(crate) fn into_weights(self) -> Vec<f32> {
+        self.weights
+    }
+
+    /// How far on the label's side a row of the samples lies.
+    pub(crate) fn score(&self, row: u32) -> f32 {
+        self.problem.samples.dot(row as usize, &self.weights)
+    }
+
+    /// Takes out what the rows at these places of the problem have taught.
+    pub(crate) fn forget(&mut self, places: &[u32]) {
+        for &place in places {
+            let place = place as usize;
+            if self.alpha[place] > 0.0 {
+                let scale = -self.sign(place) * self.alpha[place];
+                self.problem.samples.add_to(self.problem.rows[place] as usize, scale, &mut self.weights);
+                self.alpha[place] = 0.0;
+            }
+        }
+    }
+
+    /// Fits to the rows at these places of the problem, visiting each at most `max_passes` times.
+    pub(crate) fn fit(&mut self, places: &[u32], cost: Cost, max_passes: usize) {
+        let negative = 0.5 / cost.base;
+        let positive = negative / self.rarity.powf(cost.balance);
+        let mut random = Random(self.problem.seed);
+        let mut order = places.to_vec();
+        let mut active = order.len();
+        let mut shrink_above = f32::INFINITY;
+        for _ in 0..max_passes {
+            random.shuffle(&mut order[..active]);
+            let (mut largest, mut smallest) = (f32::NEG_INFINITY, f32::INFINITY);
+            let mut at = 0;
+            while at < active {
+                let place = order[at] as usize;
+                let row = self.problem.rows[place] as usize;
+                let sign = self.sign(place);
+                let diagonal = if sign > 0.0 { positive } else { negative };
+                let gradient = sign * self.problem.samples.dot(row, &self.weights) - 1.0 + self.alpha[place] * diagonal;
+                let mut projected = gradient;
+                if self.alpha[place] == 0.0 {
+                    if gradient > shrink_above {
+                        active -= 1;
+                        order.swap(at, active);
+                        continue;
+                    }
+                    projected = gradient.min(0.0);
+                }
+                largest = largest.max(projected);
+                smallest = smallest.min(projected);
+                if projected.abs() > 1e-12 {
+                    let old = self.alpha[place];
+                    self.alpha[place] = (old - gradient / (self.problem.squares[place] + diagonal)).max(0.0);
+                    let change = (self.alpha[place] - old) * sign;
+                    self.problem.samples.add_to(row, change, &mut self.weights);
+                }
+                at += 1;
+            }
+            if largest - smallest <= TOLERANCE {
+                if active == order.len() {
+                    break;
+                }
+                active = order.len();
+                shrink_above = f32::INFINITY;
+            } else {
+                shrink_above = if largest > 0.0 { largest } else { f32::INFINITY };
+            }
+        }
+    }
+
+    /// On which side the row at this place belongs.
+    fn sign(&self, place: usize) -> f32 {
+        if self.problem.labels[place] == Some(self.label) { 1.0 } else { -1.0 }
+    }
 }
 
 /// `SplitMix64` (Steele et al. 2014).
@@ -146,7 +187,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn shuffle(&mut self, items: &mut [usize]) {
+    fn shuffle(&mut self, items: &mut [u32]) {
         for last in (1..items.len()).rev() {
             #[expect(clippy::cast_possible_truncation, reason = "the remainder is below `last + 1`")]
             let other = (self.next() % (last as u64 + 1)) as usize;

@@ -50,6 +50,8 @@ pub(crate) struct Activation {
     pub(crate) words: Vec<std::ops::Range<usize>>,
     /// How many n-grams the text has, and how many of them have a row.
     pub(crate) occurrences: usize,
+    /// How many of the words have a row.
+    known_words: usize,
     known: Vec<Known>,
     tokens: Vec<Token>,
     first_line: FirstLine,
@@ -100,9 +102,12 @@ impl Heads {
     pub(crate) fn activate(&self, text: &str, pieces: &WordPiece, vectors: &StaticVectors) -> Activation {
         let mut found: Vec<(u32, Occurrence)> = Vec::with_capacity(text.len() * 3);
         let mut occurrences = 0;
+        let mut known_words = 0;
         let words = features::extract(text, |occurrence| {
             occurrences += 1;
-            found.extend(self.index.get(occurrence.key).map(|row| (row, occurrence)));
+            let row = self.index.get(occurrence.key);
+            known_words += usize::from(row.is_some() && occurrence.is_word());
+            found.extend(row.map(|row| (row, occurrence)));
         });
         found.sort_unstable_by_key(|(row, occurrence)| (*row, occurrence.words.0));
         let mut squares = [0.0_f32; Block::COUNT];
@@ -127,11 +132,11 @@ impl Heads {
         for token in &tokens {
             vectors.add(token.id, first_line.times(token.bytes.start), &mut vector);
         }
-        let token_scale = self.blocks.vectors / norm(&vector).max(f32::MIN_POSITIVE);
+        let token_scale = 1.0 / norm(&vector).max(f32::MIN_POSITIVE);
         for value in &mut vector {
             *value *= token_scale;
         }
-        Activation { words, occurrences, known, tokens, first_line, vector, token_scale }
+        Activation { words, occurrences, known_words, known, tokens, first_line, vector, token_scale }
     }
 
     fn value(&self, group: &[(u32, Occurrence)]) -> f32 {
@@ -188,6 +193,12 @@ impl Heads {
 }
 
 impl Activation {
+    /// The share of the text's words that have a row; 0 for a text without any.
+    #[expect(clippy::cast_precision_loss, reason = "a text has some thousands at most")]
+    pub(crate) fn known_words(&self) -> f32 {
+        self.known_words as f32 / self.words.len().max(1) as f32
+    }
+
     /// The share of the text's n-grams that have a row; 0 for a text without any.
     #[expect(clippy::cast_precision_loss, reason = "a text has some thousands at most")]
     pub(crate) fn known_share(&self) -> f32 {

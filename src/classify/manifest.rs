@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{features::FEATURE_VERSION, samples::BlockWeights, scope::ScopeModel};
+use super::{calibrate::Threshold, features::FEATURE_VERSION, samples::BlockWeights, scope::ScopeModel};
 
 /// Changes whenever older programs could not read the folder.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,7 +41,6 @@ pub(crate) struct TrainingSummary {
 pub(crate) struct Blocks {
     pub(crate) words: f32,
     pub(crate) characters: f32,
-    pub(crate) vectors: f32,
 }
 
 /// One field: its labels and how its scores become decisions.
@@ -52,6 +51,10 @@ pub(crate) struct FieldManifest {
     pub(crate) labels: Vec<String>,
     /// What a mistake cost in the fit.
     pub(crate) cost: f32,
+    /// How far rare labels were made up for, 0 (not at all) to 1 (every label counts the same).
+    pub(crate) balance: f32,
+    /// How much the static vectors weighed beside the n-grams.
+    pub(crate) vectors: f32,
     /// One over the temperature of the softmax.
     pub(crate) sharpness: f32,
     /// Points of the line from the best label's probability to its confidence.
@@ -62,8 +65,8 @@ pub(crate) struct FieldManifest {
     pub(crate) min_gap: f32,
     /// Accuracy on rows held back.
     pub(crate) accuracy: f32,
-    /// Certified confidence, by precision; a precision that nothing certifies is missing.
-    pub(crate) thresholds: BTreeMap<String, f32>,
+    /// By precision; a precision that nothing certifies is missing.
+    pub(crate) thresholds: BTreeMap<String, Threshold>,
 }
 
 /// Why a manifest cannot be used.
@@ -107,7 +110,7 @@ impl Manifest {
         if self.fields.is_empty() {
             return invalid("no fields".to_owned());
         }
-        let blocks = [self.blocks.words, self.blocks.characters, self.blocks.vectors];
+        let blocks = [self.blocks.words, self.blocks.characters];
         if !self.scope.is_finite() || !blocks.iter().all(|weight| weight.is_finite()) {
             return invalid("a weight is not a finite number".to_owned());
         }
@@ -116,11 +119,8 @@ impl Manifest {
                 return invalid(format!("field `{}` has fewer than two labels", field.name));
             }
             let numbers = [field.sharpness, field.min_confidence, field.min_gap];
-            if !numbers
-                .iter()
-                .chain(field.thresholds.values())
-                .chain(field.curve.as_flattened())
-                .all(|number| number.is_finite())
+            if !numbers.iter().chain(field.curve.as_flattened()).all(|number| number.is_finite())
+                || !field.thresholds.values().all(Threshold::is_finite)
             {
                 return invalid(format!("field `{}`: a number is not finite", field.name));
             }
@@ -139,7 +139,7 @@ impl Manifest {
     }
 
     pub(crate) fn block_weights(&self) -> BlockWeights {
-        let Blocks { words, characters, vectors } = self.blocks;
-        BlockWeights { words, characters, vectors }
+        let Blocks { words, characters } = self.blocks;
+        BlockWeights { words, characters }
     }
 }

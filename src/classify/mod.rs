@@ -4,6 +4,7 @@
 pub(crate) mod bundle;
 mod calibrate;
 mod classifier;
+mod counts;
 mod cross_check;
 mod embedded;
 pub(crate) mod evaluate;
@@ -16,6 +17,8 @@ mod samples;
 mod scope;
 pub(crate) mod suspects;
 pub(crate) mod train;
+pub(crate) mod training_set;
 
 pub use bundle::BundleError;
+pub use calibrate::Threshold;
 pub use classifier::{Attribution, Classification, Classifier, Field, FieldScores, Ranked};

@@ -1,24 +1,21 @@
-//! The training texts as numbers: one sparse row of n-grams and one dense vector a text, ready for the solver.
-//! N-grams that too few texts have are left out here, so that nothing of a single text enters a bundle.
-#![expect(clippy::cast_precision_loss, reason = "counts of texts are far below 2^24 where precision counts")]
+//! The training texts as numbers: one sparse row of n-grams and one dense vector a text, ready for the solver, in six
+//! bytes an n-gram and one a dimension, because a million rows must fit into two gigabytes.
 
-use std::thread;
+use std::ops::Range;
 
-use crate::{
-    classify::features::{self, Block, FirstLine},
-    encode::{DIMENSIONS, HashIndex, StaticVectors, WordPiece, norm},
-};
+use super::{counts::retain_by_place, features::Block};
+use crate::encode::DIMENSIONS;
 
-/// How strongly each kind of feature counts: the length of its part of a text's vector.
+/// How strongly each kind of n-gram counts: the length of its part of a text's vector. The part of the static
+/// vectors has length one; what it weighs is in the planes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct BlockWeights {
     pub(crate) words: f32,
     pub(crate) characters: f32,
-    pub(crate) vectors: f32,
 }
 
 impl BlockWeights {
-    pub(crate) fn of(&self, block: Block) -> f32 {
+    pub(crate) fn of(self, block: Block) -> f32 {
         match block {
             Block::Words => self.words,
             Block::Characters => self.characters,
@@ -35,210 +32,295 @@ pub(crate) struct Feature {
     pub(crate) idf: f32,
 }
 
-/// Texts whose n-grams are counted but not yet weighted.
-pub(crate) struct Counts {
-    index: HashIndex,
-    keys: Vec<(u64, Block)>,
-    texts_with: Vec<u32>,
-    offsets: Vec<usize>,
-    /// Feature and how often the text has it.
-    entries: Vec<(u32, u16)>,
-    dense: Vec<f32>,
-}
-
-/// Features of one text: hashes with their block and count, and the vector of its tokens.
-type Extracted = (Vec<(u64, Block, u16)>, [f32; DIMENSIONS]);
-
-const CHUNK: usize = 512;
-
-impl Counts {
-    pub(crate) fn new() -> Self {
-        Self {
-            index: HashIndex::default(),
-            keys: Vec::new(),
-            texts_with: Vec::new(),
-            offsets: vec![0],
-            entries: Vec::new(),
-            dense: Vec::new(),
-        }
-    }
-
-    /// Adds texts, in order, on up to `threads` threads; the result does not depend on how many.
-    pub(crate) fn extend(&mut self, texts: &[String], tokens: &WordPiece, vectors: &StaticVectors, threads: usize) {
-        for round in texts.chunks(CHUNK * threads.max(1)) {
-            let extracted: Vec<Vec<Extracted>> = thread::scope(|scope| {
-                let workers: Vec<_> = round
-                    .chunks(CHUNK)
-                    .map(|texts| scope.spawn(move || texts.iter().map(|text| extract(text, tokens, vectors)).collect()))
-                    .collect();
-                workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
-            });
-            for (features, vector) in extracted.into_iter().flatten() {
-                for (key, block, times) in features {
-                    let id = self.index.intern(key);
-                    if id as usize == self.keys.len() {
-                        self.keys.push((key, block));
-                        self.texts_with.push(0);
-                    }
-                    self.texts_with[id as usize] += 1;
-                    self.entries.push((id, times));
-                }
-                self.offsets.push(self.entries.len());
-                self.dense.extend(vector);
-            }
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
-
-    /// How many features at least `texts` texts have.
-    pub(crate) fn features_in(&self, texts: u32) -> usize {
-        self.texts_with.iter().filter(|&&with| with >= texts).count()
-    }
-
-    /// The share of each text's n-grams, counted as often as the text has them, that at least `min_texts` texts have.
-    pub(crate) fn known_shares(&self, min_texts: u32) -> Vec<f32> {
-        let share = |range: &[usize]| {
-            let (mut all, mut known) = (0_u32, 0_u32);
-            for (id, times) in &self.entries[range[0]..range[1]] {
-                all += u32::from(*times);
-                // A row that is held back must not count itself.
-                if self.texts_with[*id as usize] > min_texts {
-                    known += u32::from(*times);
-                }
-            }
-            known as f32 / all.max(1) as f32
-        };
-        self.offsets.windows(2).map(share).collect()
-    }
-
-    /// Weights the counts: TF (sublinear) × IDF, each block at its length. Features that fewer than
-    /// `min_texts` texts have are dropped.
-    pub(crate) fn weighted(&self, min_texts: u32, weights: BlockWeights) -> Samples {
-        let total = self.len() as f32;
-        let mut rows = vec![u32::MAX; self.keys.len()];
-        let mut features = Vec::new();
-        for (id, &(key, block)) in self.keys.iter().enumerate() {
-            let texts = self.texts_with[id];
-            if texts >= min_texts {
-                rows[id] = u32::try_from(features.len()).unwrap_or(u32::MAX);
-                features.push(Feature { key, block, idf: ((1.0 + total) / (1.0 + texts as f32)).ln() + 1.0 });
-            }
-        }
-        let mut samples = Samples {
-            features,
-            offsets: vec![0],
-            indices: Vec::new(),
-            values: Vec::new(),
-            dense: self.dense.iter().map(|value| value * weights.vectors).collect(),
-        };
-        for range in self.offsets.windows(2) {
-            let start = samples.indices.len();
-            let mut squares = [0.0_f32; Block::COUNT];
-            for &(id, times) in &self.entries[range[0]..range[1]] {
-                let row = rows[id as usize];
-                let Some(feature) = samples.features.get(row as usize) else { continue };
-                let value = term_frequency(times.into()) * feature.idf;
-                squares[feature.block as usize] += value * value;
-                samples.indices.push(row);
-                samples.values.push(value);
-            }
-            for (row, value) in samples.indices[start..].iter().zip(&mut samples.values[start..]) {
-                let block = samples.features[*row as usize].block;
-                *value *= weights.of(block) / squares[block as usize].sqrt();
-            }
-            samples.offsets.push(samples.indices.len());
-        }
-        samples
-    }
-}
-
 /// Sublinear: the tenth time a word is used says little more than the ninth.
 pub(crate) fn term_frequency(times: f32) -> f32 {
     1.0 + times.ln()
 }
 
-fn extract(text: &str, tokens: &WordPiece, vectors: &StaticVectors) -> Extracted {
-    let text = features::readable(text);
-    let text = text.as_str();
-    let mut found = Vec::new();
-    features::extract(text, |occurrence| found.push((occurrence.key, occurrence.block, occurrence.times)));
-    found.sort_unstable_by_key(|(key, ..)| *key);
-    found.dedup_by(|next, first| {
-        let same = next.0 == first.0;
-        if same {
-            first.2 = first.2.saturating_add(next.2);
-        }
-        same
-    });
-    let mut vector = [0.0; DIMENSIONS];
-    let first_line = FirstLine::of(text);
-    for token in tokens.tokenize(text) {
-        vectors.add(token.id, first_line.times(token.bytes.start), &mut vector);
+/// Rows of numbered features, each with a number of 16 bits.
+#[derive(Debug, Default)]
+pub(crate) struct SparseRows {
+    ids: Vec<u32>,
+    values: Vec<u16>,
+    /// Where each row ends.
+    ends: Vec<usize>,
+}
+
+impl SparseRows {
+    pub(crate) fn push(&mut self, id: u32, value: u16) {
+        self.ids.push(id);
+        self.values.push(value);
     }
-    let length = norm(&vector).max(f32::MIN_POSITIVE);
-    (found, vector.map(|value| value / length))
+
+    pub(crate) fn end_row(&mut self) {
+        self.ends.push(self.ids.len());
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (u32, u16)> {
+        let range = self.range(row);
+        self.ids[range.clone()].iter().copied().zip(self.values[range].iter().copied())
+    }
+
+    fn range(&self, row: usize) -> Range<usize> {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        start..self.ends[row]
+    }
+
+    /// Gives every feature the number that `ids` has for its old one; those without one (`u32::MAX`) are dropped.
+    pub(crate) fn renumber(&mut self, ids: &[u32]) {
+        let mut kept = 0;
+        let mut at = 0;
+        for end in &mut self.ends {
+            while at < *end {
+                let id = ids[self.ids[at] as usize];
+                if id != u32::MAX {
+                    self.ids[kept] = id;
+                    self.values[kept] = self.values[at];
+                    kept += 1;
+                }
+                at += 1;
+            }
+            *end = kept;
+        }
+        self.ids.truncate(kept);
+        self.values.truncate(kept);
+    }
+
+    /// Keeps the rows for which `keeps` says so, by their places.
+    pub(crate) fn retain(&mut self, keeps: impl Fn(usize) -> bool) {
+        let mut kept = 0;
+        let mut start = 0;
+        for (row, end) in self.ends.iter_mut().enumerate() {
+            let range = start..*end;
+            start = *end;
+            if keeps(row) {
+                self.ids.copy_within(range.clone(), kept);
+                self.values.copy_within(range.clone(), kept);
+                kept += range.len();
+            }
+            *end = kept;
+        }
+        retain_by_place(&mut self.ends, keeps);
+        self.ids.truncate(kept);
+        self.values.truncate(kept);
+    }
+}
+
+/// Rows of [`DIMENSIONS`] values, in steps of a 127th of each row's largest.
+#[derive(Debug, Default)]
+pub(crate) struct DenseRows {
+    values: Vec<i8>,
+    /// What 1 in a row stands for.
+    steps: Vec<f32>,
+}
+
+impl DenseRows {
+    pub(crate) fn push(&mut self, row: &[f32; DIMENSIONS]) {
+        let step = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())) / 127.0;
+        self.steps.push(step);
+        #[expect(clippy::cast_possible_truncation, reason = "at most 127 by the choice of the step")]
+        self.values.extend(row.iter().map(|value| (value / step.max(f32::MIN_POSITIVE)).round() as i8));
+    }
+
+    pub(crate) fn retain(&mut self, keeps: impl Fn(usize) -> bool) {
+        let mut place = 0;
+        self.values.retain(|_| {
+            place += 1;
+            keeps((place - 1) / DIMENSIONS)
+        });
+        retain_by_place(&mut self.steps, keeps);
+    }
+
+    fn row(&self, row: usize) -> &[i8] {
+        &self.values[row * DIMENSIONS..][..DIMENSIONS]
+    }
 }
 
 /// Weighted texts.
+#[derive(Debug)]
 pub(crate) struct Samples {
     pub(crate) features: Vec<Feature>,
-    offsets: Vec<usize>,
-    indices: Vec<u32>,
-    values: Vec<f32>,
-    dense: Vec<f32>,
+    /// Values in units of `unit`.
+    rows: SparseRows,
+    unit: f32,
+    dense: DenseRows,
+    blocks: BlockWeights,
+    /// How much the static vectors weigh beside the n-grams while a field is fitted.
+    vectors: f32,
 }
 
 impl Samples {
+    /// Makes values of counts: the term frequency of the count times IDF, each block of a row brought to its length.
+    pub(crate) fn new(
+        features: Vec<Feature>,
+        mut rows: SparseRows,
+        dense: DenseRows,
+        words: f32,
+        term_frequency: impl Fn(u16) -> f32,
+    ) -> Self {
+        let blocks = BlockWeights { words, characters: 1.0 };
+        let unit = words.max(1.0) / f32::from(u16::MAX);
+        for row in 0..rows.len() {
+            let range = rows.range(row);
+            let value = |id: u32, times: u16| term_frequency(times) * features[id as usize].idf;
+            let mut squares = [0.0_f32; Block::COUNT];
+            for (id, times) in rows.row(row) {
+                squares[features[id as usize].block as usize] += value(id, times).powi(2);
+            }
+            let scales = squares.map(|square| 1.0 / (square.sqrt().max(f32::MIN_POSITIVE) * unit));
+            for (id, number) in rows.ids[range.clone()].iter().zip(&mut rows.values[range]) {
+                let block = features[*id as usize].block;
+                let value = value(*id, *number) * scales[block as usize] * blocks.of(block);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "positive, and at most u16::MAX by the choice of the unit"
+                )]
+                let rounded = value.round() as u16;
+                *number = rounded;
+            }
+        }
+        Self { features, rows, unit, dense, blocks, vectors: 1.0 }
+    }
+
+    /// The features alone, without the rows.
+    pub(crate) fn into_features(self) -> Vec<Feature> {
+        self.features
+    }
+
+    pub(crate) fn blocks(&self) -> BlockWeights {
+        self.blocks
+    }
+
+    /// How much the static vectors weigh from now on.
+    pub(crate) fn weigh_vectors(&mut self, vectors: f32) {
+        self.vectors = vectors;
+    }
+
+    /// Makes a plane that was fitted with weighed vectors one for vectors of length one.
+    pub(crate) fn fold_in_vectors(&self, plane: &mut [f32]) {
+        for weight in &mut plane[self.features.len()..][..DIMENSIONS] {
+            *weight *= self.vectors;
+        }
+    }
+
     /// Length of a weight vector: the sparse features, the dense ones, and one that is always 1.
     pub(crate) fn width(&self) -> usize {
         self.features.len() + DIMENSIONS + 1
     }
 
-    pub(crate) fn dense(&self, row: usize) -> &[f32] {
-        &self.dense[row * DIMENSIONS..][..DIMENSIONS]
-    }
-
     /// The row's weight vector times `weights`.
     pub(crate) fn dot(&self, row: usize, weights: &[f32]) -> f32 {
         let (sparse, rest) = weights.split_at(self.features.len());
-        let range = self.offsets[row]..self.offsets[row + 1];
-        let pairs = self.indices[range.clone()].iter().zip(&self.values[range]);
-        let sum: f32 = pairs.map(|(&index, value)| sparse[index as usize] * value).sum();
-        sum + dot(self.dense(row), &rest[..DIMENSIONS]) + rest[DIMENSIONS]
+        let sum: f32 = self.rows.row(row).map(|(id, value)| sparse[id as usize] * f32::from(value)).sum();
+        sum * self.unit + dot(self.dense.row(row), &rest[..DIMENSIONS]) * self.dense_scale(row) + rest[DIMENSIONS]
     }
 
     /// Adds `scale` times the row to `weights`.
     pub(crate) fn add_to(&self, row: usize, scale: f32, weights: &mut [f32]) {
         let (sparse, rest) = weights.split_at_mut(self.features.len());
-        let range = self.offsets[row]..self.offsets[row + 1];
-        for (&index, value) in self.indices[range.clone()].iter().zip(&self.values[range]) {
-            sparse[index as usize] += scale * value;
+        let sparse_scale = scale * self.unit;
+        for (id, value) in self.rows.row(row) {
+            sparse[id as usize] += sparse_scale * f32::from(value);
         }
-        for (weight, value) in rest.iter_mut().zip(self.dense(row)) {
-            *weight += scale * value;
+        let dense_scale = scale * self.dense_scale(row);
+        for (weight, value) in rest.iter_mut().zip(self.dense.row(row)) {
+            *weight += dense_scale * f32::from(*value);
         }
         rest[DIMENSIONS] += scale;
     }
 
     /// The square of the row's length.
     pub(crate) fn square(&self, row: usize) -> f32 {
-        let values = &self.values[self.offsets[row]..self.offsets[row + 1]];
-        1.0 + dot(values, values) + dot(self.dense(row), self.dense(row))
+        let sparse: f32 = self.rows.row(row).map(|(_, value)| f32::from(value).powi(2)).sum();
+        let dense: f32 = self.dense.row(row).iter().map(|value| f32::from(*value).powi(2)).sum();
+        1.0 + sparse * self.unit.powi(2) + dense * self.dense_scale(row).powi(2)
+    }
+
+    fn dense_scale(&self, row: usize) -> f32 {
+        self.dense.steps[row] * self.vectors
     }
 }
 
 /// A dot product in eight sums, which the compiler can keep in vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+fn dot(row: &[i8], weights: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 8];
-    let (a, a_rest) = a.as_chunks::<8>();
-    let (b, b_rest) = b.as_chunks::<8>();
-    for (a, b) in a.iter().zip(b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
+    let (row, _) = row.as_chunks::<8>();
+    let (weights, _) = weights.as_chunks::<8>();
+    for (row, weights) in row.iter().zip(weights) {
+        for ((sum, value), weight) in sums.iter_mut().zip(row).zip(weights) {
+            *sum += f32::from(*value) * weight;
         }
     }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    sums.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rows(of: &[Vec<(u32, u16)>]) -> SparseRows {
+        let mut rows = SparseRows::default();
+        for row in of {
+            for (id, value) in row {
+                rows.push(*id, *value);
+            }
+            rows.end_row();
+        }
+        rows
+    }
+
+    fn contents(rows: &SparseRows) -> Vec<Vec<(u32, u16)>> {
+        (0..rows.len()).map(|row| rows.row(row).collect()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_and_features_leave_without_a_trace(
+            of in prop::collection::vec(prop::collection::vec((0_u32..20, 1_u16..9), 0..8), 0..12),
+            lost_row in 0_usize..12,
+            lost_feature in 0_u32..20,
+        ) {
+            let mut sparse = rows(&of);
+            sparse.retain(|row| row != lost_row);
+            let ids: Vec<u32> = (0..20).map(|id| if id == lost_feature { u32::MAX } else { 19 - id }).collect();
+            sparse.renumber(&ids);
+            let expected: Vec<Vec<(u32, u16)>> = of
+                .iter()
+                .enumerate()
+                .filter(|(row, _)| *row != lost_row)
+                .map(|(_, row)| row.iter().filter(|(id, _)| *id != lost_feature).map(|(id, value)| (19 - id, *value)).collect())
+                .collect();
+            prop_assert_eq!(contents(&sparse), expected);
+        }
+    }
+
+    #[test]
+    fn each_part_of_a_row_has_its_length() {
+        let feature = |key, block| Feature { key, block, idf: 1.5 };
+        let features = vec![feature(1, Block::Words), feature(2, Block::Words), feature(3, Block::Characters)];
+        let mut dense = DenseRows::default();
+        let vector = std::array::from_fn(|i| if i < 4 { 0.5 } else { 0.0 });
+        dense.push(&vector);
+        dense.push(&[0.0; DIMENSIONS]);
+        let mut samples = Samples::new(features, rows(&[vec![(0, 1), (1, 3), (2, 1)], vec![]]), dense, 1.4, |times| {
+            term_frequency(times.into())
+        });
+        samples.weigh_vectors(2.0);
+        assert!((samples.square(0) - (1.0 + 1.4 * 1.4 + 1.0 + 4.0)).abs() < 1e-2, "{}", samples.square(0));
+        assert!((samples.square(1) - 1.0).abs() < 1e-6);
+        let mut weights = vec![0.0; samples.width()];
+        samples.add_to(0, 0.5, &mut weights);
+        assert!((samples.dot(0, &weights) - samples.square(0) / 2.0).abs() < 1e-3);
+    }
 }

@@ -13,8 +13,8 @@ const MIN_CHARS: usize = 10;
 /// Fewer letters than this say nothing of the language.
 const MIN_LETTERS: usize = 20;
 const MIN_WORDS: usize = 4;
-/// Texts of which the model knows this share of the n-grams are read without asking for their language.
-const FAMILIAR: f32 = 0.6;
+/// Texts of which the model knows this share of the words are read without asking for their language.
+const FAMILIAR: f32 = 0.7;
 /// The language of some hundred characters is as clear as that of thousands.
 const LANGUAGE_BYTES: usize = 400;
 
@@ -136,24 +136,40 @@ fn is_plain_word(word: &str) -> bool {
         && characters.all(|character| character.is_ascii_lowercase() || character == '\'' || plain(character))
 }
 
-/// The languages that at least one reliable text in fifty is written in; empty where too few texts are clear.
-pub(crate) fn languages<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
-    const MIN_TEXTS: usize = 20;
-    let mut counts = BTreeMap::<&str, usize>::new();
-    texts
-        .filter_map(|text| language(features::readable(text).as_str()))
-        .for_each(|code| *counts.entry(code).or_default() += 1);
-    let total: usize = counts.values().sum();
-    if total < MIN_TEXTS {
-        return Vec::new();
+/// The languages that training texts are written in.
+#[derive(Debug, Default)]
+pub(crate) struct Languages {
+    texts: usize,
+    clear: BTreeMap<&'static str, usize>,
+}
+
+impl Languages {
+    /// So many texts are looked at one by one, and then every sixteenth.
+    const FIRST_TEXTS: usize = 2_000;
+    const MIN_CLEAR_TEXTS: usize = 20;
+
+    pub(crate) fn add(&mut self, text: &str) {
+        let is_looked_at = self.texts < Self::FIRST_TEXTS || self.texts.is_multiple_of(16);
+        if is_looked_at && let Some(code) = language(features::readable(text).as_str()) {
+            *self.clear.entry(code).or_default() += 1;
+        }
+        self.texts += 1;
     }
-    counts.into_iter().filter(|(_, count)| count * 50 >= total).map(|(code, _)| code.to_owned()).collect()
+
+    /// Those that at least one clear text in fifty is written in; empty where too few texts are clear.
+    pub(crate) fn supported(self) -> Vec<String> {
+        let total: usize = self.clear.values().sum();
+        if total < Self::MIN_CLEAR_TEXTS {
+            return Vec::new();
+        }
+        self.clear.into_iter().filter(|(_, count)| count * 50 >= total).map(|(code, _)| code.to_owned()).collect()
+    }
 }
 
 /// Whether the text is clearly in a language that is not one of `supported`.
-pub(crate) fn is_foreign(text: &str, known_share: f32, supported: &[String]) -> bool {
+pub(crate) fn is_foreign(text: &str, known_words: f32, supported: &[String]) -> bool {
     !supported.is_empty()
-        && known_share < FAMILIAR
+        && known_words < FAMILIAR
         && language(text).is_some_and(|code| !supported.iter().any(|known| known == code))
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::train::{TrainingField, TrainingRows};
+use super::training_set::{TrainingField, TrainingRows};
 
 /// A label of fewer rows is neither doubted nor proposed: rows held back leave too few of them to learn from.
 const MIN_ROWS: usize = 5;
@@ -49,15 +49,16 @@ impl Reason {
     }
 }
 
-/// Groups of rows whose texts are equal but for case and blanks; only those of two rows or more.
-pub(crate) fn duplicates(texts: &[String]) -> Vec<Vec<usize>> {
-    let mut hashed: Vec<(u128, usize)> = texts.iter().enumerate().map(|(row, text)| (hash(text), row)).collect();
+/// Groups of rows whose texts have the same [`text_hash`]; only those of two rows or more.
+pub(crate) fn duplicates(hashes: &[u128]) -> Vec<Vec<usize>> {
+    let mut hashed: Vec<(u128, usize)> = hashes.iter().enumerate().map(|(row, hash)| (*hash, row)).collect();
     hashed.sort_unstable();
     let groups = hashed.chunk_by(|one, next| one.0 == next.0).filter(|group| group.len() > 1);
     groups.map(|group| group.iter().map(|(_, row)| *row).collect()).collect()
 }
 
-fn hash(text: &str) -> u128 {
+/// The same for texts that are equal but for case and blanks.
+pub(crate) fn text_hash(text: &str) -> u128 {
     let mut plain = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         plain.push_str(&word.to_lowercase());
@@ -67,12 +68,13 @@ fn hash(text: &str) -> u128 {
 }
 
 /// The suspects of one field, most suspicious first. `confidences` gives a row's confidence in every label by a
-/// model that was fitted without the row; `duplicates` are those of [`duplicates`].
+/// model that was fitted without the row, `None` for rows that were not scored; `duplicates` are those of
+/// [`duplicates`].
 pub(crate) fn find(
     rows: &TrainingRows,
     field: &TrainingField,
     duplicates: &[Vec<usize>],
-    confidences: impl Fn(usize) -> Vec<f32>,
+    confidences: impl Fn(usize) -> Option<Vec<f32>>,
 ) -> Vec<Suspect> {
     // A row that stands under two labels is named once, for the reason that is certain.
     let mut by_row: BTreeMap<usize, Suspect> =
@@ -87,12 +89,14 @@ pub(crate) fn find(
 
 /// Off the diagonal of the confident joint: a label counts as confident for a row from the mean confidence on that
 /// the rows of this label have in it.
-fn mislabelled(field: &TrainingField, confidences: impl Fn(usize) -> Vec<f32>) -> Vec<Suspect> {
-    let labelled = || field.of_text.iter().enumerate().filter_map(|(row, label)| Some((row, (*label)? as usize)));
+fn mislabelled(field: &TrainingField, confidences: impl Fn(usize) -> Option<Vec<f32>>) -> Vec<Suspect> {
+    let labelled = || field.of_row.iter().enumerate().filter_map(|(row, label)| Some((row, (*label)? as usize)));
     let mut sums = vec![(0.0_f64, 0_usize); field.labels.len()];
     for (row, label) in labelled() {
-        sums[label].0 += f64::from(confidences(row)[label]);
-        sums[label].1 += 1;
+        if let Some(of_row) = confidences(row) {
+            sums[label].0 += f64::from(of_row[label]);
+            sums[label].1 += 1;
+        }
     }
     let thresholds: Vec<f64> =
         sums.iter().map(|(sum, rows)| if *rows < MIN_ROWS { f64::INFINITY } else { sum / *rows as f64 }).collect();
@@ -100,7 +104,7 @@ fn mislabelled(field: &TrainingField, confidences: impl Fn(usize) -> Vec<f32>) -
         if thresholds[given].is_infinite() {
             return None;
         }
-        let of_row = confidences(row);
+        let of_row = confidences(row)?;
         let confident = (0..of_row.len()).filter(|label| f64::from(of_row[*label]) >= thresholds[*label]);
         let suggested = confident.max_by(|a, b| of_row[*a].total_cmp(&of_row[*b]))?;
         let margin = of_row[suggested] - of_row[given];
@@ -121,9 +125,9 @@ fn conflicting(
     rows: &TrainingRows,
     field: &TrainingField,
     group: &[usize],
-    confidences: impl Fn(usize) -> Vec<f32>,
+    confidences: impl Fn(usize) -> Option<Vec<f32>>,
 ) -> Vec<Suspect> {
-    let verdict = |row: usize| match field.of_text[row] {
+    let verdict = |row: usize| match field.of_row[row] {
         Some(label) => Some(Verdict::Label(label as usize)),
         None => rows.outside[row].then_some(Verdict::OutOfScope),
     };
@@ -135,9 +139,9 @@ fn conflicting(
     if counts.len() < 2 {
         return Vec::new();
     }
-    let of_text = confidences(verdicts[0].0);
+    let of_text = verdicts.iter().find_map(|(row, _)| confidences(*row));
     let confidence = |verdict: Verdict| match verdict {
-        Verdict::Label(label) => of_text[label],
+        Verdict::Label(label) => of_text.as_ref().map_or(0.0, |of_text| of_text[label]),
         Verdict::OutOfScope => 0.0,
     };
     let likelier = |(one, count): &(Verdict, usize), (other, other_count): &(Verdict, usize)| {
@@ -164,18 +168,21 @@ mod tests {
         let field = TrainingField {
             name: "topic".to_owned(),
             labels: vec!["a".to_owned(), "b".to_owned(), "c".to_owned()],
-            of_text: labelled.iter().map(|(_, label)| *label).collect(),
+            of_row: labelled.iter().map(|(_, label)| *label).collect(),
         };
         TrainingRows {
-            texts: labelled.iter().map(|(text, _)| (*text).to_owned()).collect(),
+            text_hashes: labelled.iter().map(|(text, _)| text_hash(text)).collect(),
+            numbers: (0..).take(labelled.len()).collect(),
             fields: vec![field],
             outside: labelled.iter().map(|(_, label)| label.is_none()).collect(),
+            languages: Vec::new(),
+            added: labelled.len(),
         }
     }
 
     fn found(rows: &TrainingRows, confidences: &[[f32; 3]]) -> Vec<(usize, Verdict, &'static str)> {
-        let groups = duplicates(&rows.texts);
-        let suspects = find(rows, &rows.fields[0], &groups, |row| confidences[row].to_vec());
+        let groups = duplicates(&rows.text_hashes);
+        let suspects = find(rows, &rows.fields[0], &groups, |row| Some(confidences[row].to_vec()));
         suspects.iter().map(|suspect| (suspect.row, suspect.suggested, suspect.reason.as_str())).collect()
     }
 

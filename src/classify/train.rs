@@ -1,49 +1,35 @@
-//! Makes a bundle of rows: counts features, chooses how much each kind of feature and each mistake weighs on rows
-//! held back, fits every field, and calibrates on scores that no row had a part in. The same rows, options and
-//! seed give the same bytes. No text of any row enters the bundle.
+//! Makes a bundle of rows: chooses how much each kind of feature and each mistake weighs on rows held back, fits
+//! every field, and calibrates on scores that no row had a part in. The same rows, options and seed give the same
+//! bytes. No text of any row enters the bundle.
 
 use std::collections::BTreeMap;
 
 use super::{
-    bundle::{self, BundleError, Files},
-    calibrate,
+    bundle::{self, BundleError},
+    calibrate::{self, Threshold},
     classifier::Classifier,
-    cross_check::{HeldBack, Trainer},
-    embedded,
+    counts::Counts,
+    cross_check::{Choice, Fitted, HeldBack, Trainer},
     evaluate::{Guesses, Quality},
     features::FEATURE_VERSION,
     golden,
     heads::Planes,
     manifest::{Blocks, FORMAT_VERSION, FieldManifest, Manifest, TrainingSummary},
-    samples::{BlockWeights, Counts, Samples},
-    scope::{self, ScopeModel, Signals},
+    samples::{BlockWeights, Samples},
+    scope::{ScopeModel, Signals},
     suspects::{self, Suspect},
+    training_set::{TrainingField, TrainingRows, TrainingSet},
 };
-use crate::encode::DIMENSIONS;
+use crate::{classify::bundle::Files, encode::DIMENSIONS};
 
 /// The out-of-scope threshold rejects at most this share of the rows in scope.
 const REJECTED_SHARE: f64 = 0.05;
 const MIN_CONFIDENCE: f32 = 0.4;
 const MIN_GAP: f32 = 0.1;
-
-/// Rows to learn from.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct TrainingRows {
-    pub(crate) texts: Vec<String>,
-    pub(crate) fields: Vec<TrainingField>,
-    /// Which of the texts are out of scope.
-    pub(crate) outside: Vec<bool>,
-}
-
-/// One field's label of every text.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct TrainingField {
-    pub(crate) name: String,
-    /// Sorted.
-    pub(crate) labels: Vec<String>,
-    /// Numbers into `labels`; `None`: the text has none, and teaches this field nothing.
-    pub(crate) of_text: Vec<Option<u32>>,
-}
+/// More labels than this are ids, not labels; the time to learn them grows with rows times labels.
+const MAX_LABELS: usize = 5_000;
+/// From so many labels on, most of them on one row each, the column is no label but an id or a text.
+const MANY_LABELS: usize = 500;
 
 /// Why nothing can be learnt from the rows.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +40,10 @@ pub(crate) enum TrainError {
     OneLabel { field: String, label: String },
     #[error("`{field}` has {labels} different labels in {rows} rows; is this the column with the label?")]
     LabelsOfTheirOwn { field: String, labels: usize, rows: usize },
+    #[error(
+        "`{field}` has {labels} different labels, at most {MAX_LABELS} can be learnt; is this the column with the label?"
+    )]
+    TooManyLabels { field: String, labels: usize },
     #[error("no row has a label for `{0}`; check the column, or leave the field out")]
     NoLabels(String),
     #[error("no two texts share a word; there is nothing to learn from")]
@@ -65,6 +55,7 @@ pub(crate) enum TrainError {
 pub(crate) struct TrainOptions<'a> {
     /// First part of the bundle's version.
     pub(crate) name: String,
+    /// Decides the order in which rows are visited.
     pub(crate) seed: u64,
     pub(crate) threads: usize,
     /// Whether rows that are probably mislabelled are looked for.
@@ -77,70 +68,69 @@ pub(crate) struct TrainOptions<'a> {
 pub(crate) struct Trained {
     pub(crate) files: Files,
     pub(crate) fields: Vec<FieldReport>,
+    /// The number, as it was added, of each row that suspects name.
+    pub(crate) row_numbers: Vec<u32>,
+    /// Rows with text and a label.
+    pub(crate) usable_rows: usize,
+    /// Rows that the fit saw; fewer than were usable where memory did not hold them all.
+    pub(crate) learnt_rows: usize,
 }
 
 /// How a field does on rows held back from the fit.
 pub(crate) struct FieldReport {
     pub(crate) name: String,
-    pub(crate) classes: usize,
-    pub(crate) rows: usize,
+    /// Sorted.
+    pub(crate) labels: Vec<String>,
     pub(crate) quality: Quality,
-    /// By numbers of the field's labels.
+    /// By numbers of `labels`.
     pub(crate) guesses: Guesses,
-    /// The confidence from which on a precision is certified; a precision that nothing certifies is missing.
-    pub(crate) thresholds: BTreeMap<String, f32>,
+    /// By precision; one that nothing certifies is missing.
+    pub(crate) thresholds: BTreeMap<String, Threshold>,
     /// Most suspicious first; empty where they are not asked for.
     pub(crate) suspects: Vec<Suspect>,
 }
 
 /// Fits a bundle.
-pub(crate) fn train(rows: &TrainingRows, options: &TrainOptions<'_>) -> Result<Trained, TrainError> {
-    check(rows)?;
-    let mut files = embedded::encoder_files();
-    let (pieces, vectors) = embedded::encoder(&files)?;
-    let mut counts = Counts::new();
-    for (number, texts) in rows.texts.chunks(PROGRESS_TEXTS).enumerate() {
-        (options.progress)("reading texts", number * PROGRESS_TEXTS, rows.texts.len());
-        counts.extend(texts, &pieces, &vectors, options.threads);
-    }
-    let trainer = Trainer::new(rows, &counts, options).ok_or(TrainError::NoFeatures)?;
-    let choice = trainer.choose();
-    let samples = trainer.samples(choice.blocks);
-    let held_back = trainer.held_back(&samples, &choice);
-    let duplicates = options.find_suspects.then(|| suspects::duplicates(&rows.texts));
-    let reports: Vec<_> = rows
-        .fields
-        .iter()
-        .zip(&held_back.fields)
-        .zip(&choice.costs)
-        .map(|((field, scores), cost)| {
-            let (mut report, manifest) = calibrate(field, scores, cost.base);
+pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trained, TrainError> {
+    let (rows, counts, mut files) = set.finish();
+    check(&rows, &counts)?;
+    let mut trainer = Trainer::new(&rows, counts, options).ok_or(TrainError::NoFeatures)?;
+    let choices = trainer.choose();
+    let fitted = trainer.fit(&choices);
+    let fields = rows.fields.iter().zip(&fitted.held_back).zip(&choices);
+    let duplicates = options.find_suspects.then(|| suspects::duplicates(&rows.text_hashes));
+    let reports: Vec<_> = fields
+        .map(|((field, scores), choice)| {
+            let (mut report, manifest) = calibrate(field, &trainer.judged, scores, *choice);
             if let Some(duplicates) = &duplicates {
-                let confidences =
-                    |row: usize| calibrate::confidences(&scores[row], manifest.sharpness, &manifest.curve).1;
-                report.suspects = suspects::find(rows, field, duplicates, confidences);
+                let confidences = |row: usize| {
+                    let place = trainer.judged.binary_search(&u32::try_from(row).ok()?).ok()?;
+                    Some(calibrate::confidences(&scores.scores(place), manifest.sharpness, &manifest.curve).1)
+                };
+                report.suspects = suspects::find(&rows, field, duplicates, confidences);
             }
             (report, manifest)
         })
         .collect();
-    let planes = pack(&samples, &trainer.fit(&samples, &choice));
+    let scope = fit_scope(&rows, &trainer, &fitted);
+    let BlockWeights { words, characters } = trainer.samples.blocks();
+    let planes = pack(trainer.samples, &fitted.planes);
+    drop(fitted);
     files.insert(bundle::WEIGHTS, bundle::write_planes(&planes)?.into());
 
-    let BlockWeights { words, characters, vectors } = choice.blocks;
-    let inside = rows.texts.iter().zip(&rows.outside).filter(|(_, outside)| !**outside).map(|(text, _)| text.as_str());
     let outside_rows = rows.outside.iter().filter(|outside| **outside).count();
     let mut manifest = Manifest {
         format_version: FORMAT_VERSION,
         feature_version: FEATURE_VERSION,
         name: options.name.clone(),
-        languages: scope::languages(inside.take(LANGUAGE_TEXTS)),
+        languages: rows.languages.clone(),
         training: TrainingSummary {
-            rows: rows.texts.len() - outside_rows,
+            rows: rows.text_hashes.len() - outside_rows,
             out_of_scope_rows: outside_rows,
             seed: options.seed,
         },
-        blocks: Blocks { words, characters, vectors },
-        scope: fit_scope(rows, &held_back, trainer.widest),
+        blocks: Blocks { words, characters },
+        scope,
         files: BTreeMap::new(),
         fields: reports.iter().map(|(_, manifest)| manifest.clone()).collect(),
     };
@@ -149,28 +139,26 @@ pub(crate) fn train(rows: &TrainingRows, options: &TrainOptions<'_>) -> Result<T
     manifest.files = bundle::hashes(&files);
     files.insert(bundle::MANIFEST, manifest.write().map_err(BundleError::from)?.into());
     Classifier::from_files(&files)?;
-    Ok(Trained { files, fields: reports.into_iter().map(|(report, _)| report).collect() })
+    let fields = reports.into_iter().map(|(report, _)| report).collect();
+    let learnt_rows = rows.text_hashes.len();
+    Ok(Trained { files, fields, row_numbers: rows.numbers, usable_rows: rows.added, learnt_rows })
 }
-
-const PROGRESS_TEXTS: usize = 8_192;
-/// Languages are looked for in so many texts.
-const LANGUAGE_TEXTS: usize = 5_000;
-
-/// From so many labels on, most of them on one row each, the column is no label but an id or a text.
-const MANY_LABELS: usize = 500;
 
 fn rows_with_label(field: &TrainingField) -> usize {
-    field.of_text.iter().flatten().count()
+    field.of_row.iter().flatten().count()
 }
 
-fn check(rows: &TrainingRows) -> Result<(), TrainError> {
-    if rows.texts.is_empty() {
+fn check(rows: &TrainingRows, counts: &Counts) -> Result<(), TrainError> {
+    if counts.len() == 0 {
         return Err(TrainError::NoRows);
     }
     for field in &rows.fields {
         match &*field.labels {
             [] => return Err(TrainError::NoLabels(field.name.clone())),
             [label] => return Err(TrainError::OneLabel { field: field.name.clone(), label: label.clone() }),
+            labels if labels.len() > MAX_LABELS => {
+                return Err(TrainError::TooManyLabels { field: field.name.clone(), labels: labels.len() });
+            }
             labels if labels.len() > MANY_LABELS && labels.len() * 2 > rows_with_label(field) => {
                 let (field, labels, rows) = (field.name.clone(), labels.len(), rows_with_label(field));
                 return Err(TrainError::LabelsOfTheirOwn { field, labels, rows });
@@ -182,19 +170,19 @@ fn check(rows: &TrainingRows) -> Result<(), TrainError> {
 }
 
 /// The out-of-scope score and its threshold.
-fn fit_scope(rows: &TrainingRows, held_back: &HeldBack, widest: usize) -> ScopeModel {
+fn fit_scope(rows: &TrainingRows, trainer: &Trainer<'_>, fitted: &Fitted) -> ScopeModel {
     let signals = |outside: bool| -> Vec<Signals> {
-        let rows = (0..rows.texts.len()).filter(|row| rows.outside[*row] == outside);
-        let signals = rows.map(|row| Signals {
-            best_score: held_back.fields[widest][row].iter().copied().fold(f32::NEG_INFINITY, f32::max),
-            outside_score: held_back.outside.get(row).copied().unwrap_or_default(),
-            known_share: held_back.known_shares[row],
+        let judged = trainer.judged.iter().enumerate().filter(|(_, row)| rows.outside[**row as usize] == outside);
+        let signals = judged.map(|(place, row)| Signals {
+            best_score: fitted.held_back[trainer.widest].scores(place).into_iter().fold(f32::NEG_INFINITY, f32::max),
+            outside_score: fitted.outside.get(place).copied().unwrap_or_default(),
+            known_share: trainer.known_shares[*row as usize],
         });
         signals.collect()
     };
-    let inside = signals(false);
-    let learns = !held_back.outside.is_empty();
-    let mut scope = if learns { ScopeModel::fit(&inside, &signals(true)) } else { ScopeModel::without_examples() };
+    let (inside, outside) = (signals(false), signals(true));
+    let learns = !fitted.outside.is_empty() && !outside.is_empty();
+    let mut scope = if learns { ScopeModel::fit(&inside, &outside) } else { ScopeModel::without_examples() };
     let scores: Vec<f32> = inside.iter().map(|row| scope.score(row)).collect();
     // A likelihood has no more to say than 1.
     scope.threshold = calibrate::rejection_threshold(&scores, REJECTED_SHARE).min(1.0);
@@ -202,36 +190,40 @@ fn fit_scope(rows: &TrainingRows, held_back: &HeldBack, widest: usize) -> ScopeM
 }
 
 /// What a field's held-back scores say of it.
-fn calibrate(field: &TrainingField, scores: &[Vec<f32>], cost: f32) -> (FieldReport, FieldManifest) {
-    let labelled = field.of_text.iter().zip(scores).filter_map(|(label, scores)| Some(((*label)? as usize, scores)));
-    let rows: Vec<(Vec<f32>, usize)> = labelled.map(|(label, scores)| (scores.clone(), label)).collect();
+fn calibrate(
+    field: &TrainingField,
+    judged: &[u32],
+    held_back: &HeldBack,
+    choice: Choice,
+) -> (FieldReport, FieldManifest) {
+    let labelled = judged.iter().enumerate().filter_map(|(place, row)| {
+        let label = field.of_row[*row as usize]? as usize;
+        Some((held_back.scores(place), label))
+    });
+    let rows: Vec<(Vec<f32>, usize)> = labelled.collect();
     let sharpness = calibrate::fit_sharpness(&rows);
-    let judged = |curve: &[[f32; 2]]| -> Vec<(usize, f32, bool)> {
-        let judge = |(scores, label): &(Vec<f32>, usize)| {
+    let guessed = |curve: &[[f32; 2]]| {
+        let mut guesses = Guesses::new(field.labels.len());
+        for (scores, label) in &rows {
             let (best, confidences) = calibrate::confidences(scores, sharpness, curve);
-            (best, confidences[best], best == *label)
-        };
-        rows.iter().map(judge).collect()
+            guesses.add(*label, best, confidences[best]);
+        }
+        guesses
     };
-    let confidences = |curve: &[[f32; 2]]| -> Vec<(f32, bool)> {
-        judged(curve).into_iter().map(|(_, confidence, right)| (confidence, right)).collect()
-    };
-    let curve = calibrate::fit_curve(&confidences(&[]));
-    let mut guesses = Guesses::new(field.labels.len());
-    for ((_, label), (best, confidence, _)) in rows.iter().zip(judged(&curve)) {
-        guesses.add(*label, best, confidence);
-    }
-    let confidences = confidences(&curve);
+    let curve = calibrate::fit_curve(guessed(&[]).all());
+    let guesses = guessed(&curve);
     let quality = guesses.quality();
     let thresholds = calibrate::PRECISIONS.iter().filter_map(|name| {
         let precision: f64 = name.parse().ok()?;
-        Some(((*name).to_owned(), calibrate::certified_threshold(&confidences, precision)?))
+        Some(((*name).to_owned(), calibrate::certify(guesses.all(), &field.labels, precision)?))
     });
     #[expect(clippy::cast_possible_truncation, reason = "a share of 1 needs no more digits")]
     let manifest = FieldManifest {
         name: field.name.clone(),
         labels: field.labels.clone(),
-        cost,
+        cost: choice.cost.base,
+        balance: choice.cost.balance,
+        vectors: choice.vectors,
         sharpness,
         curve,
         min_confidence: MIN_CONFIDENCE,
@@ -241,8 +233,7 @@ fn calibrate(field: &TrainingField, scores: &[Vec<f32>], cost: f32) -> (FieldRep
     };
     let report = FieldReport {
         name: field.name.clone(),
-        classes: field.labels.len(),
-        rows: rows.len(),
+        labels: field.labels.clone(),
         quality,
         guesses,
         thresholds: manifest.thresholds.clone(),
@@ -252,16 +243,17 @@ fn calibrate(field: &TrainingField, scores: &[Vec<f32>], cost: f32) -> (FieldRep
 }
 
 /// Packs planes by feature, in the order of their keys, as int8 with a scale a feature.
-fn pack(samples: &Samples, columns: &[Vec<f32>]) -> Planes {
-    let mut order: Vec<usize> = (0..samples.features.len()).collect();
-    order.sort_unstable_by_key(|feature| samples.features[*feature].key);
-    let dense_start = samples.features.len();
+fn pack(samples: Samples, columns: &[Vec<f32>]) -> Planes {
+    let features = samples.into_features();
+    let mut order: Vec<usize> = (0..features.len()).collect();
+    order.sort_unstable_by_key(|feature| features[*feature].key);
+    let dense_start = features.len();
     let mut planes = Planes::default();
     for feature in order {
         let largest = columns.iter().map(|column| column[feature].abs()).fold(0.0, f32::max);
         let scale = (largest / 127.0).max(f32::MIN_POSITIVE);
-        planes.keys.push(samples.features[feature].key);
-        planes.idf.push(samples.features[feature].idf);
+        planes.keys.push(features[feature].key);
+        planes.idf.push(features[feature].idf);
         planes.scales.push(scale);
         #[expect(clippy::cast_possible_truncation, reason = "at most 127 by the choice of the scale")]
         planes.weights.extend(columns.iter().map(|column| (column[feature] / scale).round() as i8));
@@ -275,24 +267,14 @@ fn pack(samples: &Samples, columns: &[Vec<f32>]) -> Planes {
 mod tests {
     use super::*;
 
-    /// Rows of one field, as text and label; the label `-` is out of scope.
-    fn rows(labelled: &[(&str, &str)]) -> TrainingRows {
-        let mut labels: Vec<String> =
-            labelled.iter().map(|(_, label)| (*label).to_owned()).filter(|label| label != "-").collect();
-        labels.sort();
-        labels.dedup();
-        let of_text = labelled.iter().map(|(_, label)| labels.iter().position(|known| known == label));
-        let of_text = of_text.map(|number| number.map(|number| u32::try_from(number).unwrap())).collect();
-        TrainingRows {
-            texts: labelled.iter().map(|(text, _)| (*text).to_owned()).collect(),
-            fields: vec![TrainingField { name: "topic".to_owned(), labels, of_text }],
-            outside: labelled.iter().map(|(_, label)| *label == "-").collect(),
+    /// Fits rows of one field, given as text and label; the label `-` is out of scope.
+    fn fit(labelled: &[(&str, &str)], threads: usize) -> Result<Trained, TrainError> {
+        let mut set = TrainingSet::new(&["topic".to_owned()], threads)?;
+        for (text, label) in labelled {
+            set.add((*text).to_owned(), vec![Some((*label).to_owned())], *label == "-");
         }
-    }
-
-    fn fit(rows: &TrainingRows, threads: usize) -> Result<Trained, TrainError> {
         train(
-            rows,
+            set,
             &TrainOptions { name: "test".to_owned(), seed: 7, threads, find_suspects: true, progress: &|_, _, _| {} },
         )
     }
@@ -308,8 +290,8 @@ mod tests {
             })
             .collect();
         let labelled: Vec<(&str, &str)> = texts.iter().map(|(text, label)| (text.as_str(), *label)).collect();
-        let trained = fit(&rows(&labelled), 1).unwrap();
-        assert_eq!(trained.files, fit(&rows(&labelled), 3).unwrap().files);
+        let trained = fit(&labelled, 1).unwrap();
+        assert_eq!(trained.files, fit(&labelled, 3).unwrap().files);
 
         let found = Classifier::from_files(&trained.files).unwrap().classify("the printer has a paper jam");
         assert_eq!(&*found.fields[0].ranked[0].label, "printing");
@@ -323,7 +305,7 @@ mod tests {
             (&[("hello", "-"), ("hello", "-")], "no row has a label"),
             (&[("xylem", "a"), ("quartz", "b")], "no two texts share a word"),
         ] {
-            let error = fit(&rows(labelled), 1).err().map(|error| error.to_string()).unwrap_or_default();
+            let error = fit(labelled, 1).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(reason), "{error}");
         }
     }
@@ -334,8 +316,8 @@ mod tests {
         let rare = [("vpn is down", "a"), ("vpn is slow", "a"), ("vpn is gone", "b")];
         let strange = [("e\u{301} 👩‍💻 e\u{301}", "a"), ("\u{202e}👩‍💻 e\u{301}", "b"), ("\u{0}\u{1} 👩‍💻", "b")];
         for labelled in [&same[..], &rare, &strange] {
-            let trained = fit(&rows(labelled), 2).unwrap();
-            assert_eq!(trained.fields[0].rows, labelled.len());
+            let trained = fit(labelled, 2).unwrap();
+            assert_eq!(trained.fields[0].guesses.rows(), labelled.len());
         }
     }
 }

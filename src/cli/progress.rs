@@ -52,6 +52,17 @@ impl Progress {
         self.show_if_slow();
     }
 
+    /// So much of a stage without a known end is done.
+    pub(super) fn count(&self, name: &'static str, done: u64) {
+        // A bar that is drawn for every row would be most of the work.
+        if done.is_multiple_of(1_024) {
+            self.bar.unset_length();
+            self.bar.set_position(done);
+            self.bar.set_message(name);
+            self.show_if_slow();
+        }
+    }
+
     /// Says something to the user without tearing the bar.
     pub(super) fn warn(&self, warning: impl fmt::Display) {
         self.bar.suspend(|| eprintln!("warning: {warning}"));

@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, io::Write};
 use serde_json::{Map, Value, json};
 
 use super::render::shortened;
-use crate::classify::evaluate::{Confusion, Guesses, LabelQuality, PRECISIONS};
+use crate::classify::{
+    Threshold,
+    evaluate::{Confusion, Guesses, LabelQuality, PRECISIONS},
+};
 
 const LABELS_SHOWN: usize = 15;
 const PAIRS_REPORTED: usize = 10;
@@ -18,8 +21,8 @@ pub(super) struct FieldGuesses<'a> {
     pub(super) guesses: &'a Guesses,
     /// By number; empty where there was no text to guess from.
     pub(super) names: Vec<&'a str>,
-    /// The confidence from which on a precision is certified.
-    pub(super) thresholds: &'a BTreeMap<String, f32>,
+    /// By precision.
+    pub(super) thresholds: &'a BTreeMap<String, Threshold>,
 }
 
 impl FieldGuesses<'_> {
@@ -104,7 +107,11 @@ impl FieldGuesses<'_> {
     }
 
     fn coverage(&self, precision: &str) -> (Option<f64>, f64) {
-        self.guesses.coverage(self.thresholds.get(precision).copied())
+        let threshold = self.thresholds.get(precision);
+        self.guesses.coverage(|guess| {
+            let name = self.name(guess.label).unwrap_or_default();
+            threshold.is_some_and(|threshold| threshold.is_met(name, guess.confidence))
+        })
     }
 
     fn name(&self, label: usize) -> Option<&str> {
@@ -134,7 +141,7 @@ fn widest(names: &[String], heading: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn report(labels: usize, thresholds: &BTreeMap<String, f32>) -> (Map<String, Value>, String) {
+    fn report(labels: usize, thresholds: &BTreeMap<String, Threshold>) -> (Map<String, Value>, String) {
         let names: Vec<String> = (0..labels).map(|label| format!("label {label}")).chain([String::new()]).collect();
         let mut guesses = Guesses::new(labels);
         for label in 0..labels {
@@ -151,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_precision_that_nothing_certifies_is_said_plainly() {
-        let (json, text) = report(3, &BTreeMap::from([("0.90".to_owned(), 0.8)]));
+        let (json, text) = report(3, &BTreeMap::from([("0.90".to_owned(), Threshold::at(0.8))]));
         assert_eq!(json["coverage_at_precision"]["0.90"], json!({ "precision": 1.0, "coverage": 0.5 }));
         assert_eq!(json["coverage_at_precision"]["0.99"], json!({ "precision": null, "coverage": 0.0 }));
         assert!(text.contains("no confidence certifies 99 %: coverage 0"), "{text}");

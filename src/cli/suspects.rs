@@ -16,21 +16,19 @@ const TEXT_CHARS: usize = 200;
 const UTF8_BOM: &[u8] = "\u{feff}".as_bytes();
 const COLUMNS: [&str; 8] = ["id", "file", "field", "label", "suggested_label", "confidence", "reason", "text"];
 
-/// Where a text came from.
+/// A row as it was read.
 pub(super) struct Origin {
     pub(super) id: String,
-    /// Number of the input file.
-    pub(super) file: usize,
+    pub(super) file: PathBuf,
+    pub(super) text: String,
 }
 
 /// A suspect with all that its line says.
 pub(super) struct Line<'a> {
     pub(super) origin: &'a Origin,
-    pub(super) file: &'a Path,
     pub(super) field: &'a str,
     pub(super) labels: &'a [String],
     pub(super) oos_label: &'a str,
-    pub(super) text: &'a str,
     pub(super) suspect: &'a Suspect,
 }
 
@@ -74,10 +72,10 @@ fn write_lines(mut file: impl Write, lines: &[Line<'_>]) -> std::io::Result<()> 
             Verdict::OutOfScope => line.oos_label,
         };
         let Suspect { given, suggested, confidence, reason, .. } = line.suspect;
-        let text = line.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = line.origin.text.split_whitespace().collect::<Vec<_>>().join(" ");
         csv.write_record([
             &cell(&line.origin.id),
-            &cell(&line.file.display().to_string()),
+            &cell(&line.origin.file.display().to_string()),
             &cell(line.field),
             &cell(verdict(*given)),
             &cell(verdict(*suggested)),
@@ -118,18 +116,10 @@ mod tests {
             margin: 0.9,
             reason: Reason::Mislabelled,
         };
-        let origin = Origin { id: "INC1".to_owned(), file: 0 };
-        let labels = ["a".to_owned(), "b, or \"c\"".to_owned()];
         let text = format!("Drücker\r\n\tkaputt {}", "x".repeat(300));
-        let line = Line {
-            origin: &origin,
-            file: Path::new("rows.csv"),
-            field: "topic",
-            labels: &labels,
-            oos_label: "oos",
-            text: &text,
-            suspect: &suspect,
-        };
+        let origin = Origin { id: "INC1".to_owned(), file: PathBuf::from("rows.csv"), text };
+        let labels = ["a".to_owned(), "b, or \"c\"".to_owned()];
+        let line = Line { origin: &origin, field: "topic", labels: &labels, oos_label: "oos", suspect: &suspect };
         let mut file = Vec::new();
         write_lines(&mut file, &[line]).unwrap();
         let file = String::from_utf8(file).unwrap();

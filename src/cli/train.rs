@@ -1,13 +1,12 @@
 //! `triage train`: rows with labels to a bundle, and how good it is on rows held back.
 
 use std::{
-    collections::BTreeSet,
+    collections::HashMap,
     io::Write,
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use anyhow::Context;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -18,9 +17,10 @@ use super::{
 use crate::{
     classify::{
         bundle,
-        train::{self, FieldReport, TrainOptions, Trained, TrainingField, TrainingRows},
+        train::{self, TrainOptions, Trained},
+        training_set::TrainingSet,
     },
-    rows::{Rows, parse_rename},
+    rows::{Row, Rows, parse_rename},
 };
 
 /// Learns from labelled rows and writes a bundle.
@@ -72,10 +72,6 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.suspects {
         suspects::check(path, &args.input)?;
     }
-    let loaded = load(args)?;
-    for problem in &loaded.problems {
-        warn(problem);
-    }
     let bar = Progress::staged();
     let on_progress = |stage: &'static str, done: usize, total: usize| bar.stage(stage, done as u64, total as u64);
     let options = TrainOptions {
@@ -85,13 +81,17 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
         find_suspects: args.suspects.is_some(),
         progress: &on_progress,
     };
-    let trained = train::train(&loaded.rows, &options)?;
+    let mut set = TrainingSet::new(&args.label, options.threads)?;
+    let mut loaded = Loaded { without_label: vec![0; args.label.len()], ..Loaded::default() };
+    for input in &args.input {
+        load(input, args, &mut loaded, &bar, |_, usable| set.add(usable.text, usable.labels, usable.outside))?;
+    }
+    let trained = train::train(set, &options)?;
+    let written = args.suspects.as_deref().map(|path| write_suspects(path, args, &trained, &bar)).transpose()?;
     bar.finish();
     bundle::write(&args.out, &trained.files)?;
 
-    let written = args.suspects.as_deref().map(|path| write_suspects(path, args, &loaded, &trained)).transpose()?;
-    let result =
-        Outcome { args, loaded: &loaded, fields: &trained.fields, written, seconds: start.elapsed().as_secs_f64() };
+    let result = Outcome { args, loaded: &loaded, trained: &trained, written, seconds: start.elapsed().as_secs_f64() };
     let mut stdout = std::io::stdout().lock();
     if args.json {
         writeln!(stdout, "{}", result.to_json())?;
@@ -101,96 +101,87 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rows as read, with what was left out.
+/// What was read and what was left out.
+#[derive(Default)]
 struct Loaded {
-    rows: TrainingRows,
-    /// By text; empty where nobody asks for them.
-    origins: Vec<Origin>,
     /// Rows read, bad ones not counted.
     read: usize,
     without_text: usize,
     /// By field.
     without_label: Vec<usize>,
-    problems: Vec<String>,
+    bad: usize,
 }
 
-fn load(args: &TrainArgs) -> anyhow::Result<Loaded> {
-    let mut texts = Vec::new();
-    let mut outside = Vec::new();
-    let mut of_text: Vec<Vec<Option<String>>> = vec![Vec::new(); args.label.len()];
-    let mut loaded = Loaded {
-        rows: TrainingRows::default(),
-        origins: Vec::new(),
-        read: 0,
-        without_text: 0,
-        without_label: vec![0; args.label.len()],
-        problems: Vec::new(),
-    };
-    for (file, input) in args.input.iter().enumerate() {
-        let rows = Rows::open(input, &args.map)?;
-        let columns: Vec<&str> = args.text.iter().chain(&args.label).map(String::as_str).collect();
-        rows.require(&columns)?;
-        for row in rows {
-            let row = match row {
-                Ok(row) => row,
-                Err(error) if error.is_fatal() => return Err(error.into()),
-                Err(error) => {
-                    loaded.problems.push(format!("{error}; row left out"));
-                    continue;
-                }
-            };
-            loaded.read += 1;
-            let text = row.text(&args.text);
-            if text.is_empty() {
-                loaded.without_text += 1;
+/// A row with text and at least one label.
+struct Usable {
+    text: String,
+    labels: Vec<Option<String>>,
+    outside: bool,
+}
+
+/// Hands every usable row of a file to `found`.
+fn load(
+    input: &Path,
+    args: &TrainArgs,
+    loaded: &mut Loaded,
+    bar: &Progress,
+    mut found: impl FnMut(&Row, Usable),
+) -> anyhow::Result<()> {
+    let rows = Rows::open(input, &args.map)?;
+    let columns: Vec<&str> = args.text.iter().chain(&args.label).map(String::as_str).collect();
+    rows.require(&columns)?;
+    for row in rows {
+        let row = match row {
+            Ok(row) => row,
+            Err(error) if error.is_fatal() => return Err(error.into()),
+            Err(error) => {
+                bar.warn(format_args!("{error}; row left out"));
+                loaded.bad += 1;
                 continue;
             }
-            let labels: Vec<Option<String>> = args.label.iter().map(|label| row.label(label)).collect();
-            let is_outside = labels.iter().flatten().any(|label| *label == args.oos_label);
-            if !is_outside {
-                let missing = loaded.without_label.iter_mut().zip(&labels).filter(|(_, label)| label.is_none());
-                missing.for_each(|(count, _)| *count += 1);
-                if labels.iter().all(Option::is_none) {
-                    continue;
-                }
-            }
-            texts.push(text);
-            if args.suspects.is_some() {
-                loaded.origins.push(Origin { id: row.id(&args.id), file });
-            }
-            outside.push(is_outside);
-            for (column, label) in of_text.iter_mut().zip(labels) {
-                column.push(label.filter(|_| !is_outside));
+        };
+        loaded.read += 1;
+        bar.count("reading rows", loaded.read as u64);
+        let text = row.text(&args.text);
+        if text.is_empty() {
+            loaded.without_text += 1;
+            continue;
+        }
+        let labels: Vec<Option<String>> = args.label.iter().map(|label| row.label(label)).collect();
+        let outside = labels.iter().flatten().any(|label| *label == args.oos_label);
+        if !outside {
+            let missing = loaded.without_label.iter_mut().zip(&labels).filter(|(_, label)| label.is_none());
+            missing.for_each(|(count, _)| *count += 1);
+            if labels.iter().all(Option::is_none) {
+                continue;
             }
         }
+        found(&row, Usable { text, labels, outside });
     }
-    let fields =
-        args.label.iter().zip(of_text).map(|(name, labels)| field(name, &labels)).collect::<anyhow::Result<_>>();
-    loaded.rows = TrainingRows { texts, fields: fields?, outside };
-    Ok(loaded)
+    Ok(())
 }
 
-fn field(name: &str, of_text: &[Option<String>]) -> anyhow::Result<TrainingField> {
-    let labels: Vec<String> = of_text.iter().flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-    let number = |label: &String| u32::try_from(labels.binary_search(label).unwrap_or_default());
-    let of_text = of_text.iter().map(|label| label.as_ref().map(number).transpose()).collect::<Result<_, _>>();
-    Ok(TrainingField { name: name.to_owned(), of_text: of_text.context("too many labels")?, labels })
-}
-
-fn write_suspects(path: &Path, args: &TrainArgs, loaded: &Loaded, trained: &Trained) -> anyhow::Result<Written> {
+/// Reads the inputs again for the texts of the suspects, which training did not keep.
+fn write_suspects(path: &Path, args: &TrainArgs, trained: &Trained, bar: &Progress) -> anyhow::Result<Written> {
+    let numbers =
+        trained.fields.iter().flat_map(|field| &field.suspects).map(|suspect| trained.row_numbers[suspect.row]);
+    let mut origins: HashMap<u32, Option<Origin>> = numbers.map(|number| (number, None)).collect();
+    let mut number = 0;
+    for input in &args.input {
+        let mut loaded = Loaded { without_label: vec![0; args.label.len()], ..Loaded::default() };
+        load(input, args, &mut loaded, bar, |row, usable| {
+            if let Some(origin) = origins.get_mut(&number) {
+                *origin = Some(Origin { id: row.id(&args.id), file: input.clone(), text: usable.text });
+            }
+            number += 1;
+        })?;
+    }
     let mut lines = Vec::new();
-    for (field, report) in loaded.rows.fields.iter().zip(&trained.fields) {
-        for suspect in &report.suspects {
-            let origin = &loaded.origins[suspect.row];
-            lines.push(Line {
-                origin,
-                file: &args.input[origin.file],
-                field: &field.name,
-                labels: &field.labels,
-                oos_label: &args.oos_label,
-                text: &loaded.rows.texts[suspect.row],
-                suspect,
-            });
+    for field in &trained.fields {
+        for suspect in &field.suspects {
+            let Some(Some(origin)) = origins.get(&trained.row_numbers[suspect.row]) else { continue };
+            let (name, labels) = (&field.name, &field.labels);
+            lines.push(Line { origin, field: name, labels, oos_label: &args.oos_label, suspect });
         }
     }
     suspects::write(path, lines)
@@ -200,7 +191,7 @@ fn write_suspects(path: &Path, args: &TrainArgs, loaded: &Loaded, trained: &Trai
 struct Outcome<'a> {
     args: &'a TrainArgs,
     loaded: &'a Loaded,
-    fields: &'a [FieldReport],
+    trained: &'a Trained,
     /// What is in the file of `--suspects`.
     written: Option<Written>,
     seconds: f64,
@@ -208,14 +199,14 @@ struct Outcome<'a> {
 
 impl Outcome<'_> {
     fn to_json(&self) -> Value {
-        let Self { args, loaded, fields, written, seconds } = self;
-        let fields = fields.iter().enumerate().map(|(number, field)| {
+        let Self { args, loaded, trained, written, seconds } = self;
+        let fields = trained.fields.iter().enumerate().map(|(number, field)| {
             let mut figures = Map::new();
-            figures.insert("classes".to_owned(), field.classes.into());
+            figures.insert("classes".to_owned(), field.labels.len().into());
             figures.insert("accuracy".to_owned(), field.quality.accuracy.into());
             figures.insert("macro_f1".to_owned(), field.quality.macro_f1.into());
             figures.insert("ece".to_owned(), field.quality.calibration_error.into());
-            figures.insert("rows".to_owned(), field.rows.into());
+            figures.insert("rows".to_owned(), field.guesses.rows().into());
             figures.insert("rows_without_label".to_owned(), loaded.without_label[number].into());
             self.guesses(number).add_to(&mut figures);
             (field.name.clone(), Value::from(figures))
@@ -233,18 +224,20 @@ impl Outcome<'_> {
             "seconds": seconds,
             "fields": fields.collect::<Map<_, _>>(),
             "rows_without_text": loaded.without_text,
-            "bad_rows": loaded.problems.len(),
+            "rows_learnt": trained.learnt_rows,
+            "bad_rows": loaded.bad,
             "suspects": suspects,
         })
     }
 
     fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
-        let Self { args, loaded, fields, written, seconds } = self;
+        let Self { args, loaded, trained, written, seconds } = self;
+        let fields = &trained.fields;
         writeln!(out, "Learnt from {} rows in {seconds:.1} s. On rows held back from the fit:\n", loaded.read)?;
         let width = fields.iter().map(|field| field.name.chars().count()).max().unwrap_or_default().max("field".len());
         writeln!(out, "  {:width$}  labels   rows  accuracy  macro-F1  calibration error", "field")?;
-        for field in *fields {
-            let FieldReport { name, classes, rows, quality, .. } = field;
+        for field in fields {
+            let (name, classes, rows, quality) = (&field.name, field.labels.len(), field.guesses.rows(), field.quality);
             writeln!(
                 out,
                 "  {name:width$}  {classes:6}  {rows:5}  {:>8}  {:>8}  {:>17}",
@@ -258,6 +251,13 @@ impl Outcome<'_> {
             self.guesses(number).write(out)?;
         }
         writeln!(out)?;
+        if trained.learnt_rows < trained.usable_rows {
+            writeln!(
+                out,
+                "Learnt from an even share of {} of {} rows: more do not fit into memory.",
+                trained.learnt_rows, trained.usable_rows
+            )?;
+        }
         if loaded.without_text > 0 {
             writeln!(out, "{} rows had no text and were left out.", loaded.without_text)?;
         }
@@ -278,13 +278,8 @@ impl Outcome<'_> {
     }
 
     fn guesses(&self, number: usize) -> FieldGuesses<'_> {
-        let FieldReport { guesses, thresholds, .. } = &self.fields[number];
-        let names = self.loaded.rows.fields[number].labels.iter().map(String::as_str).collect();
-        FieldGuesses { guesses, names, thresholds }
+        let field = &self.trained.fields[number];
+        let names = field.labels.iter().map(String::as_str).collect();
+        FieldGuesses { guesses: &field.guesses, names, thresholds: &field.thresholds }
     }
-}
-
-#[expect(clippy::print_stderr, reason = "warnings of a command go to stderr, results to stdout")]
-fn warn(problem: &str) {
-    eprintln!("warning: {problem}");
 }

@@ -1,0 +1,275 @@
+//! Takes labelled texts one by one and keeps numbers only, within a budget of memory: whatever the length of a file, a
+//! training needs no more than about two gigabytes. Where the budget is used up, an even share of the rows stays,
+//! chosen by their texts; rare labels keep all of theirs. No text outlives the call that brought it by long.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    bundle::{BundleError, Files},
+    counts::{self, Counts, retain_by_place},
+    embedded,
+    scope::Languages,
+    suspects::text_hash,
+};
+use crate::encode::{StaticVectors, WordPiece};
+
+/// Texts whose features are extracted together.
+const BATCH: usize = 2_048;
+
+/// What a training may keep in memory.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    /// Different n-grams; a table of them takes up to 60 bytes each.
+    features: usize,
+    /// N-grams of all rows, six bytes each.
+    entries: usize,
+    /// A label with fewer rows than this loses none.
+    rows_of_rare_label: usize,
+}
+
+const BUDGET: Budget = Budget { features: (8 << 20) - 1, entries: 140 << 20, rows_of_rare_label: 500 };
+
+/// One field's label of every row.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TrainingField {
+    pub(crate) name: String,
+    /// Sorted.
+    pub(crate) labels: Vec<String>,
+    /// Numbers into `labels`; `None`: the row has none, and teaches this field nothing.
+    pub(crate) of_row: Vec<Option<u32>>,
+}
+
+/// What is known of the rows to learn from, beside their features.
+pub(crate) struct TrainingRows {
+    /// Of each row's text: equal for copies, which then stay in one fold.
+    pub(crate) text_hashes: Vec<u128>,
+    /// The number of each row, from 0, as it was added.
+    pub(crate) numbers: Vec<u32>,
+    pub(crate) fields: Vec<TrainingField>,
+    /// Which of the rows are out of scope.
+    pub(crate) outside: Vec<bool>,
+    pub(crate) languages: Vec<String>,
+    /// How many rows were added; those that are not in here were thinned out.
+    pub(crate) added: usize,
+}
+
+/// Collects rows.
+pub(crate) struct TrainingSet {
+    encoder: (WordPiece, StaticVectors),
+    files: Files,
+    budget: Budget,
+    threads: usize,
+    waiting: Vec<Waiting>,
+    counts: Counts,
+    text_hashes: Vec<u128>,
+    numbers: Vec<u32>,
+    outside: Vec<bool>,
+    columns: Vec<Column>,
+    languages: Languages,
+    added: usize,
+    /// Rows whose hash begins with fewer zero bits are thinned out.
+    zero_bits: u32,
+}
+
+struct Waiting {
+    text: String,
+    labels: Vec<Option<u32>>,
+    outside: bool,
+}
+
+/// A field while its labels are not all known.
+#[derive(Default)]
+struct Column {
+    name: String,
+    numbers: HashMap<String, u32>,
+    of_row: Vec<Option<u32>>,
+    /// Rows kept, by label.
+    rows: Vec<usize>,
+}
+
+impl TrainingSet {
+    /// A set for these fields, which reads texts on so many threads.
+    pub(crate) fn new(fields: &[String], threads: usize) -> Result<Self, BundleError> {
+        let files = embedded::encoder_files();
+        Ok(Self {
+            encoder: embedded::encoder(&files)?,
+            files,
+            budget: BUDGET,
+            threads,
+            waiting: Vec::new(),
+            counts: Counts::new(),
+            text_hashes: Vec::new(),
+            numbers: Vec::new(),
+            outside: Vec::new(),
+            columns: fields.iter().map(|name| Column { name: name.clone(), ..Column::default() }).collect(),
+            languages: Languages::default(),
+            added: 0,
+            zero_bits: 0,
+        })
+    }
+
+    /// Adds a row with its label for every field, in their order; `outside`: out of scope, its labels teach nothing.
+    pub(crate) fn add(&mut self, text: String, labels: Vec<Option<String>>, outside: bool) {
+        let labels = self
+            .columns
+            .iter_mut()
+            .zip(labels)
+            .map(|(column, label)| label.filter(|_| !outside).map(|label| column.number(label)));
+        let labels = labels.collect();
+        if !outside {
+            self.languages.add(&text);
+        }
+        self.waiting.push(Waiting { text, labels, outside });
+        if self.waiting.len() >= BATCH {
+            self.take_in();
+        }
+    }
+
+    /// The rows, their features, and the files of the encoder that read them.
+    pub(crate) fn finish(mut self) -> (TrainingRows, Counts, Files) {
+        self.take_in();
+        let rows = TrainingRows {
+            text_hashes: self.text_hashes,
+            numbers: self.numbers,
+            fields: self.columns.into_iter().map(Column::finish).collect(),
+            outside: self.outside,
+            languages: self.languages.supported(),
+            added: self.added,
+        };
+        (rows, self.counts, self.files)
+    }
+
+    /// Turns what waits into rows.
+    fn take_in(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let texts: Vec<&str> = waiting.iter().map(|row| row.text.as_str()).collect();
+        let (tokens, vectors) = &self.encoder;
+        for (row, features) in waiting.iter().zip(counts::extract(&texts, tokens, vectors, self.threads)) {
+            let number = self.added;
+            self.added += 1;
+            let hash = text_hash(&row.text);
+            if !self.keeps(hash, row.labels.iter().copied()) {
+                continue;
+            }
+            self.counts.push(&features);
+            self.text_hashes.push(hash);
+            self.numbers.push(u32::try_from(number).unwrap_or(u32::MAX));
+            self.outside.push(row.outside);
+            self.columns.iter_mut().zip(&row.labels).for_each(|(column, label)| column.push(*label));
+            if self.counts.features() >= self.budget.features {
+                self.counts.drop_rare();
+            }
+            while self.counts.entries() >= self.budget.entries {
+                self.thin();
+            }
+        }
+    }
+
+    fn keeps(&self, hash: u128, labels: impl Iterator<Item = Option<u32>>) -> bool {
+        let is_rare = |(column, label): (&Column, Option<u32>)| {
+            label.is_some_and(|label| column.rows[label as usize] < self.budget.rows_of_rare_label)
+        };
+        hash.leading_zeros() >= self.zero_bits || self.columns.iter().zip(labels).any(is_rare)
+    }
+
+    /// Takes out half of the rows, but none of a rare label.
+    fn thin(&mut self) {
+        self.zero_bits += 1;
+        let before = self.counts.entries();
+        let labels = |row: usize| self.columns.iter().map(move |column| column.of_row[row]);
+        let kept: Vec<bool> =
+            self.text_hashes.iter().enumerate().map(|(row, hash)| self.keeps(*hash, labels(row))).collect();
+        let keeps = |row: usize| kept[row];
+        self.counts.retain_rows(keeps);
+        retain_by_place(&mut self.text_hashes, keeps);
+        retain_by_place(&mut self.numbers, keeps);
+        retain_by_place(&mut self.outside, keeps);
+        self.columns.iter_mut().for_each(|column| column.retain(keeps));
+        if self.counts.entries() > before / 4 * 3 {
+            // Many rare labels must not keep everything.
+            self.budget.rows_of_rare_label /= 2;
+        }
+    }
+}
+
+impl Column {
+    fn number(&mut self, label: String) -> u32 {
+        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        let number = *self.numbers.entry(label).or_insert(next);
+        if number == next {
+            self.rows.push(0);
+        }
+        number
+    }
+
+    fn push(&mut self, label: Option<u32>) {
+        if let Some(label) = label {
+            self.rows[label as usize] += 1;
+        }
+        self.of_row.push(label);
+    }
+
+    fn retain(&mut self, keeps: impl Fn(usize) -> bool) {
+        retain_by_place(&mut self.of_row, keeps);
+        self.rows.fill(0);
+        self.of_row.iter().flatten().for_each(|label| self.rows[*label as usize] += 1);
+    }
+
+    /// Numbers the labels in their order.
+    fn finish(self) -> TrainingField {
+        let labels: BTreeMap<String, u32> = self.numbers.into_iter().collect();
+        let mut sorted = vec![0; labels.len()];
+        for (number, old) in (0_u32..).zip(labels.values()) {
+            sorted[*old as usize] = number;
+        }
+        let of_row = self.of_row.into_iter().map(|label| label.map(|old| sorted[old as usize])).collect();
+        TrainingField { name: self.name, labels: labels.into_keys().collect(), of_row }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(budget: Budget) -> TrainingSet {
+        TrainingSet { budget, ..TrainingSet::new(&["topic".to_owned()], 2).unwrap() }
+    }
+
+    fn add(set: &mut TrainingSet, text: &str, label: &str) {
+        set.add(text.to_owned(), vec![Some(label.to_owned())], false);
+    }
+
+    #[test]
+    fn labels_are_numbered_in_their_order() {
+        let mut set = set(BUDGET);
+        add(&mut set, "vpn down", "network");
+        set.add("tell me a joke".to_owned(), vec![Some("oos".to_owned())], true);
+        add(&mut set, "vpn slow", "network");
+        add(&mut set, "password", "access");
+        let (rows, ..) = set.finish();
+        assert_eq!(rows.fields[0].labels, ["access", "network"]);
+        assert_eq!(rows.fields[0].of_row, [Some(1), None, Some(1), Some(0)]);
+        assert_eq!(rows.outside, [false, true, false, false]);
+    }
+
+    #[test]
+    fn more_rows_than_the_budget_holds_are_thinned_evenly_and_rare_labels_kept() {
+        let mut set = set(Budget { features: 2_000, entries: 60_000, rows_of_rare_label: 20 });
+        for row in 0..6_000 {
+            add(&mut set, &format!("printer {row} in room {}", row * 7), "hardware");
+            if row % 600 == 0 {
+                add(&mut set, &format!("badge {row} lost"), "security");
+            }
+        }
+        let (rows, counts, _) = set.finish();
+        assert_eq!(rows.added, 6_010);
+        assert!(counts.entries() < 60_000 && counts.features() <= 2_000);
+        let of_label = |label| rows.fields[0].of_row.iter().filter(|own| **own == Some(label)).count();
+        assert_eq!(of_label(1), 10);
+        assert!(of_label(0) > 300, "{}", of_label(0));
+        let late = rows.numbers.iter().filter(|number| **number > 3_000).count();
+        let kept = rows.numbers.len();
+        assert!(late * 10 > kept * 4 && late * 10 < kept * 6, "{late} of {kept}");
+        assert_eq!(rows.text_hashes.len(), counts.len());
+    }
+}
