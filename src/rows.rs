@@ -51,8 +51,8 @@ pub enum RowProblem {
     /// A row of CSV without an end in sight; no row follows.
     #[error("row longer than {} MiB, perhaps after a quote that is not closed; what follows is not read", MAX_LINE_BYTES >> 20)]
     NoEndOfRow,
-    #[error("{found} fields where the header has {expected}")]
-    FieldCount { expected: usize, found: usize },
+    #[error("{found} fields where the header has {expected}{}", spanning(*lines))]
+    FieldCount { expected: usize, found: usize, lines: u64 },
     /// The rest of the file cannot be read; no row follows.
     #[error("cannot read on: {0}")]
     Unreadable(io::Error),
@@ -75,8 +75,14 @@ pub fn parse_rename(raw: &str) -> Result<(String, String), String> {
     }
 }
 
+/// More lines than one in a row that does not fit are most often those behind a quote that nothing closes.
+fn spanning(lines: u64) -> String {
+    if lines > 1 { format!(", in a row of {lines} lines: is there a quote that is not closed?") } else { String::new() }
+}
+
 fn remedy(present: &[String]) -> &'static str {
     match present {
+        [] => "is the file empty?",
         [one] if one.contains([';', '\t']) => "its columns are not separated by commas: save it with commas",
         _ => "name it, or rename with --map ours=theirs",
     }
@@ -220,7 +226,15 @@ impl Rows {
             Format::JsonLines => Source::Json { reader: Box::new(BufReader::with_capacity(1 << 16, content)), line: 0 },
             Format::Csv => {
                 let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(content.take(MAX_LINE_BYTES));
-                let header = reader.headers().map_err(|error| unreadable(io::Error::other(error)))?.clone();
+                let header = reader.headers().map_err(|error| {
+                    let is_text = !matches!(error.kind(), csv::ErrorKind::Utf8 { .. });
+                    unreadable(if is_text {
+                        io::Error::other(error)
+                    } else {
+                        io::Error::other(RowProblem::InvalidUtf8)
+                    })
+                })?;
+                let header = header.clone();
                 if reader.get_ref().limit() == 0 {
                     return Err(unreadable(io::Error::other(RowProblem::NoEndOfRow)));
                 }
@@ -307,7 +321,8 @@ impl Rows {
             return Some(Err(self.error(line, RowProblem::NoEndOfRow)));
         }
         if record.len() != header.len() {
-            let problem = RowProblem::FieldCount { expected: header.len(), found: record.len() };
+            let lines = reader.position().line().saturating_sub(line);
+            let problem = RowProblem::FieldCount { expected: header.len(), found: record.len(), lines };
             return Some(Err(self.error(line, problem)));
         }
         Some(match csv::StringRecord::from_byte_record(record) {

@@ -16,6 +16,7 @@ use crate::{
     compute::Pool,
     grpc::{Api, Core},
     telemetry::{METRICS, ReloadOutcome},
+    triage::Triager,
 };
 
 /// When to read the model again, and from where.
@@ -60,7 +61,13 @@ async fn reload(folder: &Path, api: &Api, pool: &Pool) -> ReloadOutcome {
         tracing::info!(model, "the model was read again and is the same");
         return ReloadOutcome::Unchanged;
     }
+    let fields = |triager: &Triager| triager.fields().into_iter().map(|field| field.name).collect::<Vec<_>>();
+    let before = fields(&core.triager);
     let triager = core.triager.with_classifier(classifier);
+    let now = fields(&triager);
+    for lost in before.iter().filter(|name| !now.contains(name)) {
+        tracing::warn!(field = lost, "the new model has not learnt this field: it is no longer answered");
+    }
     for mismatch in triager.mismatches() {
         tracing::warn!("{mismatch}");
     }

@@ -39,8 +39,6 @@ pub struct Field {
     /// From which confidence on training certified a precision, by that precision (`0.80` to `0.99`); a precision
     /// that nothing certifies is missing.
     pub thresholds: BTreeMap<String, Threshold>,
-    /// Accuracy on rows held back from the fit, 0 to 1.
-    pub accuracy: f32,
     first_column: usize,
 }
 
@@ -128,7 +126,6 @@ impl Classifier {
                     name: field.name.as_str().into(),
                     labels: field.labels.iter().map(|label| label.as_str().into()).collect(),
                     thresholds: field.thresholds.clone(),
-                    accuracy: field.accuracy,
                     first_column,
                 }
             })
@@ -306,7 +303,6 @@ mod tests {
             thresholds: [("0.90", 0.6), ("0.95", 0.8), ("0.99", 0.7)]
                 .map(|(name, from)| (name.to_owned(), Threshold::at(from)))
                 .into(),
-            accuracy: 0.9,
             first_column: 0,
         };
         for (precision, expected) in [

@@ -10,7 +10,7 @@ use super::{
     fit::{Cost, Problem, Separation},
     samples::Samples,
     train::TrainOptions,
-    training_set::{TrainingField, TrainingRows},
+    training_set::TrainingRows,
 };
 
 /// What a mistake may cost: tried on held-back rows, each fit going on from the one before.
@@ -21,7 +21,8 @@ const OUTSIDE_COST: Cost = Cost { base: 1.0, balance: 0.5 };
 /// Words beside runs of characters, which count 1.
 const WORDS_WEIGHT: f32 = 1.4;
 /// How much the static vectors may weigh beside the n-grams: they carry small desks, n-grams large ones.
-const VECTOR_WEIGHTS: [f32; 4] = [0.5, 1.0, 2.0, 4.0];
+const VECTOR_WEIGHTS: [f32; 4] = [0.5, 1.0, USUAL_VECTORS, 4.0];
+const USUAL_VECTORS: f32 = 2.0;
 /// Of fewer rows every one is held back once while choosing: a single fold would be all noise.
 const FEW_ROWS: usize = 6_000;
 /// More rows make a choice no clearer.
@@ -30,6 +31,9 @@ const ROWS_TO_CHOOSE: usize = 12_000;
 const MANY_ROWS: usize = 20_000;
 /// From this many rows on a tenth of them is enough to check with.
 const ENOUGH_ROWS: usize = 200_000;
+/// Rows times labels: from so many on the usual weights are taken untried, and from four times as many one fold is
+/// held back instead of five. The time of a fit grows with this product.
+const LARGE_PROBLEM: usize = 4 << 20;
 /// Weights a bundle may have; features that few texts have are dropped until it fits.
 const MAX_WEIGHTS: usize = 96 << 20;
 /// Scores of held-back rows kept for a field, of all its labels together.
@@ -82,8 +86,8 @@ pub(crate) struct Trainer<'a> {
     /// Rows that are scored by planes fitted without them.
     pub(crate) judged: Vec<u32>,
     folds: Folds,
-    /// Out of scope or not, as a field of one label; `None` where too few rows are out of scope.
-    outside: Option<TrainingField>,
+    /// Label 0 for rows out of scope, 1 for the others; `None` where too few rows are out of scope.
+    outside: Option<Vec<Option<u32>>>,
 }
 
 /// How rows are divided, and the parts that are held back one after the other.
@@ -119,11 +123,8 @@ impl<'a> Trainer<'a> {
         let widest =
             (1..rows.fields.len()).fold(0, |widest, next| if labels(next) > labels(widest) { next } else { widest });
         let outside_rows = rows.outside.iter().filter(|outside| **outside).count();
-        let outside = (outside_rows >= MIN_OUTSIDE_ROWS).then(|| TrainingField {
-            name: String::new(),
-            labels: vec![String::new()],
-            of_row: rows.outside.iter().map(|outside| Some(u32::from(!outside))).collect(),
-        });
+        let outside = (outside_rows >= MIN_OUTSIDE_ROWS)
+            .then(|| rows.outside.iter().map(|outside| Some(u32::from(!outside))).collect());
         let folds =
             if counts.len() < ENOUGH_ROWS { Folds { count: 5, tried: 5 } } else { Folds { count: 10, tried: 1 } };
         let all = (0_u32..).take(counts.len()).filter(|row| folds.tries(hashes[*row as usize]));
@@ -139,6 +140,9 @@ impl<'a> Trainer<'a> {
         let fields = self.rows.fields.len();
         let choose = |number| {
             (self.options.progress)("choosing weights", number, fields);
+            if rows.len() * self.rows.fields[number].labels.len() > LARGE_PROBLEM {
+                return Choice { cost: USUAL_COST, vectors: USUAL_VECTORS };
+            }
             let mut best = (f64::NEG_INFINITY, VECTOR_WEIGHTS[0]);
             for vectors in VECTOR_WEIGHTS {
                 self.samples.weigh_vectors(vectors);
@@ -198,8 +202,10 @@ impl<'a> Trainer<'a> {
             fitted.held_back.push(HeldBack(scores));
         }
         let mut outside_plane = vec![0.0; self.samples.width()];
-        if let Some(field) = &self.outside {
-            let task = Task { of_row: &field.of_row, labels: 1, against_outside: true };
+        if let Some(of_row) = &self.outside {
+            // As the field whose best score is the other signal, whatever field came last.
+            self.samples.weigh_vectors(choices[self.widest].vectors);
+            let task = Task { of_row, labels: 1, against_outside: true };
             let (planes, scores) = self.fit_task(task, OUTSIDE_COST);
             outside_plane = planes.into_iter().next().unwrap_or(outside_plane);
             fitted.outside = scores.into_iter().next().unwrap_or_default();
@@ -211,18 +217,24 @@ impl<'a> Trainer<'a> {
 
     /// By label, the plane, for vectors of length one, and the scores of the judged rows.
     fn fit_task(&self, task: Task<'_>, cost: Cost) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
-        let all = (0_u32..).take(self.hashes.len());
-        let rows: Vec<u32> = all.filter(|row| self.teaches(task, *row)).collect();
+        let rows: Vec<u32> = (0_u32..).take(self.hashes.len()).filter(|row| self.teaches(task, *row)).collect();
         let labels: Vec<Option<u32>> = rows.iter().map(|row| task.of_row[*row as usize]).collect();
         let hashes: Vec<u64> = rows.iter().map(|row| self.hashes[*row as usize]).collect();
         let problem = Problem::new(&self.samples, &rows, &labels, task.labels, self.options.seed);
+        let all = places(&hashes, |_| true);
+        let parted: Vec<(Vec<u32>, Vec<u32>)> = (0..self.folds.tried)
+            .map(|fold| {
+                let held_back = |hash| self.folds.of(hash) == fold;
+                (places(&hashes, held_back), places(&hashes, |hash| !held_back(hash)))
+            })
+            .collect();
         let fit = |mut separation: Separation<'_>| {
-            separation.fit(&places(&hashes, |_| true), cost, PASSES);
+            separation.fit(&all, cost, PASSES);
             let mut scores = vec![0.0; self.judged.len()];
-            for fold in 0..self.folds.tried {
+            for (fold, (held_back, others)) in (0..).zip(&parted) {
                 let mut without = separation.clone();
-                without.forget(&places(&hashes, |hash| self.folds.of(hash) == fold));
-                without.fit(&places(&hashes, |hash| self.folds.of(hash) != fold), cost, PASSES);
+                without.forget(held_back);
+                without.fit(others, cost, PASSES);
                 for (score, row) in scores.iter_mut().zip(&self.judged) {
                     if self.folds.of(self.hashes[*row as usize]) == fold {
                         *score = without.score(*row);
@@ -306,7 +318,7 @@ impl Trial {
 }
 
 /// The number of the best, unless the usual one is as good but for chance: within one standard deviation of the
-/// difference, counted over the rows that only one of the two gets right (after Breiman et al. 1984).
+/// difference in accuracy, counted over the rows that only one of the two gets right (after Breiman et al. 1984).
 fn clearly_best(tried: &[Trial], usual: usize) -> usize {
     let best =
         (0..tried.len()).fold(usual, |best, next| if tried[next].merit > tried[best].merit { next } else { best });

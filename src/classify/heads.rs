@@ -48,8 +48,9 @@ pub(crate) struct Planes {
 #[derive(Debug, Clone)]
 pub(crate) struct Activation {
     pub(crate) words: Vec<std::ops::Range<usize>>,
-    /// How many n-grams the text has, and how many of them have a row.
-    pub(crate) occurrences: usize,
+    /// How many n-grams the text has, each as often as it counts, and how many of them have a row.
+    occurrences: usize,
+    known_occurrences: usize,
     /// How many of the words have a row.
     known_words: usize,
     known: Vec<Known>,
@@ -102,12 +103,15 @@ impl Heads {
     pub(crate) fn activate(&self, text: &str, pieces: &WordPiece, vectors: &StaticVectors) -> Activation {
         let mut found: Vec<(u32, Occurrence)> = Vec::with_capacity(text.len() * 3);
         let mut occurrences = 0;
-        let mut known_words = 0;
+        let (mut known_occurrences, mut known_words) = (0, 0);
         let words = features::extract(text, |occurrence| {
-            occurrences += 1;
+            occurrences += usize::from(occurrence.times);
             let row = self.index.get(occurrence.key);
             known_words += usize::from(row.is_some() && occurrence.is_word());
-            found.extend(row.map(|row| (row, occurrence)));
+            if let Some(row) = row {
+                known_occurrences += usize::from(occurrence.times);
+                found.push((row, occurrence));
+            }
         });
         found.sort_unstable_by_key(|(row, occurrence)| (*row, occurrence.words.0));
         let mut squares = [0.0_f32; Block::COUNT];
@@ -136,7 +140,17 @@ impl Heads {
         for value in &mut vector {
             *value *= token_scale;
         }
-        Activation { words, occurrences, known_words, known, tokens, first_line, vector, token_scale }
+        Activation {
+            words,
+            occurrences,
+            known_occurrences,
+            known_words,
+            known,
+            tokens,
+            first_line,
+            vector,
+            token_scale,
+        }
     }
 
     fn value(&self, group: &[(u32, Occurrence)]) -> f32 {
@@ -202,7 +216,7 @@ impl Activation {
     /// The share of the text's n-grams that have a row; 0 for a text without any.
     #[expect(clippy::cast_precision_loss, reason = "a text has some thousands at most")]
     pub(crate) fn known_share(&self) -> f32 {
-        self.known.len() as f32 / self.occurrences.max(1) as f32
+        self.known_occurrences as f32 / self.occurrences.max(1) as f32
     }
 }
 

@@ -28,8 +28,8 @@ const MIN_CONFIDENCE: f32 = 0.4;
 const MIN_GAP: f32 = 0.1;
 /// More labels than this are ids, not labels; the time to learn them grows with rows times labels.
 const MAX_LABELS: usize = 5_000;
-/// From so many labels on, most of them on one row each, the column is no label but an id or a text.
-const MANY_LABELS: usize = 500;
+/// From so many labels on, with fewer than two rows each, the column is no label but an id or a text.
+const MANY_LABELS: usize = 50;
 
 /// Why nothing can be learnt from the rows.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +68,8 @@ pub(crate) struct TrainOptions<'a> {
 pub(crate) struct Trained {
     pub(crate) files: Files,
     pub(crate) fields: Vec<FieldReport>,
-    /// The number, as it was added, of each row that suspects name.
-    pub(crate) row_numbers: Vec<u32>,
-    /// Rows with text and a label.
-    pub(crate) usable_rows: usize,
-    /// Rows that the fit saw; fewer than were usable where memory did not hold them all.
-    pub(crate) learnt_rows: usize,
+    /// The rows that the fit saw; fewer than were added where memory did not hold them all.
+    pub(crate) rows: TrainingRows,
 }
 
 /// How a field does on rows held back from the fit.
@@ -101,7 +97,7 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
     let duplicates = options.find_suspects.then(|| suspects::duplicates(&rows.text_hashes));
     let reports: Vec<_> = fields
         .map(|((field, scores), choice)| {
-            let (mut report, manifest) = calibrate(field, &trainer.judged, scores, *choice);
+            let (mut report, manifest) = calibrate(field, &rows.text_hashes, &trainer.judged, scores, *choice);
             if let Some(duplicates) = &duplicates {
                 let confidences = |row: usize| {
                     let place = trainer.judged.binary_search(&u32::try_from(row).ok()?).ok()?;
@@ -140,8 +136,7 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
     files.insert(bundle::MANIFEST, manifest.write().map_err(BundleError::from)?.into());
     Classifier::from_files(&files)?;
     let fields = reports.into_iter().map(|(report, _)| report).collect();
-    let learnt_rows = rows.text_hashes.len();
-    Ok(Trained { files, fields, row_numbers: rows.numbers, usable_rows: rows.added, learnt_rows })
+    Ok(Trained { files, fields, rows })
 }
 
 fn rows_with_label(field: &TrainingField) -> usize {
@@ -192,30 +187,34 @@ fn fit_scope(rows: &TrainingRows, trainer: &Trainer<'_>, fitted: &Fitted) -> Sco
 /// What a field's held-back scores say of it.
 fn calibrate(
     field: &TrainingField,
+    text_hashes: &[u128],
     judged: &[u32],
     held_back: &HeldBack,
     choice: Choice,
 ) -> (FieldReport, FieldManifest) {
-    let labelled = judged.iter().enumerate().filter_map(|(place, row)| {
-        let label = field.of_row[*row as usize]? as usize;
-        Some((held_back.scores(place), label))
-    });
-    let rows: Vec<(Vec<f32>, usize)> = labelled.collect();
-    let sharpness = calibrate::fit_sharpness(&rows);
-    let guessed = |curve: &[[f32; 2]]| {
-        let mut guesses = Guesses::new(field.labels.len());
-        for (scores, label) in &rows {
-            let (best, confidences) = calibrate::confidences(scores, sharpness, curve);
-            guesses.add(*label, best, confidences[best]);
-        }
-        guesses
+    // By text, so that copies are in one half.
+    let half = |number: u128| {
+        judged.iter().enumerate().filter_map(move |(place, row)| {
+            let label = field.of_row[*row as usize].filter(|_| text_hashes[*row as usize] % 2 == number)?;
+            Some((held_back.scores(place), label as usize))
+        })
     };
-    let curve = calibrate::fit_curve(guessed(&[]).all());
-    let guesses = guessed(&curve);
+    let mut rows: Vec<(Vec<f32>, usize)> = half(0).collect();
+    let middle = rows.len();
+    rows.extend(half(1));
+    let (one, other) = rows.split_at(middle);
+    let (sharpness, curve) = fit_confidence(&rows);
+    let certified_on = guess(&rows, sharpness, &curve, Guesses::new(field.labels.len()));
+    // The figures come from confidences that were fitted without the row too: each half judged by the other's.
+    let mut guesses = Guesses::new(field.labels.len());
+    for (fitted_on, judged) in [(other, one), (one, other)] {
+        let (sharpness, curve) = fit_confidence(fitted_on);
+        guesses = guess(judged, sharpness, &curve, guesses);
+    }
     let quality = guesses.quality();
     let thresholds = calibrate::PRECISIONS.iter().filter_map(|name| {
         let precision: f64 = name.parse().ok()?;
-        Some(((*name).to_owned(), calibrate::certify(guesses.all(), &field.labels, precision)?))
+        Some(((*name).to_owned(), calibrate::certify(certified_on.all(), &field.labels, precision)?))
     });
     #[expect(clippy::cast_possible_truncation, reason = "a share of 1 needs no more digits")]
     let manifest = FieldManifest {
@@ -240,6 +239,22 @@ fn calibrate(
         suspects: Vec::new(),
     };
     (report, manifest)
+}
+
+/// The sharpness and the curve that turn these scores into confidences.
+fn fit_confidence(rows: &[(Vec<f32>, usize)]) -> (f32, Vec<[f32; 2]>) {
+    let sharpness = calibrate::fit_sharpness(rows);
+    let uncorrected = guess(rows, sharpness, &[], Guesses::new(0));
+    (sharpness, calibrate::fit_curve(uncorrected.all()))
+}
+
+/// Adds the best guess of every row.
+fn guess(rows: &[(Vec<f32>, usize)], sharpness: f32, curve: &[[f32; 2]], mut guesses: Guesses) -> Guesses {
+    for (scores, label) in rows {
+        let (best, confidences) = calibrate::confidences(scores, sharpness, curve);
+        guesses.add(*label, best, confidences[best]);
+    }
+    guesses
 }
 
 /// Packs planes by feature, in the order of their keys, as int8 with a scale a feature.
@@ -299,11 +314,14 @@ mod tests {
 
     #[test]
     fn rows_that_teach_nothing_are_refused_with_the_reason() {
+        let ids: Vec<String> = (0..=MAX_LABELS).map(|number| format!("INC{number}")).collect();
+        let ids: Vec<(&str, &str)> = ids.iter().map(|id| ("vpn is down", id.as_str())).collect();
         for (labelled, reason) in [
             (&[][..], "no row has text"),
             (&[("vpn is down", "a"), ("vpn is slow", "a")], "labelled `a`"),
             (&[("hello", "-"), ("hello", "-")], "no row has a label"),
             (&[("xylem", "a"), ("quartz", "b")], "no two texts share a word"),
+            (&ids, "5001 different labels"),
         ] {
             let error = fit(labelled, 1).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(reason), "{error}");

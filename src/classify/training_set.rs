@@ -1,6 +1,6 @@
 //! Takes labelled texts one by one and keeps numbers only, within a budget of memory: whatever the length of a file, a
 //! training needs no more than about two gigabytes. Where the budget is used up, an even share of the rows stays,
-//! chosen by their texts; rare labels keep all of theirs. No text outlives the call that brought it by long.
+//! chosen by their texts, and labels with few rows keep all of theirs. No text is kept for long.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,21 +13,24 @@ use super::{
 };
 use crate::encode::{StaticVectors, WordPiece};
 
-/// Texts whose features are extracted together.
-const BATCH: usize = 2_048;
+/// Texts whose features are extracted together, and how many bytes of text may wait for that.
+const BATCH: usize = 512;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// What a training may keep in memory.
 #[derive(Debug, Clone, Copy)]
 struct Budget {
     /// Different n-grams; a table of them takes up to 60 bytes each.
     features: usize,
+    /// Rows, some 300 bytes each beside their n-grams.
+    rows: usize,
     /// N-grams of all rows, six bytes each.
     entries: usize,
     /// A label with fewer rows than this loses none.
     rows_of_rare_label: usize,
 }
 
-const BUDGET: Budget = Budget { features: (8 << 20) - 1, entries: 140 << 20, rows_of_rare_label: 500 };
+const BUDGET: Budget = Budget { features: 8 << 20, rows: 2 << 20, entries: 180 << 20, rows_of_rare_label: 500 };
 
 /// One field's label of every row.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +63,7 @@ pub(crate) struct TrainingSet {
     budget: Budget,
     threads: usize,
     waiting: Vec<Waiting>,
+    waiting_bytes: usize,
     counts: Counts,
     text_hashes: Vec<u128>,
     numbers: Vec<u32>,
@@ -83,8 +87,8 @@ struct Column {
     name: String,
     numbers: HashMap<String, u32>,
     of_row: Vec<Option<u32>>,
-    /// Rows kept, by label.
-    rows: Vec<usize>,
+    /// Rows added, by label.
+    seen: Vec<usize>,
 }
 
 impl TrainingSet {
@@ -97,6 +101,7 @@ impl TrainingSet {
             budget: BUDGET,
             threads,
             waiting: Vec::new(),
+            waiting_bytes: 0,
             counts: Counts::new(),
             text_hashes: Vec::new(),
             numbers: Vec::new(),
@@ -119,8 +124,9 @@ impl TrainingSet {
         if !outside {
             self.languages.add(&text);
         }
+        self.waiting_bytes += text.len();
         self.waiting.push(Waiting { text, labels, outside });
-        if self.waiting.len() >= BATCH {
+        if self.waiting.len() >= BATCH || self.waiting_bytes >= BATCH_BYTES {
             self.take_in();
         }
     }
@@ -142,24 +148,26 @@ impl TrainingSet {
     /// Turns what waits into rows.
     fn take_in(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
         let texts: Vec<&str> = waiting.iter().map(|row| row.text.as_str()).collect();
         let (tokens, vectors) = &self.encoder;
         for (row, features) in waiting.iter().zip(counts::extract(&texts, tokens, vectors, self.threads)) {
             let number = self.added;
             self.added += 1;
             let hash = text_hash(&row.text);
+            self.columns.iter_mut().zip(&row.labels).for_each(|(column, label)| column.see(*label));
             if !self.keeps(hash, row.labels.iter().copied()) {
                 continue;
+            }
+            if self.counts.features() + features.len() > self.budget.features {
+                self.counts.drop_rare();
             }
             self.counts.push(&features);
             self.text_hashes.push(hash);
             self.numbers.push(u32::try_from(number).unwrap_or(u32::MAX));
             self.outside.push(row.outside);
-            self.columns.iter_mut().zip(&row.labels).for_each(|(column, label)| column.push(*label));
-            if self.counts.features() >= self.budget.features {
-                self.counts.drop_rare();
-            }
-            while self.counts.entries() >= self.budget.entries {
+            self.columns.iter_mut().zip(&row.labels).for_each(|(column, label)| column.of_row.push(*label));
+            while self.counts.entries() >= self.budget.entries || self.counts.len() >= self.budget.rows {
                 self.thin();
             }
         }
@@ -167,7 +175,7 @@ impl TrainingSet {
 
     fn keeps(&self, hash: u128, labels: impl Iterator<Item = Option<u32>>) -> bool {
         let is_rare = |(column, label): (&Column, Option<u32>)| {
-            label.is_some_and(|label| column.rows[label as usize] < self.budget.rows_of_rare_label)
+            label.is_some_and(|label| column.seen[label as usize] < self.budget.rows_of_rare_label)
         };
         hash.leading_zeros() >= self.zero_bits || self.columns.iter().zip(labels).any(is_rare)
     }
@@ -175,7 +183,7 @@ impl TrainingSet {
     /// Takes out half of the rows, but none of a rare label.
     fn thin(&mut self) {
         self.zero_bits += 1;
-        let before = self.counts.entries();
+        let before = self.counts.len();
         let labels = |row: usize| self.columns.iter().map(move |column| column.of_row[row]);
         let kept: Vec<bool> =
             self.text_hashes.iter().enumerate().map(|(row, hash)| self.keeps(*hash, labels(row))).collect();
@@ -184,10 +192,11 @@ impl TrainingSet {
         retain_by_place(&mut self.text_hashes, keeps);
         retain_by_place(&mut self.numbers, keeps);
         retain_by_place(&mut self.outside, keeps);
-        self.columns.iter_mut().for_each(|column| column.retain(keeps));
-        if self.counts.entries() > before / 4 * 3 {
-            // Many rare labels must not keep everything.
+        self.columns.iter_mut().for_each(|column| retain_by_place(&mut column.of_row, keeps));
+        if self.counts.len() > before / 4 * 3 {
+            // Many rare labels must not keep everything: fewer of them are rare, and the next turn takes its half.
             self.budget.rows_of_rare_label /= 2;
+            self.zero_bits -= 1;
         }
     }
 }
@@ -197,22 +206,15 @@ impl Column {
         let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
         let number = *self.numbers.entry(label).or_insert(next);
         if number == next {
-            self.rows.push(0);
+            self.seen.push(0);
         }
         number
     }
 
-    fn push(&mut self, label: Option<u32>) {
+    fn see(&mut self, label: Option<u32>) {
         if let Some(label) = label {
-            self.rows[label as usize] += 1;
+            self.seen[label as usize] += 1;
         }
-        self.of_row.push(label);
-    }
-
-    fn retain(&mut self, keeps: impl Fn(usize) -> bool) {
-        retain_by_place(&mut self.of_row, keeps);
-        self.rows.fill(0);
-        self.of_row.iter().flatten().for_each(|label| self.rows[*label as usize] += 1);
     }
 
     /// Numbers the labels in their order.
@@ -254,7 +256,7 @@ mod tests {
 
     #[test]
     fn more_rows_than_the_budget_holds_are_thinned_evenly_and_rare_labels_kept() {
-        let mut set = set(Budget { features: 2_000, entries: 60_000, rows_of_rare_label: 20 });
+        let mut set = set(Budget { features: 2_000, entries: 60_000, rows_of_rare_label: 20, ..BUDGET });
         for row in 0..6_000 {
             add(&mut set, &format!("printer {row} in room {}", row * 7), "hardware");
             if row % 600 == 0 {
@@ -271,5 +273,18 @@ mod tests {
         let kept = rows.numbers.len();
         assert!(late * 10 > kept * 4 && late * 10 < kept * 6, "{late} of {kept}");
         assert_eq!(rows.text_hashes.len(), counts.len());
+    }
+
+    #[test]
+    fn many_small_labels_are_thinned_evenly_too() {
+        let mut set = set(Budget { features: 4_000, entries: 40_000, rows_of_rare_label: 50, ..BUDGET });
+        for row in 0..4_000 {
+            add(&mut set, &format!("device {row} of branch {}", row * 13), &format!("label {}", row % 100));
+        }
+        let (rows, counts, _) = set.finish();
+        let kept = rows.numbers.len();
+        assert!(counts.entries() > 15_000, "{} entries of {kept} rows", counts.entries());
+        let tenth = |number: u32| rows.numbers.iter().filter(|own| **own / 400 == number).count();
+        assert!((0..10).all(|number| tenth(number) * 20 > kept), "{:?}", (0..10).map(tenth).collect::<Vec<_>>());
     }
 }

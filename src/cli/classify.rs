@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{UsageError, block_on, progress::Progress, render};
+use super::{DEFAULT_ID, UsageError, block_on, progress::Progress, render, warn_without_id};
 use crate::{
     classify::Classifier,
     config::Config,
@@ -59,9 +59,9 @@ pub(super) struct ClassifyArgs {
     /// Columns of --input that hold the text, joined by a newline
     #[arg(long = "text", value_name = "A,B", value_delimiter = ',')]
     text_columns: Vec<String>,
-    /// Column of --input that holds the id; where a row has none, its number
-    #[arg(long, value_name = "COLUMN", default_value = "id")]
-    id: String,
+    /// Column of --input that holds the id (default `id`); where a row has none, its number
+    #[arg(long, value_name = "COLUMN")]
+    id: Option<String>,
     /// Read column THEIRS of --input under the name OURS
     #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = parse_rename)]
     map: Vec<(String, String)>,
@@ -121,17 +121,21 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
     let options = TriageOptions { articles: args.data_dir.is_some(), ..TriageOptions::default() };
     let (mut failed, bar) = (0_u64, Progress::counting("tickets"));
     let mut out = io::BufWriter::new(io::stdout().lock());
+    if let Some(id) = &args.id {
+        warn_without_id(&rows, id, &bar);
+    }
     for row in rows {
         bar.step();
         let row = match row {
             Ok(row) => row,
+            Err(error) if error.is_fatal() => return Err(error.into()),
             Err(error) => {
                 failed += 1;
                 bar.warn(error);
                 continue;
             }
         };
-        let id = row.id(&args.id);
+        let id = row.id(args.id.as_deref().unwrap_or(DEFAULT_ID));
         let draft = TicketDraft { description: row.text(&args.text_columns), ..TicketDraft::default() };
         if draft.description.trim().is_empty() {
             write_without_text(&mut out, &fields_of(&triager), &triager.versions(), Some(&id), args.json)?;

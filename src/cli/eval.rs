@@ -12,8 +12,10 @@ use anyhow::Context;
 use serde_json::{Map, Value, json};
 
 use super::{
+    DEFAULT_ID, output,
     progress::Progress,
     report::{FieldGuesses, percent},
+    warn_without_id,
 };
 use crate::{
     classify::{
@@ -42,9 +44,9 @@ pub(crate) struct EvalArgs {
     /// Rows labelled so are out of scope
     #[arg(long, default_value = "oos", value_name = "LABEL")]
     oos_label: String,
-    /// Column with the id of a row; its number where there is none
-    #[arg(long, default_value = "id", value_name = "COLUMN")]
-    id: String,
+    /// Column with the id of a row (default `id`); its number where there is none
+    #[arg(long, value_name = "COLUMN")]
+    id: Option<String>,
     /// Our name of a column = its name in the file
     #[arg(long, value_delimiter = ',', value_parser = parse_rename, value_name = "OURS=THEIRS,…")]
     map: Vec<(String, String)>,
@@ -65,6 +67,7 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let mut scored = Scored::new(&classifier, &args.label)?;
     let mut predictions = match &args.predictions {
         Some(path) => {
+            output::check("--predictions", path, &args.input)?;
             let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
             Some(BufWriter::new(file))
         }
@@ -75,6 +78,9 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
         let rows = Rows::open(input, &args.map)?;
         let columns: Vec<&str> = args.text.iter().chain([&args.label]).map(String::as_str).collect();
         rows.require(&columns)?;
+        if let (Some(id), Some(_)) = (&args.id, &args.predictions) {
+            warn_without_id(&rows, id, &bar);
+        }
         for row in rows {
             bar.step();
             match row {
@@ -85,7 +91,10 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
                     }
                 }
                 Err(error) if error.is_fatal() => return Err(error.into()),
-                Err(error) => bar.warn(format_args!("{error}; row left out")),
+                Err(error) => {
+                    scored.bad += 1;
+                    bar.warn(format_args!("{error}; row left out"));
+                }
             }
         }
     }
@@ -117,6 +126,8 @@ struct Scored<'a> {
     /// Rows with a label, out-of-scope ones included.
     rows: usize,
     without_label: usize,
+    /// Rows that could not be read.
+    bad: usize,
     inside: Vec<f32>,
     inside_rejected: usize,
     outside: Vec<f32>,
@@ -129,7 +140,11 @@ impl<'a> Scored<'a> {
             || classifier.fields().iter().map(|field| format!("`{}`", field.name)).collect::<Vec<_>>().join(", ");
         let field = classifier.fields().iter().find(|field| &*field.name == label);
         let field = field.with_context(|| {
-            format!("bundle {} has no field `{label}` (it has {}); rename with --map", classifier.version(), known())
+            format!(
+                "bundle {} has no field `{label}` (it has {}); train one with --label {label}, or name another field",
+                classifier.version(),
+                known()
+            )
         })?;
         let numbers = field.labels.iter().enumerate().map(|(number, label)| (label.to_string(), number)).collect();
         Ok(Self {
@@ -139,6 +154,7 @@ impl<'a> Scored<'a> {
             guesses: Guesses::new(field.labels.len()),
             rows: 0,
             without_label: 0,
+            bad: 0,
             inside: Vec::new(),
             inside_rejected: 0,
             outside: Vec::new(),
@@ -170,7 +186,7 @@ impl<'a> Scored<'a> {
             self.guesses.add(label, guess, best.map_or(0.0, |best| best.confidence));
         }
         Some(json!({
-            "id": row.id(&args.id),
+            "id": row.id(args.id.as_deref().unwrap_or(DEFAULT_ID)),
             "label": label,
             "value": best.map(|best| &*best.label),
             "confidence": best.map(|best| best.confidence),
@@ -232,6 +248,7 @@ impl<'a> Scored<'a> {
         report.insert("oos".to_owned(), outside.into());
         report.insert("seconds".to_owned(), seconds.into());
         report.insert("rows_without_label".to_owned(), self.without_label.into());
+        report.insert("bad_rows".to_owned(), self.bad.into());
         self.guesses().add_to(&mut report);
         report.into()
     }
@@ -258,6 +275,9 @@ impl<'a> Scored<'a> {
         }
         if self.without_label > 0 {
             writeln!(out, "\n{} rows had no label and were left out.", self.without_label)?;
+        }
+        if self.bad > 0 {
+            writeln!(out, "\n{} rows could not be read and were left out; the warnings name them.", self.bad)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 mod classify;
 mod eval;
 mod kb;
+mod output;
 mod progress;
 mod render;
 mod report;
@@ -22,7 +23,10 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{Config, ConfigError, Overrides};
+use crate::{
+    config::{Config, ConfigError, Overrides},
+    rows::Rows,
+};
 
 /// Sorts IT service-desk tickets and finds the article that solves them, on this machine.
 #[derive(Debug, Parser)]
@@ -101,6 +105,16 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The column with a row's id where `--id` names none.
+const DEFAULT_ID: &str = "id";
+
+/// Says so where no row has the column that `--id` names: rows then go by their numbers, which nobody asked for.
+fn warn_without_id(rows: &Rows, id: &str, bar: &progress::Progress) {
+    if let Err(error) = rows.require(&[id]) {
+        bar.warn(format_args!("{error}; until then rows go by their number"));
+    }
 }
 
 /// Flags that do not go together; exit code 2.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 
-use super::{UsageError, render::shortened};
+use super::render::shortened;
 use crate::classify::suspects::{Reason, Suspect, Verdict};
 
 const TEXT_CHARS: usize = 200;
@@ -37,20 +37,6 @@ pub(super) struct Line<'a> {
 pub(super) struct Written {
     pub(super) mislabelled: usize,
     pub(super) conflicting_duplicates: usize,
-}
-
-/// Refuses, before minutes are spent on training, a file that cannot or must not be written.
-pub(super) fn check(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
-    if let Ok(target) = path.canonicalize() {
-        let is_input = inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == target));
-        if is_input {
-            return Err(UsageError(format!("--suspects {} would overwrite the input", path.display())).into());
-        }
-        anyhow::ensure!(!target.is_dir(), "--suspects {} is a folder; name a file", path.display());
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    anyhow::ensure!(folder.is_dir(), "--suspects {}: there is no folder {}", path.display(), folder.display());
-    Ok(())
 }
 
 /// Writes the lines, most suspicious first.

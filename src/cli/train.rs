@@ -7,16 +7,20 @@ use std::{
     time::Instant,
 };
 
+use anyhow::Context;
 use serde_json::{Map, Value, json};
 
 use super::{
+    DEFAULT_ID, output,
     progress::Progress,
     report::{FieldGuesses, percent},
     suspects::{self, Line, Origin, Written},
+    warn_without_id,
 };
 use crate::{
     classify::{
         bundle,
+        suspects::text_hash,
         train::{self, TrainOptions, Trained},
         training_set::TrainingSet,
     },
@@ -38,9 +42,9 @@ pub(crate) struct TrainArgs {
     /// Rows labelled so are out of scope: no class of their own
     #[arg(long, default_value = "oos", value_name = "LABEL")]
     oos_label: String,
-    /// Column with the id of a row, for --suspects; its number where there is none
-    #[arg(long, default_value = "id", value_name = "COLUMN")]
-    id: String,
+    /// Column with the id of a row, for --suspects (default `id`); its number where there is none
+    #[arg(long, value_name = "COLUMN")]
+    id: Option<String>,
     /// Our name of a column = its name in the file
     #[arg(long, value_delimiter = ',', value_parser = parse_rename, value_name = "OURS=THEIRS,…")]
     map: Vec<(String, String)>,
@@ -70,7 +74,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     anyhow::ensure!(labels.len() == args.label.len(), "--label names a column twice");
 
     if let Some(path) = &args.suspects {
-        suspects::check(path, &args.input)?;
+        output::check("--suspects", path, &args.input)?;
     }
     let bar = Progress::staged();
     let on_progress = |stage: &'static str, done: usize, total: usize| bar.stage(stage, done as u64, total as u64);
@@ -84,12 +88,14 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     let mut set = TrainingSet::new(&args.label, options.threads)?;
     let mut loaded = Loaded { without_label: vec![0; args.label.len()], ..Loaded::default() };
     for input in &args.input {
-        load(input, args, &mut loaded, &bar, |_, usable| set.add(usable.text, usable.labels, usable.outside))?;
+        load(input, args, &mut loaded, Some(&bar), |_, usable| set.add(usable.text, usable.labels, usable.outside))?;
     }
+    // A folder that cannot be written is better found before the fit than after it.
+    std::fs::create_dir_all(&args.out).with_context(|| format!("--out {}", args.out.display()))?;
     let trained = train::train(set, &options)?;
-    let written = args.suspects.as_deref().map(|path| write_suspects(path, args, &trained, &bar)).transpose()?;
     bar.finish();
     bundle::write(&args.out, &trained.files)?;
+    let written = args.suspects.as_deref().map(|path| write_suspects(path, args, &trained)).transpose()?;
 
     let result = Outcome { args, loaded: &loaded, trained: &trained, written, seconds: start.elapsed().as_secs_f64() };
     let mut stdout = std::io::stdout().lock();
@@ -119,29 +125,36 @@ struct Usable {
     outside: bool,
 }
 
-/// Hands every usable row of a file to `found`.
+/// Hands every usable row of a file to `found`; warns of the others where there is a bar.
 fn load(
     input: &Path,
     args: &TrainArgs,
     loaded: &mut Loaded,
-    bar: &Progress,
+    bar: Option<&Progress>,
     mut found: impl FnMut(&Row, Usable),
 ) -> anyhow::Result<()> {
     let rows = Rows::open(input, &args.map)?;
     let columns: Vec<&str> = args.text.iter().chain(&args.label).map(String::as_str).collect();
     rows.require(&columns)?;
+    if let (Some(bar), Some(id), Some(_)) = (bar, &args.id, &args.suspects) {
+        warn_without_id(&rows, id, bar);
+    }
     for row in rows {
         let row = match row {
             Ok(row) => row,
             Err(error) if error.is_fatal() => return Err(error.into()),
             Err(error) => {
-                bar.warn(format_args!("{error}; row left out"));
+                if let Some(bar) = bar {
+                    bar.warn(format_args!("{error}; row left out"));
+                }
                 loaded.bad += 1;
                 continue;
             }
         };
         loaded.read += 1;
-        bar.count("reading rows", loaded.read as u64);
+        if let Some(bar) = bar {
+            bar.count("reading rows", loaded.read as u64);
+        }
         let text = row.text(&args.text);
         if text.is_empty() {
             loaded.without_text += 1;
@@ -162,16 +175,20 @@ fn load(
 }
 
 /// Reads the inputs again for the texts of the suspects, which training did not keep.
-fn write_suspects(path: &Path, args: &TrainArgs, trained: &Trained, bar: &Progress) -> anyhow::Result<Written> {
-    let numbers =
-        trained.fields.iter().flat_map(|field| &field.suspects).map(|suspect| trained.row_numbers[suspect.row]);
+fn write_suspects(path: &Path, args: &TrainArgs, trained: &Trained) -> anyhow::Result<Written> {
+    let rows = &trained.rows;
+    let numbers = trained.fields.iter().flat_map(|field| &field.suspects).map(|suspect| rows.numbers[suspect.row]);
     let mut origins: HashMap<u32, Option<Origin>> = numbers.map(|number| (number, None)).collect();
     let mut number = 0;
     for input in &args.input {
         let mut loaded = Loaded { without_label: vec![0; args.label.len()], ..Loaded::default() };
-        load(input, args, &mut loaded, bar, |row, usable| {
+        load(input, args, &mut loaded, None, |row, usable| {
             if let Some(origin) = origins.get_mut(&number) {
-                *origin = Some(Origin { id: row.id(&args.id), file: input.clone(), text: usable.text });
+                *origin = Some(Origin {
+                    id: row.id(args.id.as_deref().unwrap_or(DEFAULT_ID)),
+                    file: input.clone(),
+                    text: usable.text,
+                });
             }
             number += 1;
         })?;
@@ -179,7 +196,9 @@ fn write_suspects(path: &Path, args: &TrainArgs, trained: &Trained, bar: &Progre
     let mut lines = Vec::new();
     for field in &trained.fields {
         for suspect in &field.suspects {
-            let Some(Some(origin)) = origins.get(&trained.row_numbers[suspect.row]) else { continue };
+            let origin = origins.get(&rows.numbers[suspect.row]).and_then(Option::as_ref);
+            let origin = origin.filter(|origin| text_hash(&origin.text) == rows.text_hashes[suspect.row]);
+            let origin = origin.context("the input changed while it was read, so no suspects are named; run again")?;
             let (name, labels) = (&field.name, &field.labels);
             lines.push(Line { origin, field: name, labels, oos_label: &args.oos_label, suspect });
         }
@@ -224,7 +243,7 @@ impl Outcome<'_> {
             "seconds": seconds,
             "fields": fields.collect::<Map<_, _>>(),
             "rows_without_text": loaded.without_text,
-            "rows_learnt": trained.learnt_rows,
+            "rows_learnt": trained.rows.text_hashes.len(),
             "bad_rows": loaded.bad,
             "suspects": suspects,
         })
@@ -233,7 +252,7 @@ impl Outcome<'_> {
     fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         let Self { args, loaded, trained, written, seconds } = self;
         let fields = &trained.fields;
-        writeln!(out, "Learnt from {} rows in {seconds:.1} s. On rows held back from the fit:\n", loaded.read)?;
+        writeln!(out, "Learnt from {} rows in {seconds:.1} s. On rows held back from the fit:\n", trained.rows.added)?;
         let width = fields.iter().map(|field| field.name.chars().count()).max().unwrap_or_default().max("field".len());
         writeln!(out, "  {:width$}  labels   rows  accuracy  macro-F1  calibration error", "field")?;
         for field in fields {
@@ -251,12 +270,16 @@ impl Outcome<'_> {
             self.guesses(number).write(out)?;
         }
         writeln!(out)?;
-        if trained.learnt_rows < trained.usable_rows {
+        let (learnt, usable) = (trained.rows.text_hashes.len(), trained.rows.added);
+        if learnt < usable {
             writeln!(
                 out,
-                "Learnt from an even share of {} of {} rows: more do not fit into memory.",
-                trained.learnt_rows, trained.usable_rows
+                "Learnt from {learnt} of {usable} rows, an even share of each frequent label and all of the rare ones: \
+                 more do not fit into memory."
             )?;
+        }
+        if loaded.bad > 0 {
+            writeln!(out, "{} rows could not be read and were left out; the warnings name them.", loaded.bad)?;
         }
         if loaded.without_text > 0 {
             writeln!(out, "{} rows had no text and were left out.", loaded.without_text)?;

@@ -146,6 +146,41 @@ fn labels_that_are_probably_wrong_are_listed_with_what_they_should_be() {
     train(&first, &[]).check(2, &["--suspects", "overwrite the input"]);
     assert_eq!(fs::read(&first).unwrap(), untouched);
     train(folder.path().join("absent/suspects.csv").to_str().unwrap(), &[]).check(1, &["--suspects", "absent"]);
+
+    let eval = |predictions: &str, id: &str| {
+        let model = ["eval", "--model", bundle.to_str().unwrap(), "--input", &first, "--text", "text"];
+        run(model.into_iter().chain(["--label", "topic", "--predictions", predictions, "--id", id]))
+    };
+    eval(&first, "number").check(2, &["--predictions", "overwrite the input"]);
+    assert_eq!(fs::read(&first).unwrap(), untouched);
+    let predictions = folder.path().join("predictions.jsonl");
+    let misspelt = eval(predictions.to_str().unwrap(), "numbr");
+    misspelt.check(0, &["no column `numbr`", "rows go by their number"]);
+}
+
+#[test]
+fn a_label_column_of_ids_is_refused_before_minutes_are_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..80).map(|row| format!("vpn is down in room {row},INC{row}\n")).collect();
+    let input = file(folder.path(), "rows.csv", format!("text,number\n{rows}"));
+    let bundle = folder.path().join("bundle");
+    let out = ["--out", bundle.to_str().unwrap()];
+    let trained = run(["train", "--input", &input, "--text", "text", "--label", "number"].into_iter().chain(out));
+    trained.check(1, &["`number` has 80 different labels in 80 rows"]);
+}
+
+#[test]
+fn a_quote_that_is_not_closed_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String =
+        (0..40).map(|row| format!("{row},vpn drops {row},network\n{row},toner {row},printing\n")).collect();
+    let broken = format!("id,text,topic\n{rows}80,\"the rest is one field,network\n{rows}");
+    let input = file(folder.path(), "rows.csv", broken);
+    let bundle = folder.path().join("bundle");
+    let out = ["--out", bundle.to_str().unwrap()];
+    let trained = run(["train", "--input", &input, "--text", "text", "--label", "topic"].into_iter().chain(out));
+    trained.check(0, &["line 82: 2 fields", "in a row of 81 lines: is there a quote that is not closed?"]);
+    assert!(trained.stdout.contains("1 rows could not be read"), "{}", trained.stdout);
 }
 
 #[test]
