@@ -160,7 +160,7 @@ pub(super) fn demo_commands(out: &mut impl Write, address: &str) -> io::Result<(
     writeln!(out, "\nThe demo is ready. Try, in another terminal:\n")?;
     writeln!(
         out,
-        "  {program} classify --server {address} \"VPN drops every few minutes since this morning, nobody in our office can work\""
+        "  {program} classify --server {address} \"Outlook keeps asking for my password since this morning\""
     )?;
     writeln!(out, "  {program} classify --server {address} \"pls unlock my account, locked after holiday\"")?;
     writeln!(out, "  {program} kb search --server {address} \"outlook keeps asking for password\"")?;
