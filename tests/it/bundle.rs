@@ -161,8 +161,8 @@ fn labels_that_are_probably_wrong_are_listed_with_what_they_should_be() {
 #[test]
 fn a_label_column_of_ids_is_refused_before_minutes_are_spent() {
     let folder = tempfile::tempdir().unwrap();
-    let rows: String = (0..80).map(|row| format!("vpn is down in room {row},INC{row}\n")).collect();
-    let input = file(folder.path(), "rows.csv", format!("text,number\n{rows}"));
+    let rows: Vec<String> = (0..80).map(|row| format!("vpn is down in room {row},INC{row}")).collect();
+    let input = file(folder.path(), "rows.csv", format!("text,number\n{}\n", rows.join("\n")));
     let bundle = folder.path().join("bundle");
     let out = ["--out", bundle.to_str().unwrap()];
     let trained = run(["train", "--input", &input, "--text", "text", "--label", "number"].into_iter().chain(out));
@@ -172,8 +172,9 @@ fn a_label_column_of_ids_is_refused_before_minutes_are_spent() {
 #[test]
 fn a_quote_that_is_not_closed_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let rows: String =
+    let rows: Vec<String> =
         (0..40).map(|row| format!("{row},vpn drops {row},network\n{row},toner {row},printing\n")).collect();
+    let rows = rows.concat();
     let broken = format!("id,text,topic\n{rows}80,\"the rest is one field,network\n{rows}");
     let input = file(folder.path(), "rows.csv", broken);
     let bundle = folder.path().join("bundle");
