@@ -105,15 +105,15 @@ pub(crate) fn probabilities(scores: &[f32], sharpness: f32) -> Vec<f32> {
     weights
 }
 
+/// The number of the label with the highest confidence, the first of several.
+pub(crate) fn best_of(confidences: &[f32]) -> usize {
+    (1..confidences.len()).fold(0, |best, next| if confidences[next] > confidences[best] { next } else { best })
+}
+
 /// The best label's number and the confidences of all: probabilities, the best one corrected by `curve`.
 pub(crate) fn confidences(scores: &[f32], sharpness: f32, curve: &[[f32; 2]]) -> (usize, Vec<f32>) {
     let mut confidences = probabilities(scores, sharpness);
-    let mut best = 0;
-    for number in 1..confidences.len() {
-        if confidences[number] > confidences[best] {
-            best = number;
-        }
-    }
+    let best = best_of(&confidences);
     let after = corrected(confidences[best], curve);
     // The others share what is left, and none may overtake. Their sum, since the best one may round to 1.
     let others: f32 = confidences.iter().enumerate().filter(|(number, _)| *number != best).map(|(_, own)| own).sum();
@@ -172,10 +172,10 @@ fn corrected(probability: f32, curve: &[[f32; 2]]) -> f32 {
 }
 
 /// The sharpness that makes the true labels most likely. `rows` are scores with the true label's number.
-pub(crate) fn fit_sharpness(rows: &[(Vec<f32>, usize)]) -> f32 {
+pub(crate) fn fit_sharpness(rows: &[(&[f32], usize)]) -> f32 {
     let loss = |log: f32| -> f64 {
         let sharpness = log.exp();
-        let row_loss = |(scores, label): &(Vec<f32>, usize)| {
+        let row_loss = |(scores, label): &(&[f32], usize)| {
             let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let sum: f32 = scores.iter().map(|score| ((score - largest) * sharpness).exp()).sum();
             f64::from(sum.ln() - (scores[*label] - largest) * sharpness)
@@ -368,6 +368,7 @@ mod tests {
             (scores, label.unwrap_or(3))
         };
         let rows: Vec<_> = (0..5_000).map(row).collect();
+        let rows: Vec<(&[f32], usize)> = rows.iter().map(|(scores, label)| (scores.as_slice(), *label)).collect();
         let found = fit_sharpness(&rows);
         assert!((found - 3.0).abs() < 0.3, "{found}");
     }

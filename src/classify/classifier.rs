@@ -159,8 +159,9 @@ impl Classifier {
         let scores = model.heads.scores(&activation);
         let out_of_scope = model.manifest.scope.score(&model.signals(&activation, &scores));
         let of_text = model.abstention(text, &activation, out_of_scope);
-        let fields = model.fields.iter().zip(&model.manifest.fields);
-        let fields = fields.map(|(field, manifest)| field.rank(manifest, &scores[field.columns()], of_text)).collect();
+        let confidences = model.confidences(&scores);
+        let fields = model.fields.iter().zip(&model.manifest.fields).zip(confidences);
+        let fields = fields.map(|((field, manifest), own)| field.rank(manifest, own, of_text)).collect();
         Classification { truncated, fields, out_of_scope, activation, sources: plain.into_sources() }
     }
 
@@ -206,6 +207,22 @@ impl Model {
         }
     }
 
+    /// By field, those of its labels.
+    fn confidences(&self, scores: &[f32]) -> Vec<Vec<f32>> {
+        let fields = self.fields.iter().zip(&self.manifest.fields);
+        let alone: Vec<Vec<f32>> = fields
+            .map(|(field, manifest)| {
+                calibrate::confidences(&scores[field.columns()], manifest.sharpness, &manifest.curve).1
+            })
+            .collect();
+        let Some(together) = &self.manifest.together else { return alone };
+        let weigh = |(number, own): (usize, &Vec<f32>)| match together.other(number) {
+            Some(other) => together.weigh(number, own, &alone[other]),
+            None => own.clone(),
+        };
+        alone.iter().enumerate().map(weigh).collect()
+    }
+
     fn abstention(&self, text: &str, activation: &Activation, out_of_scope: f32) -> Option<Abstention> {
         if scope::is_too_short(text) {
             return Some(Abstention::TooShort);
@@ -229,8 +246,8 @@ impl Field {
         self.first_column..self.first_column + self.labels.len()
     }
 
-    fn rank(&self, manifest: &FieldManifest, scores: &[f32], of_text: Option<Abstention>) -> FieldScores {
-        let (best, confidences) = calibrate::confidences(scores, manifest.sharpness, &manifest.curve);
+    fn rank(&self, manifest: &FieldManifest, confidences: Vec<f32>, of_text: Option<Abstention>) -> FieldScores {
+        let best = calibrate::best_of(&confidences);
         let labels = self.labels.iter().zip(confidences);
         let mut ranked: Vec<Ranked> =
             labels.map(|(label, confidence)| Ranked { label: Arc::clone(label), confidence }).collect();

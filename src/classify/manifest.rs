@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{calibrate::Threshold, features::FEATURE_VERSION, samples::BlockWeights, scope::ScopeModel};
+use super::{
+    calibrate::Threshold, features::FEATURE_VERSION, samples::BlockWeights, scope::ScopeModel, together::Together,
+};
 
 /// Changes whenever older programs could not read the folder.
 pub(crate) const FORMAT_VERSION: u32 = 2;
@@ -21,6 +23,9 @@ pub(crate) struct Manifest {
     pub(crate) training: TrainingSummary,
     pub(crate) blocks: Blocks,
     pub(crate) scope: ScopeModel,
+    /// Fields that are weighed together; missing where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) together: Option<Together>,
     /// SHA-256 of the other files, by name.
     pub(crate) files: BTreeMap<String, String>,
     /// In the order of their columns in the weights.
@@ -113,6 +118,10 @@ impl Manifest {
         let blocks = [self.blocks.words, self.blocks.characters];
         if !self.scope.is_finite() || !blocks.iter().all(|weight| weight.is_finite()) {
             return invalid("a weight is not a finite number".to_owned());
+        }
+        let labels: Vec<usize> = self.fields.iter().map(|field| field.labels.len()).collect();
+        if self.together.as_ref().is_some_and(|together| !together.fits(&labels)) {
+            return invalid("`together` does not fit the fields".to_owned());
         }
         for field in &self.fields {
             if field.labels.len() < 2 {

@@ -16,6 +16,7 @@ mod manifest;
 mod samples;
 mod scope;
 pub(crate) mod suspects;
+mod together;
 pub(crate) mod train;
 pub(crate) mod training_set;
 

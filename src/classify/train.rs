@@ -18,6 +18,7 @@ use super::{
     samples::{BlockWeights, Samples},
     scope::{ScopeModel, Signals},
     suspects::{self, Suspect},
+    together::Together,
     training_set::{TrainingField, TrainingRows, TrainingSet},
 };
 use crate::{classify::bundle::Files, encode::DIMENSIONS};
@@ -93,21 +94,24 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
     let mut trainer = Trainer::new(&rows, counts, options).ok_or(TrainError::NoFeatures)?;
     let choices = trainer.choose();
     let fitted = trainer.fit(&choices);
-    let fields = rows.fields.iter().zip(&fitted.held_back).zip(&choices);
+    let calibration = Calibration::new(&rows, &trainer.judged, &fitted.held_back);
     let duplicates = options.find_suspects.then(|| suspects::duplicates(&rows.text_hashes));
-    let reports: Vec<_> = fields
-        .map(|((field, scores), choice)| {
-            let (mut report, manifest) = calibrate(field, &rows.text_hashes, &trainer.judged, scores, *choice);
+    let reports: Vec<_> = choices
+        .iter()
+        .enumerate()
+        .map(|(number, choice)| {
+            let (mut report, manifest) = calibration.of_field(number, *choice);
             if let Some(duplicates) = &duplicates {
                 let confidences = |row: usize| {
                     let place = trainer.judged.binary_search(&u32::try_from(row).ok()?).ok()?;
-                    Some(calibrate::confidences(&scores.scores(place), manifest.sharpness, &manifest.curve).1)
+                    Some(calibration.confidences(number, place))
                 };
-                report.suspects = suspects::find(&rows, field, duplicates, confidences);
+                report.suspects = suspects::find(&rows, &rows.fields[number], duplicates, confidences);
             }
             (report, manifest)
         })
         .collect();
+    let together = calibration.together.clone();
     let scope = fit_scope(&rows, &trainer, &fitted);
     let BlockWeights { words, characters } = trainer.samples.blocks();
     let planes = pack(trainer.samples, &fitted.planes);
@@ -127,6 +131,7 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
         },
         blocks: Blocks { words, characters },
         scope,
+        together,
         files: BTreeMap::new(),
         fields: reports.iter().map(|(_, manifest)| manifest.clone()).collect(),
     };
@@ -184,77 +189,130 @@ fn fit_scope(rows: &TrainingRows, trainer: &Trainer<'_>, fitted: &Fitted) -> Sco
     scope
 }
 
-/// What a field's held-back scores say of it.
-fn calibrate(
-    field: &TrainingField,
-    text_hashes: &[u128],
-    judged: &[u32],
-    held_back: &HeldBack,
-    choice: Choice,
-) -> (FieldReport, FieldManifest) {
-    // By text, so that copies are in one half.
-    let half = |number: u128| {
-        judged.iter().enumerate().filter_map(move |(place, row)| {
-            let label = field.of_row[*row as usize].filter(|_| text_hashes[*row as usize] % 2 == number)?;
-            Some((held_back.scores(place), label as usize))
+/// What the held-back scores of all fields say.
+struct Calibration<'a> {
+    rows: &'a TrainingRows,
+    judged: &'a [u32],
+    held_back: &'a [HeldBack],
+    /// How each field's scores become confidences.
+    confidence: Vec<Confidence>,
+    together: Option<Together>,
+}
+
+/// A place among the judged rows with the scores and the true label of the row there.
+type Scored = (usize, Vec<f32>, usize);
+
+/// How scores become confidences.
+#[derive(Clone)]
+struct Confidence {
+    sharpness: f32,
+    curve: Vec<[f32; 2]>,
+}
+
+impl Confidence {
+    fn fit(rows: &[Scored]) -> Self {
+        let scores: Vec<(&[f32], usize)> = rows.iter().map(|(_, scores, label)| (scores.as_slice(), *label)).collect();
+        let sharpness = calibrate::fit_sharpness(&scores);
+        let mut uncorrected = Guesses::new(0);
+        for (scores, label) in scores {
+            let (best, confidences) = calibrate::confidences(scores, sharpness, &[]);
+            uncorrected.add(label, best, confidences[best]);
+        }
+        Self { sharpness, curve: calibrate::fit_curve(uncorrected.all()) }
+    }
+
+    fn of(&self, scores: &[f32]) -> Vec<f32> {
+        calibrate::confidences(scores, self.sharpness, &self.curve).1
+    }
+}
+
+impl<'a> Calibration<'a> {
+    fn new(rows: &'a TrainingRows, judged: &'a [u32], held_back: &'a [HeldBack]) -> Self {
+        let together = Together::learn(&rows.fields);
+        let mut all = Self { rows, judged, held_back, confidence: Vec::new(), together };
+        for number in 0..rows.fields.len() {
+            let scored: Vec<Scored> = all.half(number, 0).chain(all.half(number, 1)).collect();
+            all.confidence.push(Confidence::fit(&scored));
+        }
+        all
+    }
+
+    /// The labelled rows of a half; by text, so that copies are in one.
+    fn half(&self, number: usize, half: u128) -> impl Iterator<Item = Scored> {
+        let of_row = &self.rows.fields[number].of_row;
+        self.judged.iter().enumerate().filter_map(move |(place, row)| {
+            let row = *row as usize;
+            let label = of_row[row].filter(|_| self.rows.text_hashes[row] % 2 == half)?;
+            Some((place, self.held_back[number].scores(place), label as usize))
         })
-    };
-    let mut rows: Vec<(Vec<f32>, usize)> = half(0).collect();
-    let middle = rows.len();
-    rows.extend(half(1));
-    let (one, other) = rows.split_at(middle);
-    let (sharpness, curve) = fit_confidence(&rows);
-    let certified_on = guess(&rows, sharpness, &curve, Guesses::new(field.labels.len()));
-    // The figures come from confidences that were fitted without the row too: each half judged by the other's.
-    let mut guesses = Guesses::new(field.labels.len());
-    for (fitted_on, judged) in [(other, one), (one, other)] {
-        let (sharpness, curve) = fit_confidence(fitted_on);
-        guesses = guess(judged, sharpness, &curve, guesses);
     }
-    let quality = guesses.quality();
-    let thresholds = calibrate::PRECISIONS.iter().filter_map(|name| {
-        let precision: f64 = name.parse().ok()?;
-        Some(((*name).to_owned(), calibrate::certify(certified_on.all(), &field.labels, precision)?))
-    });
-    #[expect(clippy::cast_possible_truncation, reason = "a share of 1 needs no more digits")]
-    let manifest = FieldManifest {
-        name: field.name.clone(),
-        labels: field.labels.clone(),
-        cost: choice.cost.base,
-        balance: choice.cost.balance,
-        vectors: choice.vectors,
-        sharpness,
-        curve,
-        min_confidence: MIN_CONFIDENCE,
-        min_gap: MIN_GAP,
-        accuracy: quality.accuracy as f32,
-        thresholds: thresholds.collect(),
-    };
-    let report = FieldReport {
-        name: field.name.clone(),
-        labels: field.labels.clone(),
-        quality,
-        guesses,
-        thresholds: manifest.thresholds.clone(),
-        suspects: Vec::new(),
-    };
-    (report, manifest)
-}
 
-/// The sharpness and the curve that turn these scores into confidences.
-fn fit_confidence(rows: &[(Vec<f32>, usize)]) -> (f32, Vec<[f32; 2]>) {
-    let sharpness = calibrate::fit_sharpness(rows);
-    let uncorrected = guess(rows, sharpness, &[], Guesses::new(0));
-    (sharpness, calibrate::fit_curve(uncorrected.all()))
-}
-
-/// Adds the best guess of every row.
-fn guess(rows: &[(Vec<f32>, usize)], sharpness: f32, curve: &[[f32; 2]], mut guesses: Guesses) -> Guesses {
-    for (scores, label) in rows {
-        let (best, confidences) = calibrate::confidences(scores, sharpness, curve);
-        guesses.add(*label, best, confidences[best]);
+    /// The confidences of a field's labels for a judged row, by a model that has not seen it.
+    fn confidences(&self, number: usize, place: usize) -> Vec<f32> {
+        let scores = self.held_back[number].scores(place);
+        self.weighed(number, place, self.confidence[number].of(&scores))
     }
-    guesses
+
+    fn weighed(&self, number: usize, place: usize, own: Vec<f32>) -> Vec<f32> {
+        let together = self.together.as_ref();
+        let Some((together, other)) = together.and_then(|together| Some((together, together.other(number)?))) else {
+            return own;
+        };
+        let beside = self.confidence[other].of(&self.held_back[other].scores(place));
+        together.weigh(number, &own, &beside)
+    }
+
+    /// Adds the best guess of every row.
+    fn guess(&self, number: usize, rows: &[Scored], confidence: &Confidence, mut guesses: Guesses) -> Guesses {
+        for (place, scores, label) in rows {
+            let confidences = self.weighed(number, *place, confidence.of(scores));
+            let best = calibrate::best_of(&confidences);
+            guesses.add(*label, best, confidences[best]);
+        }
+        guesses
+    }
+
+    /// How well a field does, and what its manifest says.
+    fn of_field(&self, number: usize, choice: Choice) -> (FieldReport, FieldManifest) {
+        let field = &self.rows.fields[number];
+        let (one, other): (Vec<Scored>, Vec<Scored>) = (self.half(number, 0).collect(), self.half(number, 1).collect());
+        let confidence = &self.confidence[number];
+        let certified_on = self.guess(number, &one, confidence, Guesses::new(field.labels.len()));
+        let certified_on = self.guess(number, &other, confidence, certified_on);
+        // The figures come from confidences that were fitted without the row too: each half judged by the other's.
+        let mut guesses = Guesses::new(field.labels.len());
+        for (fitted_on, judged) in [(&other, &one), (&one, &other)] {
+            guesses = self.guess(number, judged, &Confidence::fit(fitted_on), guesses);
+        }
+        let quality = guesses.quality();
+        let thresholds = calibrate::PRECISIONS.iter().filter_map(|name| {
+            let precision: f64 = name.parse().ok()?;
+            Some(((*name).to_owned(), calibrate::certify(certified_on.all(), &field.labels, precision)?))
+        });
+        #[expect(clippy::cast_possible_truncation, reason = "a share of 1 needs no more digits")]
+        let manifest = FieldManifest {
+            name: field.name.clone(),
+            labels: field.labels.clone(),
+            cost: choice.cost.base,
+            balance: choice.cost.balance,
+            vectors: choice.vectors,
+            sharpness: confidence.sharpness,
+            curve: confidence.curve.clone(),
+            min_confidence: MIN_CONFIDENCE,
+            min_gap: MIN_GAP,
+            accuracy: quality.accuracy as f32,
+            thresholds: thresholds.collect(),
+        };
+        let report = FieldReport {
+            name: field.name.clone(),
+            labels: field.labels.clone(),
+            quality,
+            guesses,
+            thresholds: manifest.thresholds.clone(),
+            suspects: Vec::new(),
+        };
+        (report, manifest)
+    }
 }
 
 /// Packs planes by feature, in the order of their keys, as int8 with a scale a feature.
