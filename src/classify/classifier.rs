@@ -269,6 +269,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::classify::{
+        counts::{self, Counts},
+        train::{TrainOptions, train},
+        training_set::TrainingSet,
+    };
 
     #[test]
     fn shares_add_up_to_the_score() {
@@ -301,6 +306,33 @@ mod tests {
         assert!(words.iter().any(|word| &text[word.bytes.clone()] == "printer"));
         assert!(words[0].weight >= words[1].weight && words[1].weight > 0.0);
         assert!(classifier.explain(&found, "category", "no/such", 2).is_empty());
+    }
+
+    #[test]
+    fn serving_knows_the_share_of_n_grams_that_training_knew() {
+        let strange = "printer jam\nxylem quartz";
+        let texts: Vec<&str> = [["printer jam", "vpn down"]; 4].concat().into_iter().chain([strange]).collect();
+        let mut set = TrainingSet::new(&["topic".to_owned()], 1).unwrap();
+        for text in &texts {
+            set.add((*text).to_owned(), vec![Some(text[..3].to_owned())], false);
+        }
+        let options = TrainOptions {
+            name: "test".to_owned(),
+            seed: 1,
+            threads: 1,
+            find_suspects: false,
+            progress: &|_, _, _| {},
+        };
+        let trained = train(set, &options).unwrap();
+        let model = Classifier::from_files(&trained.files).unwrap();
+        let served = model.0.heads.activate(strange, &model.0.pieces, &model.0.vectors).known_share();
+
+        let mut counts = Counts::new();
+        for text in counts::extract(&texts, &model.0.pieces, &model.0.vectors, 1) {
+            counts.push(&text);
+        }
+        let known = counts.known_shares(2)[texts.len() - 1];
+        assert!(served > 0.4 && (served - known).abs() < 1e-6, "{served} {known}");
     }
 
     #[test]

@@ -203,7 +203,6 @@ struct Calibration<'a> {
 type Scored = (usize, Vec<f32>, usize);
 
 /// How scores become confidences.
-#[derive(Clone)]
 struct Confidence {
     sharpness: f32,
     curve: Vec<[f32; 2]>,
