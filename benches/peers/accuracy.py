@@ -26,6 +26,10 @@ def main() -> None:
     parser.add_argument("--triage", type=Path, default=Path("target/release/triage"), help="the program")
     parser.add_argument("--sets", nargs="+", choices=names, default=names, metavar="SET", help=" ".join(names))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="SEED", help="a split each, default 1")
+    parser.add_argument(
+        "--test-share", type=float, default=desk_sets.TEST_SHARE, metavar="SHARE",
+        help=f"of the rows, default {desk_sets.TEST_SHARE}; the others are trained on",
+    )
     parser.add_argument("--no-peers", action="store_true", help="only triage")
     parser.add_argument("--json", action="store_true", help="one JSON line a set and contender")
     arguments = parser.parse_args()
@@ -42,7 +46,7 @@ def main() -> None:
         for contender in (triage, *peers):
             measured = []
             for seed in arguments.seeds:
-                train, test = desk_set.split(seed, rows)
+                train, test = desk_set.split(seed, rows, arguments.test_share)
                 with tempfile.TemporaryDirectory() as folder:
                     outcome = contender.compare(train, test, Path(folder))
                 measured.append(outcome)

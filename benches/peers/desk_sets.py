@@ -47,12 +47,14 @@ class DeskSet:
         text = "\n".join(columns[name] for name in self.text if columns.get(name))
         return Row(text, str(columns.get(self.label) or ""))
 
-    def split(self, seed: int, rows: list[Row] | None = None) -> tuple[list[Row], list[Row]]:
+    def split(
+        self, seed: int, rows: list[Row] | None = None, test_share: float = TEST_SHARE
+    ) -> tuple[list[Row], list[Row]]:
         """Rows to train on and rows to test on."""
         rows = self.read() if rows is None else rows
         drawn = [(draw(row.text, seed), row) for row in rows]
-        train = [one for one in drawn if one[0] >= TEST_SHARE]
-        test = [row for share, row in drawn if share < TEST_SHARE]
+        train = [one for one in drawn if one[0] >= test_share]
+        test = [row for share, row in drawn if share < test_share]
         if self.rows_a_label is not None:
             train = few_a_label(train, self.rows_a_label)
         return [row for _, row in train], test
