@@ -192,8 +192,8 @@ mod tests {
     #[test]
     fn a_damaged_bundle_is_refused_with_the_reason() {
         check(
-            &changed(MANIFEST, replaced("format_version = 2", "format_version = 3")),
-            "format version 3 is not the 2",
+            &changed(MANIFEST, replaced("format_version = 3", "format_version = 4")),
+            "format version 4 is not the 3",
         );
         check(&changed(MANIFEST, replaced("feature_version = ", "feature_version = 9")), "feature version 9");
         check(&changed(MANIFEST, replaced("seed", "sead")), "sead");

@@ -14,10 +14,15 @@ use super::{
 };
 
 /// What a mistake may cost: tried on held-back rows, each fit going on from the one before.
-const COSTS: [Cost; 3] = [Cost { base: 0.05, balance: 1.0 }, Cost { base: 0.1, balance: 0.5 }, USUAL_COST];
-const USUAL: usize = 2;
-const USUAL_COST: Cost = Cost { base: 0.3, balance: 0.5 };
-const OUTSIDE_COST: Cost = Cost { base: 1.0, balance: 0.5 };
+const COSTS: [Cost; 4] = [
+    Cost { base: 0.1, balance: 1.0, contrast: 0.5 },
+    Cost { base: 0.1, balance: 0.5, contrast: 0.5 },
+    Cost { base: 0.2, balance: 0.3, contrast: 0.5 },
+    USUAL_COST,
+];
+const USUAL: usize = 3;
+const USUAL_COST: Cost = Cost { base: 0.3, balance: 0.5, contrast: 0.0 };
+const OUTSIDE_COST: Cost = Cost { base: 1.0, balance: 0.5, contrast: 0.0 };
 /// Words beside runs of characters, which count 1.
 const WORDS_WEIGHT: f32 = 1.4;
 /// How much the static vectors may weigh beside the n-grams: they carry small desks, n-grams large ones.
@@ -146,13 +151,13 @@ impl<'a> Trainer<'a> {
             let mut best = (f64::NEG_INFINITY, VECTOR_WEIGHTS[0]);
             for vectors in VECTOR_WEIGHTS {
                 self.samples.weigh_vectors(vectors);
-                let merit = self.try_costs(number, &rows, &[USUAL_COST]).iter().map(|trial| trial.merit).sum();
+                let merit = self.try_costs(number, &rows, &[USUAL_COST]).iter().map(Trial::merit).sum();
                 if merit > best.0 {
                     best = (merit, vectors);
                 }
             }
             self.samples.weigh_vectors(best.1);
-            let cost = COSTS[clearly_best(&self.try_costs(number, &rows, &COSTS), USUAL)];
+            let cost = COSTS[best_trial(&self.try_costs(number, &rows, &COSTS), USUAL)];
             Choice { cost, vectors: best.1 }
         };
         (0..fields).map(choose).collect()
@@ -297,8 +302,8 @@ fn best_of(scores: impl Iterator<Item = f32>) -> usize {
 
 /// How well a setting does.
 struct Trial {
-    /// Accuracy once and macro-F1 twice: a rare label that is never proposed is what desks complain of.
-    merit: f64,
+    accuracy: f64,
+    macro_f1: f64,
     /// Of each row, always in the same order.
     right: Vec<bool>,
 }
@@ -313,16 +318,54 @@ impl Trial {
             right.push(label == guess);
         }
         let quality = guesses.quality();
-        Self { merit: (quality.accuracy + 2.0 * quality.macro_f1) / 3.0, right }
+        Self { accuracy: quality.accuracy, macro_f1: quality.macro_f1, right }
+    }
+
+    /// Accuracy once and macro-F1 twice: a rare label that is never proposed is what desks complain of.
+    fn merit(&self) -> f64 {
+        (self.accuracy + 2.0 * self.macro_f1) / 3.0
+    }
+
+    /// Whether it is right as often as the other but for chance: within one standard deviation of the difference,
+    /// counted over the rows that only one of the two gets right (after Breiman et al. 1984).
+    fn is_as_accurate_as(&self, other: &Self) -> bool {
+        let differ = self.right.iter().zip(&other.right).filter(|(one, other)| one != other).count();
+        let deviation = (differ as f64).sqrt() / self.right.len().max(1) as f64;
+        other.accuracy - self.accuracy <= deviation
     }
 }
 
-/// The number of the best, unless the usual one is as good but for chance: within one standard deviation of the
-/// difference in accuracy, counted over the rows that only one of the two gets right (after Breiman et al. 1984).
-fn clearly_best(tried: &[Trial], usual: usize) -> usize {
-    let best =
-        (0..tried.len()).fold(usual, |best, next| if tried[next].merit > tried[best].merit { next } else { best });
-    let differ = tried[usual].right.iter().zip(&tried[best].right).filter(|(one, other)| one != other).count();
-    let deviation = (differ as f64).sqrt() / tried[usual].right.len().max(1) as f64;
-    if tried[best].merit - tried[usual].merit > deviation { best } else { usual }
+/// The number of the best: of those that are right as often as the most accurate one, the kindest to rare labels. The
+/// usual one where another is better in neither.
+fn best_trial(tried: &[Trial], usual: usize) -> usize {
+    let better = |best: usize, next: usize, of: fn(&Trial) -> f64| of(&tried[next]) > of(&tried[best]);
+    let numbers = || 0..tried.len();
+    let accurate = numbers().fold(usual, |best, next| if better(best, next, |one| one.accuracy) { next } else { best });
+    let mut level = numbers().filter(|number| tried[*number].is_as_accurate_as(&tried[accurate]));
+    let first = if tried[usual].is_as_accurate_as(&tried[accurate]) { Some(usual) } else { level.next() };
+    first.map_or(usual, |first| {
+        level.fold(first, |best, next| if better(best, next, |one| one.macro_f1) { next } else { best })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_most_accurate_settings_the_kindest_to_rare_labels_is_taken() {
+        let trial = |wrong: std::ops::Range<usize>, macro_f1| {
+            let right: Vec<bool> = (0..1_000).map(|row| !wrong.contains(&row)).collect();
+            Trial { accuracy: 1.0 - wrong.len() as f64 / 1_000.0, macro_f1, right }
+        };
+        for (what, tried, expected) in [
+            ("all the same", [trial(0..200, 0.5), trial(0..200, 0.5), trial(0..200, 0.5)], 1),
+            ("as accurate but for chance, and kinder", [trial(100..303, 0.6), trial(0..200, 0.5), trial(0..200, 0.5)], 0),
+            ("kinder and clearly less accurate", [trial(0..300, 0.9), trial(0..200, 0.5), trial(0..200, 0.5)], 1),
+            ("clearly more accurate", [trial(0..200, 0.5), trial(0..200, 0.5), trial(0..100, 0.4)], 2),
+            ("two clearly more accurate", [trial(50..153, 0.5), trial(0..200, 0.9), trial(0..100, 0.4)], 0),
+        ] {
+            assert_eq!(best_trial(&tried, 1), expected, "{what}");
+        }
+    }
 }

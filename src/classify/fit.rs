@@ -23,6 +23,8 @@ pub(crate) struct Cost {
     pub(crate) base: f32,
     /// 0: every row counts the same; 1: every label counts the same.
     pub(crate) balance: f32,
+    /// 0: a feature counts the same for every label; 1: as much as it tells the label from the others.
+    pub(crate) contrast: f32,
 }
 
 /// What the planes of a field are fitted to.
@@ -84,6 +86,18 @@ pub(crate) struct Separation<'a> {
     weights: Vec<f32>,
     /// How much each of the problem's rows takes part.
     alpha: Vec<f32>,
+    emphasis: Option<Emphasis>,
+}
+
+/// How much more some features count for one label than for another: by the ratio of how often they stand in its rows
+/// and in the others' (Wang and Manning 2012, Baselines and Bigrams, where the ratio takes the place of the feature;
+/// here its size stretches the feature's axis, and the plane stays one for plain rows).
+#[derive(Clone)]
+struct Emphasis {
+    /// By feature, what its axis is stretched by, squared.
+    squares: Vec<f32>,
+    /// The square of the length of each of the problem's rows, stretched.
+    lengths: Vec<f32>,
 }
 
 impl<'a> Separation<'a> {
@@ -95,6 +109,7 @@ impl<'a> Separation<'a> {
             rarity: problem.rows.len() as f32 / (problem.label_count.max(2) as f32 * positives.max(1) as f32),
             weights: vec![0.0; problem.samples.width()],
             alpha: vec![0.0; problem.rows.len()],
+            emphasis: None,
         }
     }
 
@@ -113,8 +128,7 @@ impl<'a> Separation<'a> {
         for &place in places {
             let place = place as usize;
             if self.alpha[place] > 0.0 {
-                let scale = -self.sign(place) * self.alpha[place];
-                self.problem.samples.add_to(self.problem.rows[place] as usize, scale, &mut self.weights);
+                self.add(place, -self.sign(place) * self.alpha[place]);
                 self.alpha[place] = 0.0;
             }
         }
@@ -124,6 +138,7 @@ impl<'a> Separation<'a> {
     pub(crate) fn fit(&mut self, places: &[u32], cost: Cost, max_passes: usize) {
         let negative = 0.5 / cost.base;
         let positive = negative / self.rarity.powf(cost.balance);
+        self.emphasise(places, cost.contrast);
         let mut random = Random(self.problem.seed);
         let mut order = places.to_vec();
         let mut active = order.len();
@@ -151,9 +166,9 @@ impl<'a> Separation<'a> {
                 smallest = smallest.min(projected);
                 if projected.abs() > 1e-12 {
                     let old = self.alpha[place];
-                    self.alpha[place] = (old - gradient / (self.problem.squares[place] + diagonal)).max(0.0);
-                    let change = (self.alpha[place] - old) * sign;
-                    self.problem.samples.add_to(row, change, &mut self.weights);
+                    let length = self.emphasis.as_ref().map_or(&self.problem.squares, |emphasis| &emphasis.lengths);
+                    self.alpha[place] = (old - gradient / (length[place] + diagonal)).max(0.0);
+                    self.add(place, (self.alpha[place] - old) * sign);
                 }
                 at += 1;
             }
@@ -169,9 +184,75 @@ impl<'a> Separation<'a> {
         }
     }
 
+    /// Stretches the features by what the rows at these places say, and takes along what was learnt so far.
+    fn emphasise(&mut self, places: &[u32], contrast: f32) {
+        if contrast == 0.0 && self.emphasis.is_none() {
+            return;
+        }
+        self.emphasis = (contrast > 0.0).then(|| Emphasis::of(self.problem, self.label, places, contrast));
+        self.weights.fill(0.0);
+        for place in 0..self.alpha.len() {
+            if self.alpha[place] > 0.0 {
+                self.add(place, self.sign(place) * self.alpha[place]);
+            }
+        }
+    }
+
+    /// Adds `scale` times the row at this place to the plane.
+    fn add(&mut self, place: usize, scale: f32) {
+        let (samples, row) = (self.problem.samples, self.problem.rows[place] as usize);
+        match &self.emphasis {
+            Some(emphasis) => samples.add_emphasised_to(row, scale, &emphasis.squares, &mut self.weights),
+            None => samples.add_to(row, scale, &mut self.weights),
+        }
+    }
+
     /// On which side the row at this place belongs.
     fn sign(&self, place: usize) -> f32 {
         if self.problem.labels[place] == Some(self.label) { 1.0 } else { -1.0 }
+    }
+}
+
+impl Emphasis {
+    fn of(problem: &Problem<'_>, label: u32, places: &[u32], contrast: f32) -> Self {
+        let samples = problem.samples;
+        let mut counts = [vec![0_u32; samples.features.len()], vec![0_u32; samples.features.len()]];
+        let mut rows = [0_u32; 2];
+        for &place in places {
+            let own = usize::from(problem.labels[place as usize] == Some(label));
+            samples.count_features(problem.rows[place as usize] as usize, &mut counts[own]);
+            rows[own] += 1;
+        }
+        // One row more on each side has the feature, and one has not.
+        let share = |times: u32, rows: u32| (times as f32 + 1.0) / (rows as f32 + 2.0);
+        let [others, own] = &counts;
+        let ratio = |(others_times, own_times): (&u32, &u32)| {
+            (share(*own_times, rows[1]) / share(*others_times, rows[0])).ln().abs()
+        };
+        let ratios: Vec<f32> = others.iter().zip(own).map(ratio).collect();
+        let seen = |feature: &usize| counts[0][*feature] + counts[1][*feature] > 0;
+        let (mut sum, mut features) = (0.0, f32::MIN_POSITIVE);
+        for feature in (0..ratios.len()).filter(seen) {
+            sum += ratios[feature];
+            features += 1.0;
+        }
+        let mean = (sum / features).max(f32::MIN_POSITIVE);
+        let mut squares: Vec<f32> =
+            ratios.iter().map(|ratio| (1.0 - contrast + contrast * ratio / mean).powi(2)).collect();
+        // On the whole the features keep their strength beside the vectors.
+        let (mut plain, mut stretched) = (0.0, f32::MIN_POSITIVE);
+        for &place in places {
+            let row = problem.rows[place as usize] as usize;
+            plain += samples.sparse_square(row);
+            stretched += samples.emphasised_square(row, &squares);
+        }
+        for square in &mut squares {
+            *square *= plain / stretched;
+        }
+        let length =
+            |row: &u32| samples.emphasised_square(*row as usize, &squares) + samples.dense_square(*row as usize);
+        let lengths = problem.rows.iter().map(length).collect();
+        Self { squares, lengths }
     }
 }
 
@@ -192,6 +273,73 @@ impl Random {
             #[expect(clippy::cast_possible_truncation, reason = "the remainder is below `last + 1`")]
             let other = (self.next() % (last as u64 + 1)) as usize;
             items.swap(last, other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        classify::{
+            features::Block,
+            samples::{DenseRows, Feature, SparseRows},
+        },
+        encode::DIMENSIONS,
+    };
+
+    /// Rows of words: what tells label 0 from label 1 is word 0 and word 1; word 2 is everywhere.
+    fn samples(rows: &[&[u32]]) -> Samples {
+        let features = (0..4).map(|key| Feature { key, block: Block::Words, idf: 1.0 }).collect();
+        let (mut sparse, mut dense) = (SparseRows::default(), DenseRows::default());
+        for row in rows {
+            row.iter().for_each(|id| sparse.push(*id, 1));
+            sparse.end_row();
+            dense.push(&[0.0; DIMENSIONS]);
+        }
+        Samples::new(features, sparse, dense, 1.0, f32::from)
+    }
+
+    const ROWS: [&[u32]; 8] = [&[0, 2], &[0, 2, 3], &[0, 2], &[0, 2, 3], &[1, 2], &[1, 2, 3], &[1, 2], &[1, 2]];
+    const LABELS: [Option<u32>; 8] = [Some(0), Some(0), Some(0), Some(0), Some(1), Some(1), Some(1), Some(1)];
+    const PLACES: [u32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+
+    fn cost(contrast: f32) -> Cost {
+        Cost { base: 1.0, balance: 0.5, contrast }
+    }
+
+    #[test]
+    fn contrast_puts_the_weight_on_what_tells_labels_apart() {
+        let samples = samples(&ROWS);
+        let problem = Problem::new(&samples, &PLACES, &LABELS, 2, 1);
+        let weights = |contrast| {
+            let mut separation = Separation::new(&problem, 0);
+            separation.fit(&PLACES, cost(contrast), 100);
+            separation.into_weights()
+        };
+        let (plain, stretched) = (weights(0.0), weights(0.9));
+        for weights in [&plain, &stretched] {
+            assert!(weights[0] > 0.1 && weights[1] < -0.1, "{:?}", &weights[..4]);
+        }
+        let share = |weights: &[f32]| weights[3].abs() / (weights[0] - weights[1]);
+        assert!(share(&stretched) < share(&plain), "{:?} against {:?}", &stretched[..4], &plain[..4]);
+    }
+
+    #[test]
+    fn rows_that_are_held_back_leave_no_trace_in_what_is_stretched() {
+        let samples = samples(&ROWS);
+        let problem = Problem::new(&samples, &PLACES, &LABELS, 2, 1);
+        let (held_back, others) = ([1, 5], [0, 2, 3, 4, 6, 7]);
+        let mut with = Separation::new(&problem, 0);
+        with.fit(&PLACES, cost(0.0), 100);
+        with.fit(&PLACES, cost(0.5), 100);
+        with.forget(&held_back);
+        with.fit(&others, cost(0.5), 2_000);
+        let mut without = Separation::new(&problem, 0);
+        without.fit(&others, cost(0.5), 2_000);
+        for row in PLACES {
+            let (one, other) = (with.score(row), without.score(row));
+            assert!((one - other).abs() < TOLERANCE, "row {row}: {one} and {other}");
         }
     }
 }

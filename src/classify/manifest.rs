@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Changes whenever older programs could not read the folder.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +58,8 @@ pub(crate) struct FieldManifest {
     pub(crate) cost: f32,
     /// How far rare labels were made up for, 0 (not at all) to 1 (every label counts the same).
     pub(crate) balance: f32,
+    /// How far features counted for what tells a label from the others, 0 (not at all) to 1.
+    pub(crate) contrast: f32,
     /// How much the static vectors weighed beside the n-grams.
     pub(crate) vectors: f32,
     /// One over the temperature of the softmax.

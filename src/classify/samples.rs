@@ -231,18 +231,54 @@ impl Samples {
         for (id, value) in self.rows.row(row) {
             sparse[id as usize] += sparse_scale * f32::from(value);
         }
+        self.add_dense_to(row, scale, rest);
+    }
+
+    /// [`Self::add_to`] with each sparse feature times the square of its emphasis.
+    pub(crate) fn add_emphasised_to(&self, row: usize, scale: f32, squares: &[f32], weights: &mut [f32]) {
+        let (sparse, rest) = weights.split_at_mut(self.features.len());
+        let sparse_scale = scale * self.unit;
+        for (id, value) in self.rows.row(row) {
+            sparse[id as usize] += sparse_scale * f32::from(value) * squares[id as usize];
+        }
+        self.add_dense_to(row, scale, rest);
+    }
+
+    fn add_dense_to(&self, row: usize, scale: f32, weights: &mut [f32]) {
         let dense_scale = scale * self.dense_scale(row);
-        for (weight, value) in rest.iter_mut().zip(self.dense.row(row)) {
+        for (weight, value) in weights.iter_mut().zip(self.dense.row(row)) {
             *weight += dense_scale * f32::from(*value);
         }
-        rest[DIMENSIONS] += scale;
+        weights[DIMENSIONS] += scale;
+    }
+
+    /// Counts the row's sparse features.
+    pub(crate) fn count_features(&self, row: usize, counts: &mut [u32]) {
+        for (id, _) in self.rows.row(row) {
+            counts[id as usize] += 1;
+        }
     }
 
     /// The square of the row's length.
     pub(crate) fn square(&self, row: usize) -> f32 {
-        let sparse: f32 = self.rows.row(row).map(|(_, value)| f32::from(value).powi(2)).sum();
+        self.sparse_square(row) + self.dense_square(row)
+    }
+
+    /// The part of the square that the sparse features have.
+    pub(crate) fn sparse_square(&self, row: usize) -> f32 {
+        self.rows.row(row).map(|(_, value)| f32::from(value).powi(2)).sum::<f32>() * self.unit.powi(2)
+    }
+
+    /// The same with each of them times the square of its emphasis.
+    pub(crate) fn emphasised_square(&self, row: usize, squares: &[f32]) -> f32 {
+        let square = |(id, value): (u32, u16)| f32::from(value).powi(2) * squares[id as usize];
+        self.rows.row(row).map(square).sum::<f32>() * self.unit.powi(2)
+    }
+
+    /// The part that the vector and the feature that is always 1 have.
+    pub(crate) fn dense_square(&self, row: usize) -> f32 {
         let dense: f32 = self.dense.row(row).iter().map(|value| f32::from(*value).powi(2)).sum();
-        1.0 + sparse * self.unit.powi(2) + dense * self.dense_scale(row).powi(2)
+        1.0 + dense * self.dense_scale(row).powi(2)
     }
 
     fn dense_scale(&self, row: usize) -> f32 {

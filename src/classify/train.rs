@@ -294,6 +294,7 @@ impl<'a> Calibration<'a> {
             labels: field.labels.clone(),
             cost: choice.cost.base,
             balance: choice.cost.balance,
+            contrast: choice.cost.contrast,
             vectors: choice.vectors,
             sharpness: confidence.sharpness,
             curve: confidence.curve.clone(),
