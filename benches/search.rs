@@ -9,6 +9,7 @@ use std::{error::Error, path::Path, time::Instant};
 
 use ticket_triage::{
     domain::article::Day,
+    encode::Redactor,
     knowledge::{KnowledgeBase, SearchFilter, import::Articles},
     rows::Rows,
     store::Store,
@@ -44,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let knowledge = KnowledgeBase::open(Store::open(folder.path())?, folder.path())?;
     println!("open: {:.1} ms, {}", started.elapsed().as_secs_f64() * 1_000.0, memory());
 
+    let redactor = Redactor::default();
     let column = ["text".to_owned()];
     let texts: Vec<String> = Rows::open(&data.join("queries.jsonl.gz"), &[])?
         .map(|row| row.map(|row| row.text(&column)))
@@ -62,11 +64,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     for hits in [0, 1, 3, 10] {
         measure(&format!("suggest, 100 words, {hits} hits"), &hundred_words, |text| {
-            knowledge.suggest(text, today, hits).map(|hits| hits.len())
+            knowledge.suggest(text, &redactor, today, hits).map(|hits| hits.len())
         })?;
     }
     measure("suggest, 64 KiB, 3 hits", &vec![long; 500], |text| {
-        knowledge.suggest(text, today, 3).map(|hits| hits.len())
+        knowledge.suggest(text, &redactor, today, 3).map(|hits| hits.len())
     })?;
     measure("search, 4 words, 10 hits", &short, |text| knowledge.search(text, &filter, 0, 10).map(|hits| hits.len()))?;
     println!("at the end: {}", memory());

@@ -2,6 +2,10 @@
 //! A bad row is an error of its own and reading goes on behind it; only a file that cannot be read ends early.
 //! What the columns mean is the caller's business, and nothing is guessed: no delimiter, no encoding but UTF-8.
 
+mod writer;
+
+pub use writer::RowWriter;
+
 use std::{
     collections::HashSet,
     fs::File,
@@ -25,6 +29,8 @@ pub enum RowsError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}: rows come as .jsonl, .ndjson or .csv, each also with .gz", path.display())]
     UnknownFormat { path: PathBuf },
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritable { path: PathBuf, source: io::Error },
     #[error("{}: no column {} (columns present: {}); {}", path.display(), quoted(missing), quoted(present), remedy(present))]
     MissingColumns { path: PathBuf, missing: Vec<String>, present: Vec<String> },
 }
@@ -208,17 +214,22 @@ enum Format {
     JsonLines,
 }
 
+/// The format of a file of this name, and whether it is gzipped.
+fn format_of(path: &Path) -> Result<(Format, bool), RowsError> {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let (stem, gzip) = name.strip_suffix(".gz").map_or((name.as_str(), false), |stem| (stem, true));
+    match stem.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("csv") => Ok((Format::Csv, gzip)),
+        Some("jsonl" | "ndjson") => Ok((Format::JsonLines, gzip)),
+        Some(_) | None => Err(RowsError::UnknownFormat { path: path.to_owned() }),
+    }
+}
+
 impl Rows {
     /// Opens a file; `renames` are `(ours, theirs)` pairs as `--map` gives them.
     pub fn open(path: &Path, renames: &[(String, String)]) -> Result<Self, RowsError> {
         let unreadable = |source| RowsError::Unreadable { path: path.to_owned(), source };
-        let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-        let (stem, gzip) = name.strip_suffix(".gz").map_or((name.as_str(), false), |stem| (stem, true));
-        let format = match stem.rsplit_once('.').map(|(_, extension)| extension) {
-            Some("csv") => Format::Csv,
-            Some("jsonl" | "ndjson") => Format::JsonLines,
-            Some(_) | None => return Err(RowsError::UnknownFormat { path: path.to_owned() }),
-        };
+        let (format, gzip) = format_of(path)?;
         let file = BufReader::new(File::open(path).map_err(unreadable)?);
         let content: Box<dyn Read + Send> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
         let content = without_bom(content).map_err(unreadable)?;

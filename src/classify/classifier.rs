@@ -13,12 +13,15 @@ use super::{
 };
 use crate::{
     domain::{decision::Abstention, route::Precision},
-    encode::{Sources, StaticVectors, WordPiece},
+    encode::{Redactor, Sources, StaticVectors, WordPiece},
 };
 
 /// A model in memory. Cheap to clone; clones share it.
 #[derive(Clone)]
-pub struct Classifier(Arc<Model>);
+pub struct Classifier {
+    model: Arc<Model>,
+    redactor: Redactor,
+}
 
 struct Model {
     version: String,
@@ -75,14 +78,15 @@ pub struct Ranked {
 /// A word of the text and what it added to a label's score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribution {
-    /// UTF-8 bytes of the text as it was given; of HTML, with what stands within the word, such as `&uuml;`.
+    /// UTF-8 bytes of the text as it was given: of HTML, with what stands within the word, such as `&uuml;`; for a
+    /// placeholder, the value that it stands for.
     pub bytes: Range<usize>,
     pub weight: f32,
 }
 
 impl fmt::Debug for Classifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Classifier").field("version", &self.0.version).finish_non_exhaustive()
+        f.debug_struct("Classifier").field("version", &self.model.version).finish_non_exhaustive()
     }
 }
 
@@ -133,32 +137,44 @@ impl Classifier {
         // The first of the widest, so that ties do not depend on anything else.
         let widest = fields.iter().min_by_key(|field| Reverse(field.labels.len())).map(Field::columns);
         let widest = widest.unwrap_or_default();
-        Ok(Self(Arc::new(Model { version, manifest, fields, widest, heads, pieces, vectors })))
+        let model = Arc::new(Model { version, manifest, fields, widest, heads, pieces, vectors });
+        Ok(Self { model, redactor: Redactor::default() })
+    }
+
+    /// The same, reading texts with these rules; they should be those that the model was trained with.
+    #[must_use]
+    pub fn with_redactor(self, redactor: Redactor) -> Self {
+        Self { redactor, ..self }
+    }
+
+    /// The rules that texts are read with.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// The bundle's name and a hash of its content, such as `default-1+3fa9c2d1`.
     pub fn version(&self) -> &str {
-        &self.0.version
+        &self.model.version
     }
 
     pub fn fields(&self) -> &[Field] {
-        &self.0.fields
+        &self.model.fields
     }
 
     /// Texts of a higher [`Classification::out_of_scope`] are out of scope.
     pub fn out_of_scope_threshold(&self) -> f32 {
-        self.0.manifest.scope.threshold
+        self.model.manifest.scope.threshold
     }
 
     /// Scores every field. A text without words is answered from what is common, and says `TOO_SHORT`.
     pub fn classify(&self, text: &str) -> Classification {
-        let model = &*self.0;
-        let plain = features::readable(text);
-        let (text, truncated) = (plain.as_str(), plain.is_truncated());
-        let activation = model.heads.activate(text, &model.pieces, &model.vectors);
+        let model = &*self.model;
+        let plain = features::readable(text, &self.redactor);
+        let truncated = plain.is_truncated();
+        let activation = model.heads.activate(&plain, &model.pieces, &model.vectors);
         let scores = model.heads.scores(&activation);
         let out_of_scope = model.manifest.scope.score(&model.signals(&activation, &scores));
-        let of_text = model.abstention(text, &activation, out_of_scope);
+        let of_text = model.abstention(&plain.words(), &activation, out_of_scope);
         let confidences = model.confidences(&scores);
         let fields = model.fields.iter().zip(&model.manifest.fields).zip(confidences);
         let fields = fields.map(|((field, manifest), own)| field.rank(manifest, own, of_text)).collect();
@@ -169,7 +185,7 @@ impl Classifier {
     /// `precision` asks: the lowest certified precision that reaches it counts. `false` where there is none, and for
     /// fields and labels that the model does not know. What is certified at all is so at confidence 1.
     pub fn certifies(&self, field: &str, label: &str, confidence: f32, precision: Precision) -> bool {
-        let known = self.0.fields.iter().find(|known| &*known.name == field);
+        let known = self.model.fields.iter().find(|known| &*known.name == field);
         known.is_some_and(|field| {
             field.threshold(precision).is_some_and(|threshold| threshold.is_met(label, confidence))
                 && field.labels.iter().any(|known| &**known == label)
@@ -179,7 +195,7 @@ impl Classifier {
     /// The words that spoke for a label, strongest first, at most `at_most`; words that spoke against it are left
     /// out. A word's weight is its exact share of the label's score.
     pub fn explain(&self, found: &Classification, field: &str, label: &str, at_most: usize) -> Vec<Attribution> {
-        let model = &*self.0;
+        let model = &*self.model;
         let column = model.fields.iter().find(|known| &*known.name == field).and_then(|known| {
             let number = known.labels.iter().position(|name| &**name == label)?;
             Some(known.first_column + number)
@@ -270,7 +286,7 @@ mod tests {
 
     use super::*;
     use crate::classify::{
-        counts::{self, Counts},
+        counts::{self, Counts, Reader},
         train::{TrainOptions, train},
         training_set::TrainingSet,
     };
@@ -278,15 +294,17 @@ mod tests {
     #[test]
     fn shares_add_up_to_the_score() {
         let classifier = Classifier::embedded().unwrap();
-        let model = &*classifier.0;
+        let model = &*classifier.model;
         let check = |text: &str| {
-            let activation = model.heads.activate(text, &model.pieces, &model.vectors);
+            let text = features::readable(text, &Redactor::default());
+            let activation = model.heads.activate(&text, &model.pieces, &model.vectors);
             for (column, score) in model.heads.scores(&activation).into_iter().enumerate() {
                 let shares = model.heads.shares(&activation, column, &model.vectors);
                 let sum = shares.words.iter().sum::<f32>() + shares.rest;
                 assert!((sum - score).abs() < 1e-3, "{text:?}: column {column} is {score}, its shares {sum}");
             }
         };
+        check("Printer of ann@x.example jams, call +49 30 1234567 or mail bob@x.example\npw: hunter2");
         check("Printer on floor 2 jams!\nIt has jammed since Monday, error 0x80070005. Please help?");
         check("");
         proptest!(ProptestConfig::with_cases(60), |(text in "(vpn|printer|down|\\PC|[a-z ?\\n]){0,60}")| {
@@ -309,10 +327,32 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_is_a_placeholder_is_shown_as_it_was_sent() {
+        let texts = ["mail ann@x.example now", "mail bob@x.example now", "vpn 10.1.2.3 down", "vpn 10.9.8.7 down"];
+        let mut set = TrainingSet::new(&["topic".to_owned()], 1, Redactor::default()).unwrap();
+        for text in [texts; 4].concat() {
+            set.add(text.to_owned(), vec![Some(text[..3].to_owned())], false);
+        }
+        let options = TrainOptions {
+            name: "test".to_owned(),
+            seed: 1,
+            threads: 1,
+            find_suspects: false,
+            progress: &|_, _, _| {},
+        };
+        let model = Classifier::from_files(&train(set, &options).unwrap().files).unwrap();
+        let text = "please write to cleo@x.example";
+        let found = model.classify(text);
+        assert_eq!(&*found.fields[0].ranked[0].label, "mai");
+        let words = model.explain(&found, "topic", "mai", 5);
+        assert_eq!(words.iter().map(|word| &text[word.bytes.clone()]).collect::<Vec<_>>(), ["cleo@x.example"]);
+    }
+
+    #[test]
     fn serving_knows_the_share_of_n_grams_that_training_knew() {
         let strange = "printer jam\nxylem quartz";
         let texts: Vec<&str> = [["printer jam", "vpn down"]; 4].concat().into_iter().chain([strange]).collect();
-        let mut set = TrainingSet::new(&["topic".to_owned()], 1).unwrap();
+        let mut set = TrainingSet::new(&["topic".to_owned()], 1, Redactor::default()).unwrap();
         for text in &texts {
             set.add((*text).to_owned(), vec![Some(text[..3].to_owned())], false);
         }
@@ -325,10 +365,13 @@ mod tests {
         };
         let trained = train(set, &options).unwrap();
         let model = Classifier::from_files(&trained.files).unwrap();
-        let served = model.0.heads.activate(strange, &model.0.pieces, &model.0.vectors).known_share();
+        let (tokens, vectors) = (&model.model.pieces, &model.model.vectors);
+        let plain = features::readable(strange, &Redactor::default());
+        let served = model.model.heads.activate(&plain, tokens, vectors).known_share();
 
         let mut counts = Counts::new();
-        for text in counts::extract(&texts, &model.0.pieces, &model.0.vectors, 1) {
+        let reader = Reader { tokens, vectors, redactor: &Redactor::default() };
+        for text in counts::extract(&texts, reader, 1) {
             counts.push(&text);
         }
         let known = counts.known_shares(2)[texts.len() - 1];

@@ -9,7 +9,7 @@ use super::{
     features::{self, Block, FirstLine},
     samples::{DenseRows, Feature, Samples, SparseRows, term_frequency},
 };
-use crate::encode::{DIMENSIONS, HashIndex, StaticVectors, WordPiece, norm};
+use crate::encode::{DIMENSIONS, HashIndex, Redactor, StaticVectors, WordPiece, norm};
 
 /// Texts whose n-grams are counted but not yet weighted.
 pub(crate) struct Counts {
@@ -39,16 +39,24 @@ pub(crate) struct Extracted {
     vector: [f32; DIMENSIONS],
 }
 
+/// What texts are read with.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) tokens: &'a WordPiece,
+    pub(crate) vectors: &'a StaticVectors,
+    pub(crate) redactor: &'a Redactor,
+}
+
 const CHUNK: usize = 256;
 
 /// Extracts the features of texts on up to `threads` threads; the result does not depend on how many.
-pub(crate) fn extract(texts: &[&str], tokens: &WordPiece, vectors: &StaticVectors, threads: usize) -> Vec<Extracted> {
+pub(crate) fn extract(texts: &[&str], reader: Reader<'_>, threads: usize) -> Vec<Extracted> {
     let mut extracted = Vec::with_capacity(texts.len());
     for round in texts.chunks(CHUNK * threads.max(1)) {
         let of_round: Vec<Vec<Extracted>> = thread::scope(|scope| {
             let workers: Vec<_> = round
                 .chunks(CHUNK)
-                .map(|texts| scope.spawn(|| texts.iter().map(|text| extract_one(text, tokens, vectors)).collect()))
+                .map(|texts| scope.spawn(|| texts.iter().map(|text| extract_one(text, reader)).collect()))
                 .collect();
             let joined = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
             joined.map(|features| features.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
@@ -58,11 +66,10 @@ pub(crate) fn extract(texts: &[&str], tokens: &WordPiece, vectors: &StaticVector
     extracted
 }
 
-fn extract_one(text: &str, tokens: &WordPiece, vectors: &StaticVectors) -> Extracted {
-    let text = features::readable(text);
-    let text = text.as_str();
+fn extract_one(text: &str, Reader { tokens, vectors, redactor }: Reader<'_>) -> Extracted {
+    let text = features::readable(text, redactor);
     let mut found = Vec::new();
-    features::extract(text, |occurrence| found.push((occurrence.key, occurrence.block, occurrence.times)));
+    features::extract(&text, |occurrence| found.push((occurrence.key, occurrence.block, occurrence.times)));
     found.sort_unstable_by_key(|(key, ..)| *key);
     found.dedup_by(|next, first| {
         let same = next.0 == first.0;
@@ -72,8 +79,8 @@ fn extract_one(text: &str, tokens: &WordPiece, vectors: &StaticVectors) -> Extra
         same
     });
     let mut vector = [0.0; DIMENSIONS];
-    let first_line = FirstLine::of(text);
-    for token in tokens.tokenize(text) {
+    let first_line = FirstLine::of(text.as_str());
+    for token in tokens.tokenize(&text.words()) {
         vectors.add(token.id, first_line.times(token.bytes.start), &mut vector);
     }
     let length = norm(&vector).max(f32::MIN_POSITIVE);
@@ -208,12 +215,17 @@ mod tests {
     use crate::classify::embedded;
 
     fn counted(texts: &[&str]) -> Counts {
-        let (tokens, vectors) = embedded::encoder(&embedded::encoder_files()).unwrap();
         let mut counts = Counts::new();
-        for text in extract(texts, &tokens, &vectors, 2) {
+        add(&mut counts, texts);
+        counts
+    }
+
+    fn add(counts: &mut Counts, texts: &[&str]) {
+        let (tokens, vectors) = embedded::encoder(&embedded::encoder_files()).unwrap();
+        let reader = Reader { tokens: &tokens, vectors: &vectors, redactor: &Redactor::default() };
+        for text in extract(texts, reader, 2) {
             counts.push(&text);
         }
-        counts
     }
 
     #[test]
@@ -223,10 +235,7 @@ mod tests {
         let shared = counts.features_in(2);
         counts.drop_rare();
         assert!(shared > 0 && counts.features() == shared && shared < all);
-        let (tokens, vectors) = embedded::encoder(&embedded::encoder_files()).unwrap();
-        for text in extract(&["printer jam"], &tokens, &vectors, 1) {
-            counts.push(&text);
-        }
+        add(&mut counts, &["printer jam"]);
         assert!(counts.features() > shared);
         assert_eq!(counts.features_in(2), shared);
         let shares = counts.known_shares(0);

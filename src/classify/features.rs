@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::encode::PlainText;
+use crate::encode::{PlainText, Redactor, redact};
 
 /// Changes whenever the same text would give other features.
-pub(crate) const FEATURE_VERSION: u32 = 2;
+pub(crate) const FEATURE_VERSION: u32 = 3;
 
 /// How much of a text is read, in bytes without its markup: the matter of a ticket stands at its beginning, and the cost of a
 /// call must have a bound.
@@ -20,6 +20,7 @@ const WORD_SEED: u64 = 0x243F_6A88_85A3_08D3;
 const SHAPE_SEED: u64 = 0x1319_8A2E_0370_7344;
 const PAIR_SEED: u64 = 0xA409_3822_299F_31D0;
 const CHARACTERS_SEED: u64 = 0x082E_FA98_EC4E_6C89;
+const PLACEHOLDER_SEED: u64 = 0x4528_21E6_38D0_1377;
 
 const CHARACTER_RUNS: Range<usize> = 3..6;
 
@@ -53,8 +54,8 @@ impl Occurrence {
 }
 
 /// The part of what was sent that is read, as plain text.
-pub(crate) fn readable(text: &str) -> PlainText<'_> {
-    PlainText::of(text, MAX_TEXT_BYTES)
+pub(crate) fn readable<'a>(text: &'a str, redactor: &Redactor) -> PlainText<'a> {
+    PlainText::of(text, MAX_TEXT_BYTES, redactor)
 }
 
 /// The first line of several: a ticket's summary. It says in few words what the rest is about.
@@ -77,14 +78,21 @@ impl FirstLine {
     }
 }
 
-/// Hands every feature of the text to `found`, in order; returns the words as UTF-8 byte ranges.
-pub(crate) fn extract(text: &str, mut found: impl FnMut(Occurrence)) -> Vec<Range<usize>> {
+/// Hands every feature of the text to `found`, in order; returns the words as UTF-8 byte ranges. A placeholder is a
+/// word of its own, whatever its number, so that an address in a signature is not the word "email".
+pub(crate) fn extract(text: &PlainText<'_>, mut found: impl FnMut(Occurrence)) -> Vec<Range<usize>> {
+    let mut placeholders = text.placeholders().iter().peekable();
+    let mut skipped = 0;
+    let text = text.as_str();
     let mut words = Vec::with_capacity(text.len() / 5);
     let mut scratch = Scratch::default();
     let first_line = FirstLine::of(text);
     let mut previous_word = None;
     let mut word_start = None;
     for (at, character) in text.char_indices().chain([(text.len(), ' ')]) {
+        if at < skipped {
+            continue;
+        }
         if character.is_alphanumeric() {
             word_start.get_or_insert(at);
             continue;
@@ -100,7 +108,18 @@ pub(crate) fn extract(text: &str, mut found: impl FnMut(Occurrence)) -> Vec<Rang
                 found(here.occurrence(pair(previous, word), Block::Words));
             }
         }
-        if matches!(character, '?' | '!') {
+        if let Some(placeholder) = placeholders.next_if(|placeholder| placeholder.start == at) {
+            let number = count(words.len());
+            words.push(placeholder.clone());
+            let name = redact::name_of(&text[placeholder.clone()]);
+            let word = xxh3_64_with_seed(name.as_bytes(), PLACEHOLDER_SEED);
+            let times = first_line.times(at);
+            found(Place { words: (number, number), times }.occurrence(word, Block::Words));
+            if let Some(previous) = previous_word.replace(word) {
+                found(Place { words: (number - 1, number), times }.occurrence(pair(previous, word), Block::Words));
+            }
+            skipped = placeholder.end;
+        } else if matches!(character, '?' | '!') {
             let number = count(words.len());
             words.push(at..at + 1);
             let key = xxh3_64_with_seed(&text.as_bytes()[at..=at], WORD_SEED);
@@ -189,9 +208,13 @@ mod tests {
 
     use super::*;
 
+    fn plain(text: &str) -> PlainText<'_> {
+        readable(text, &Redactor::default())
+    }
+
     fn keys(text: &str) -> HashSet<u64> {
         let mut keys = HashSet::new();
-        extract(text, |occurrence| _ = keys.insert(occurrence.key));
+        extract(&plain(text), |occurrence| _ = keys.insert(occurrence.key));
         keys
     }
 
@@ -199,6 +222,15 @@ mod tests {
     fn case_and_punctuation_make_no_difference() {
         assert_eq!(keys("VPN: Won't CONNECT"), keys("vpn won t connect"));
         assert_ne!(keys("is it down?"), keys("is it down"));
+    }
+
+    #[test]
+    fn an_address_is_neither_its_words_nor_the_word_email() {
+        let address = keys("ann@x.example");
+        assert_eq!(address, keys("<email>"));
+        assert_eq!(address, keys("<email-2>"));
+        assert!(address.is_disjoint(&keys("email ann example")));
+        assert_eq!(keys("mail ann@x.example, bob@x.example"), keys("mail <email>, <email-2>"));
     }
 
     #[test]
@@ -212,7 +244,7 @@ mod tests {
     fn the_first_of_several_lines_counts_double() {
         let times = |text: &str| {
             let mut times = Vec::new();
-            extract(text, |occurrence| times.push(occurrence.times));
+            extract(&plain(text), |occurrence| times.push(occurrence.times));
             (times.first().copied(), times.last().copied())
         };
         assert_eq!(times("vpn down\nsince noon"), (Some(2), Some(1)));
@@ -222,7 +254,7 @@ mod tests {
     #[test]
     fn words_are_found_in_the_original_text() {
         let text = "Käse? naïve   x1";
-        let words = extract(text, |_| {});
+        let words = extract(&plain(text), |_| {});
         assert_eq!(words.iter().map(|bytes| &text[bytes.clone()]).collect::<Vec<_>>(), ["Käse", "?", "naïve", "x1"]);
     }
 
@@ -230,13 +262,14 @@ mod tests {
         #[test]
         fn any_text_gives_features_of_words_that_exist(text in "(\\PC|[a-z ?]){0,200}") {
             let mut last = 0;
-            let words = extract(&text, |occurrence| {
+            let plain = plain(&text);
+            let words = extract(&plain, |occurrence| {
                 assert!(occurrence.words.0 <= occurrence.words.1);
                 last = last.max(occurrence.words.1 + 1);
             });
             prop_assert_eq!(last as usize, words.len());
             prop_assert!(words.is_sorted_by_key(|bytes| bytes.start));
-            prop_assert!(words.iter().all(|bytes| text.get(bytes.clone()).is_some()));
+            prop_assert!(words.iter().all(|bytes| plain.as_str().get(bytes.clone()).is_some()));
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     features::{self, Block, FirstLine, Occurrence},
     samples::{BlockWeights, term_frequency},
 };
-use crate::encode::{DIMENSIONS, HashIndex, StaticVectors, Token, WordPiece, norm};
+use crate::encode::{DIMENSIONS, HashIndex, PlainText, StaticVectors, Token, WordPiece, norm};
 
 /// The planes of all fields.
 pub(crate) struct Heads {
@@ -100,8 +100,8 @@ impl Heads {
     }
 
     /// Finds what the heads know in the text.
-    pub(crate) fn activate(&self, text: &str, pieces: &WordPiece, vectors: &StaticVectors) -> Activation {
-        let mut found: Vec<(u32, Occurrence)> = Vec::with_capacity(text.len() * 3);
+    pub(crate) fn activate(&self, text: &PlainText<'_>, pieces: &WordPiece, vectors: &StaticVectors) -> Activation {
+        let mut found: Vec<(u32, Occurrence)> = Vec::with_capacity(text.as_str().len() * 3);
         let mut occurrences = 0;
         let (mut known_occurrences, mut known_words) = (0, 0);
         let words = features::extract(text, |occurrence| {
@@ -130,8 +130,8 @@ impl Heads {
                 value: value * f32::from(occurrence.times),
             }));
         }
-        let tokens = pieces.tokenize(text);
-        let first_line = FirstLine::of(text);
+        let tokens = pieces.tokenize(&text.words());
+        let first_line = FirstLine::of(text.as_str());
         let mut vector = [0.0; DIMENSIONS];
         for token in &tokens {
             vectors.add(token.id, first_line.times(token.bytes.start), &mut vector);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::features;
+use crate::encode::Redactor;
 
 /// A single word shorter than this is no ticket.
 const MIN_CHARS: usize = 10;
@@ -148,9 +149,9 @@ impl Languages {
     const FIRST_TEXTS: usize = 2_000;
     const MIN_CLEAR_TEXTS: usize = 20;
 
-    pub(crate) fn add(&mut self, text: &str) {
+    pub(crate) fn add(&mut self, text: &str, redactor: &Redactor) {
         let is_looked_at = self.texts < Self::FIRST_TEXTS || self.texts.is_multiple_of(16);
-        if is_looked_at && let Some(code) = language(features::readable(text).as_str()) {
+        if is_looked_at && let Some(code) = language(&features::readable(text, redactor).words()) {
             *self.clear.entry(code).or_default() += 1;
         }
         self.texts += 1;

@@ -342,7 +342,7 @@ mod tests {
 
     /// Fits rows of one field, given as text and label; the label `-` is out of scope.
     fn fit(labelled: &[(&str, &str)], threads: usize) -> Result<Trained, TrainError> {
-        let mut set = TrainingSet::new(&["topic".to_owned()], threads)?;
+        let mut set = TrainingSet::new(&["topic".to_owned()], threads, crate::encode::Redactor::default())?;
         for (text, label) in labelled {
             set.add((*text).to_owned(), vec![Some((*label).to_owned())], *label == "-");
         }

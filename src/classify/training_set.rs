@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     bundle::{BundleError, Files},
-    counts::{self, Counts, retain_by_place},
+    counts::{self, Counts, Reader, retain_by_place},
     embedded,
     scope::Languages,
     suspects::text_hash,
 };
-use crate::encode::{StaticVectors, WordPiece};
+use crate::encode::{Redactor, StaticVectors, WordPiece};
 
 /// Texts whose features are extracted together, and how many bytes of text may wait for that.
 const BATCH: usize = 512;
@@ -59,6 +59,7 @@ pub(crate) struct TrainingRows {
 /// Collects rows.
 pub(crate) struct TrainingSet {
     encoder: (WordPiece, StaticVectors),
+    redactor: Redactor,
     files: Files,
     budget: Budget,
     threads: usize,
@@ -93,10 +94,11 @@ struct Column {
 
 impl TrainingSet {
     /// A set for these fields, which reads texts on so many threads.
-    pub(crate) fn new(fields: &[String], threads: usize) -> Result<Self, BundleError> {
+    pub(crate) fn new(fields: &[String], threads: usize, redactor: Redactor) -> Result<Self, BundleError> {
         let files = embedded::encoder_files();
         Ok(Self {
             encoder: embedded::encoder(&files)?,
+            redactor,
             files,
             budget: BUDGET,
             threads,
@@ -122,7 +124,7 @@ impl TrainingSet {
             .map(|(column, label)| label.filter(|_| !outside).map(|label| column.number(label)));
         let labels = labels.collect();
         if !outside {
-            self.languages.add(&text);
+            self.languages.add(&text, &self.redactor);
         }
         self.waiting_bytes += text.len();
         self.waiting.push(Waiting { text, labels, outside });
@@ -151,7 +153,8 @@ impl TrainingSet {
         self.waiting_bytes = 0;
         let texts: Vec<&str> = waiting.iter().map(|row| row.text.as_str()).collect();
         let (tokens, vectors) = &self.encoder;
-        for (row, features) in waiting.iter().zip(counts::extract(&texts, tokens, vectors, self.threads)) {
+        let reader = Reader { tokens, vectors, redactor: &self.redactor };
+        for (row, features) in waiting.iter().zip(counts::extract(&texts, reader, self.threads)) {
             let number = self.added;
             self.added += 1;
             let hash = text_hash(&row.text);
@@ -234,7 +237,7 @@ mod tests {
     use super::*;
 
     fn set(budget: Budget) -> TrainingSet {
-        TrainingSet { budget, ..TrainingSet::new(&["topic".to_owned()], 2).unwrap() }
+        TrainingSet { budget, ..TrainingSet::new(&["topic".to_owned()], 2, Redactor::default()).unwrap() }
     }
 
     fn add(set: &mut TrainingSet, text: &str, label: &str) {

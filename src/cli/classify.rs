@@ -156,6 +156,7 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
 
 fn local_triager(args: &ClassifyArgs, config: &Config) -> anyhow::Result<Triager> {
     let classifier = args.model.as_deref().map_or_else(Classifier::embedded, Classifier::load)?;
+    let classifier = classifier.with_redactor(config.redactor.clone());
     let knowledge = match &args.data_dir {
         Some(data_dir) => Some(KnowledgeBase::open(Store::open(data_dir)?, data_dir)?),
         None => None,

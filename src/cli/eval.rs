@@ -22,6 +22,7 @@ use crate::{
         Classifier, Field,
         evaluate::{Guesses, area_under_curve, share},
     },
+    config::Config,
     domain::decision::Abstention,
     rows::{Row, Rows, parse_rename},
 };
@@ -58,12 +59,13 @@ pub(crate) struct EvalArgs {
     json: bool,
 }
 
-pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &EvalArgs, config: &Config) -> anyhow::Result<()> {
     let start = Instant::now();
     let classifier = match &args.model {
         Some(folder) => Classifier::load(folder).with_context(|| format!("bundle {} refused", folder.display()))?,
         None => Classifier::embedded()?,
     };
+    let classifier = classifier.with_redactor(config.redactor.clone());
     let mut scored = Scored::new(&classifier, &args.label)?;
     let mut predictions = match &args.predictions {
         Some(path) => {

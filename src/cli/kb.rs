@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{DEFAULT_DATA_DIR, UsageError, block_on, classify::article_json, render};
 use crate::{
+    config::Config,
     domain::article::ArticleHit,
     grpc::client::Client,
     knowledge::{KnowledgeBase, SearchFilter},
@@ -49,11 +50,11 @@ pub(super) struct SearchArgs {
     json: bool,
 }
 
-pub(super) fn run(command: KbCommand) -> anyhow::Result<ExitCode> {
+pub(super) fn run(command: KbCommand, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
         KbCommand::Import(args) => import::run(&args),
         KbCommand::Search(args) => search(&args),
-        KbCommand::Eval(args) => eval::run(&args),
+        KbCommand::Eval(args) => eval::run(&args, &config.redactor),
     }
 }
 

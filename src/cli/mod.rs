@@ -8,6 +8,7 @@ mod eval;
 mod kb;
 mod output;
 mod progress;
+mod redact;
 mod render;
 mod report;
 mod serve;
@@ -50,6 +51,8 @@ enum Command {
     Train(train::TrainArgs),
     /// Measure a model bundle on labelled tickets
     Eval(eval::EvalArgs),
+    /// Replace what must not be kept in texts and files by placeholders
+    Redact(redact::RedactArgs),
     /// Import, search and measure the knowledge base
     #[command(subcommand)]
     Kb(kb::KbCommand),
@@ -88,16 +91,17 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args, config)?,
         Command::Classify(args) => classify::run(&args, &load_config(config, &Overrides::default())?)?,
         Command::Train(args) => {
-            load_config(config, &Overrides::default())?;
-            train::run(&args)?;
+            let config = load_config(config, &Overrides::default())?;
+            train::run(&args, &config)?;
         }
         Command::Eval(args) => {
-            load_config(config, &Overrides::default())?;
-            eval::run(&args)?;
+            let config = load_config(config, &Overrides::default())?;
+            eval::run(&args, &config)?;
         }
+        Command::Redact(args) => redact::run(&args, &load_config(config, &Overrides::default())?.redactor)?,
         Command::Kb(command) => {
-            load_config(config, &Overrides::default())?;
-            return kb::run(command);
+            let config = load_config(config, &Overrides::default())?;
+            return kb::run(command, &config);
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triage", &mut io::stdout());

@@ -65,6 +65,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
         (None, None) => PathBuf::from(super::DEFAULT_DATA_DIR),
     };
     let classifier = model.as_deref().map_or_else(Classifier::embedded, Classifier::load)?;
+    let classifier = classifier.with_redactor(config.redactor.clone());
     let store = Store::open(&data_dir)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -20,6 +20,9 @@ const COLUMNS: [&str; 8] = ["id", "file", "field", "label", "suggested_label", "
 pub(super) struct Origin {
     pub(super) id: String,
     pub(super) file: PathBuf,
+    /// Of the text as it was read.
+    pub(super) text_hash: u128,
+    /// Without what must not be kept.
     pub(super) text: String,
 }
 
@@ -103,7 +106,7 @@ mod tests {
             reason: Reason::Mislabelled,
         };
         let text = format!("Drücker\r\n\tkaputt {}", "x".repeat(300));
-        let origin = Origin { id: "INC1".to_owned(), file: PathBuf::from("rows.csv"), text };
+        let origin = Origin { id: "INC1".to_owned(), file: PathBuf::from("rows.csv"), text_hash: 0, text };
         let labels = ["a".to_owned(), "b, or \"c\"".to_owned()];
         let line = Line { origin: &origin, field: "topic", labels: &labels, oos_label: "oos", suspect: &suspect };
         let mut file = Vec::new();

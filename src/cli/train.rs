@@ -24,6 +24,8 @@ use crate::{
         train::{self, TrainOptions, Trained},
         training_set::TrainingSet,
     },
+    config::Config,
+    encode::Redactor,
     rows::{Row, Rows, parse_rename},
 };
 
@@ -52,7 +54,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Labels that are probably wrong and copies with different labels, most suspicious first, as CSV to correct by
-    /// hand (UTF-8 with a byte order mark). It quotes ticket text; the bundle does not
+    /// hand (UTF-8 with a byte order mark). It quotes ticket text, redacted; the bundle does not
     #[arg(long, value_name = "FILE")]
     suspects: Option<PathBuf>,
     /// First part of the bundle's version
@@ -66,7 +68,7 @@ pub(crate) struct TrainArgs {
     json: bool,
 }
 
-pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &TrainArgs, config: &Config) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut labels = args.label.clone();
     labels.sort();
@@ -85,7 +87,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
         find_suspects: args.suspects.is_some(),
         progress: &on_progress,
     };
-    let mut set = TrainingSet::new(&args.label, options.threads)?;
+    let mut set = TrainingSet::new(&args.label, options.threads, config.redactor.clone())?;
     let mut loaded = Loaded { without_label: vec![0; args.label.len()], ..Loaded::default() };
     for input in &args.input {
         load(input, args, &mut loaded, Some(&bar), |_, usable| set.add(usable.text, usable.labels, usable.outside))?;
@@ -95,7 +97,8 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     let trained = train::train(set, &options)?;
     bar.finish();
     bundle::write(&args.out, &trained.files)?;
-    let written = args.suspects.as_deref().map(|path| write_suspects(path, args, &trained)).transpose()?;
+    let written =
+        args.suspects.as_deref().map(|path| write_suspects(path, args, &trained, &config.redactor)).transpose()?;
 
     let result = Outcome { args, loaded: &loaded, trained: &trained, written, seconds: start.elapsed().as_secs_f64() };
     let mut stdout = std::io::stdout().lock();
@@ -175,7 +178,7 @@ fn load(
 }
 
 /// Reads the inputs again for the texts of the suspects, which training did not keep.
-fn write_suspects(path: &Path, args: &TrainArgs, trained: &Trained) -> anyhow::Result<Written> {
+fn write_suspects(path: &Path, args: &TrainArgs, trained: &Trained, redactor: &Redactor) -> anyhow::Result<Written> {
     let rows = &trained.rows;
     let numbers = trained.fields.iter().flat_map(|field| &field.suspects).map(|suspect| rows.numbers[suspect.row]);
     let mut origins: HashMap<u32, Option<Origin>> = numbers.map(|number| (number, None)).collect();
@@ -187,7 +190,8 @@ fn write_suspects(path: &Path, args: &TrainArgs, trained: &Trained) -> anyhow::R
                 *origin = Some(Origin {
                     id: row.id(args.id.as_deref().unwrap_or(DEFAULT_ID)),
                     file: input.clone(),
-                    text: usable.text,
+                    text_hash: text_hash(&usable.text),
+                    text: redactor.redacted(&usable.text).into_owned(),
                 });
             }
             number += 1;
@@ -197,7 +201,7 @@ fn write_suspects(path: &Path, args: &TrainArgs, trained: &Trained) -> anyhow::R
     for field in &trained.fields {
         for suspect in &field.suspects {
             let origin = origins.get(&rows.numbers[suspect.row]).and_then(Option::as_ref);
-            let origin = origin.filter(|origin| text_hash(&origin.text) == rows.text_hashes[suspect.row]);
+            let origin = origin.filter(|origin| origin.text_hash == rows.text_hashes[suspect.row]);
             let origin = origin.context("the input changed while it was read, so no suspects are named; run again")?;
             let (name, labels) = (&field.name, &field.labels);
             lines.push(Line { origin, field: name, labels, oos_label: &args.oos_label, suspect });

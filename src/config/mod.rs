@@ -23,7 +23,10 @@ use figment::{
 use serde::{Deserialize, de::DeserializeOwned};
 use tracing_subscriber::EnvFilter;
 
-use crate::domain::{taxonomy::Taxonomy, ticket::TicketLimits};
+use crate::{
+    domain::{taxonomy::Taxonomy, ticket::TicketLimits},
+    encode::{Redactor, redact::Kind},
+};
 
 const DEFAULTS: &str = include_str!("default.toml");
 const ENVIRONMENT_PREFIX: &str = "TRIAGE__";
@@ -39,6 +42,8 @@ pub struct Config {
     pub limits: Limits,
     pub compute_threads: NonZeroUsize,
     pub taxonomy: Taxonomy,
+    /// What is taken out of a ticket's text before it is read.
+    pub redactor: Redactor,
     pub log_filter: String,
     /// Settings that work but are probably not meant, for the log.
     pub warnings: Vec<String>,
@@ -158,6 +163,13 @@ struct RawTaxonomy {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawRedaction {
+    keep: Vec<String>,
+    patterns: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawLog {
     filter: String,
 }
@@ -195,6 +207,7 @@ impl Config {
         let limits = section::<RawLimits>(&layers, "limits", &mut problems);
         let compute = section::<RawCompute>(&layers, "compute", &mut problems);
         let taxonomy = section::<RawTaxonomy>(&layers, "taxonomy", &mut problems);
+        let redaction = section::<RawRedaction>(&layers, "redaction", &mut problems);
         let log = section::<RawLog>(&layers, "log", &mut problems);
 
         let server = server.and_then(|raw| check_server(&raw, &mut problems));
@@ -209,8 +222,9 @@ impl Config {
             let path = (!raw.file.as_os_str().is_empty()).then_some(raw.file);
             taxonomy::load(path.as_deref()).map_err(|error| problems.extend(error.problems)).ok()
         });
-        let (Some(server), Some(limits), Some(compute), Some(taxonomy), Some(log), true) =
-            (server, limits, compute, taxonomy, log, problems.is_empty())
+        let redactor = redaction.and_then(|raw| check_redaction(&raw, &mut problems));
+        let (Some(server), Some(limits), Some(compute), Some(taxonomy), Some(redactor), Some(log), true) =
+            (server, limits, compute, taxonomy, redactor, log, problems.is_empty())
         else {
             return Err(ConfigError { problems });
         };
@@ -222,6 +236,7 @@ impl Config {
             compute_threads: NonZeroUsize::new(compute.threads)
                 .unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
             taxonomy,
+            redactor,
             log_filter: log.filter,
             warnings: warnings.into_iter().collect(),
         })
@@ -266,7 +281,7 @@ fn insert(layer: &mut Dict, section: &str, key: &str, value: Value) {
 }
 
 fn unknown_sections(layers: &Figment) -> Vec<String> {
-    const KNOWN: [&str; 5] = ["server", "limits", "compute", "taxonomy", "log"];
+    const KNOWN: [&str; 6] = ["server", "limits", "compute", "taxonomy", "redaction", "log"];
     let all: Dict = match layers.extract() {
         Ok(all) => all,
         Err(error) => return error.into_iter().map(|error| error.to_string()).collect(),
@@ -359,6 +374,29 @@ fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
     })
 }
 
+fn check_redaction(raw: &RawRedaction, problems: &mut Vec<String>) -> Option<Redactor> {
+    let mut keep = Vec::new();
+    for name in &raw.keep {
+        match Kind::ALL.into_iter().find(|kind| kind.as_str() == name) {
+            Some(kind) if kind.may_be_kept() => keep.push(kind),
+            Some(_) => problems.push(format!("redaction.keep: `{name}` is never kept")),
+            None => {
+                let kinds = Kind::ALL.into_iter().filter(|kind| kind.may_be_kept()).map(Kind::as_str);
+                let kinds = kinds.collect::<Vec<_>>().join(", ");
+                problems.push(format!("redaction.keep: no kind `{name}`; what may be kept is {kinds}"));
+            }
+        }
+    }
+    let patterns = raw.patterns.iter().map(|(name, expression)| (name.as_str(), expression.as_str()));
+    match Redactor::new(keep, patterns) {
+        Ok(redactor) => Some(redactor),
+        Err(errors) => {
+            problems.extend(errors.iter().map(ToString::to_string));
+            None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,6 +453,26 @@ mod tests {
         for expected in ["limits.calls", "limits.idle_seconds", "compute.threads", "log.filter"] {
             assert!(problems.contains(expected), "{expected} is missing in\n{problems}");
         }
+    }
+
+    #[test]
+    fn patterns_that_cannot_be_used_are_named_with_what_is_wrong() {
+        let file = "[redaction]\nkeep = [\"ip\", \"password\", \"name\"]\n\
+                    [redaction.patterns]\nbadge = \"B(\"\nany = \".*\"\nBad = \"x\"\n";
+        let problems = load(file, &[]).unwrap_err().problems;
+        for expected in [
+            "redaction.keep: `password` is never kept",
+            "redaction.keep: no kind `name`; what may be kept is email, phone, ip",
+            "redaction.patterns.badge: unclosed group",
+            "redaction.patterns.any: matches the empty text",
+            "redaction.patterns.Bad: a name",
+        ] {
+            assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{expected}: {problems:?}");
+        }
+        let file = "[redaction]\nkeep = [\"ip\"]\n[redaction.patterns]\nbadge = '\\bB\\d{4}\\b'\n";
+        let config = load(file, &[("TRIAGE__REDACTION__KEEP", "[\"phone\"]")]).unwrap();
+        let text = "B1234 of ann@x.example, 10.1.2.3, +49 30 1234567";
+        assert_eq!(config.redactor.redacted(text), "<badge> of <email>, <ip>, +49 30 1234567");
     }
 
     #[test]

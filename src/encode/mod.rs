@@ -5,11 +5,13 @@ mod hash_index;
 pub(crate) mod html;
 mod mail;
 mod plain_text;
+pub mod redact;
 mod source_text;
 mod static_vectors;
 mod wordpiece;
 
 pub(crate) use hash_index::HashIndex;
 pub(crate) use plain_text::{PlainText, Sources};
+pub use redact::Redactor;
 pub(crate) use static_vectors::{DIMENSIONS, StaticVectors, VectorsError, norm};
 pub(crate) use wordpiece::{Token, WordPiece};

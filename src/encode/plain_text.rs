@@ -1,11 +1,13 @@
-//! A ticket's text as the classifier reads it, in training and in serving alike: HTML as its text, without what mail
-//! programs add, and no longer than a bound. What is found in it can be shown in the text that came in. The rules are
-//! those of `html` and `mail`; a text that needs none of them is not copied.
+//! A ticket's text as everything reads it, in training and in serving alike: HTML as its text, without what mail
+//! programs add, cut to a bound, and with placeholders for what must not be kept. What is found in it can be shown in
+//! the text that came in. The rules are those of `html`, `mail` and `redact`; a text that needs none of them is not
+//! copied.
 
 use std::{borrow::Cow, ops::Range};
 
 use super::{
     html, mail,
+    redact::{Numbers, Redacted, Redactor},
     source_text::{Offsets, SourceText},
 };
 
@@ -13,6 +15,7 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct PlainText<'a> {
     text: Cow<'a, str>,
+    placeholders: Vec<Range<usize>>,
     sources: Sources,
     is_truncated: bool,
 }
@@ -22,19 +25,21 @@ pub(crate) struct PlainText<'a> {
 pub(crate) struct Sources {
     of_plain: Offsets,
     of_trimmed: Offsets,
+    of_redacted: Offsets,
 }
 
 impl Sources {
     /// The bytes of the text that came in, from the first to the last that this range of the prepared one stands
     /// for. Between two words that markup parts, the markup belongs to both.
     pub(crate) fn original(&self, bytes: Range<usize>) -> Range<usize> {
-        self.of_plain.source(self.of_trimmed.source(bytes))
+        self.of_plain.source(self.of_trimmed.source(self.of_redacted.source(bytes)))
     }
 }
 
 impl<'a> PlainText<'a> {
-    /// Reads the text, up to `max_bytes` of what is left of it. Takes time linear in the text's length.
-    pub(crate) fn of(original: &'a str, max_bytes: usize) -> Self {
+    /// Reads the text, up to `max_bytes` of what is left of it before placeholders, some longer than what they stand
+    /// for, are put in. Takes time linear in the text's length.
+    pub(crate) fn of(original: &'a str, max_bytes: usize, redactor: &Redactor) -> Self {
         let made = if html::is_html(original) {
             Some(html::ticket_text(original, max_bytes.saturating_add(1)))
         } else {
@@ -62,11 +67,39 @@ impl<'a> PlainText<'a> {
             text = Cow::Owned(trimmed);
             of_trimmed = offsets;
         }
-        Self { text, sources: Sources { of_plain, of_trimmed }, is_truncated }
+        let Redacted { made, placeholders } = redactor.read(&text, &mut Numbers::default());
+        let mut of_redacted = Offsets::default();
+        if let Some((redacted, offsets)) = made {
+            text = Cow::Owned(redacted);
+            of_redacted = offsets;
+        }
+        Self { text, placeholders, sources: Sources { of_plain, of_trimmed, of_redacted }, is_truncated }
     }
 
     pub(crate) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Where placeholders stand, in order.
+    pub(crate) fn placeholders(&self) -> &[Range<usize>] {
+        &self.placeholders
+    }
+
+    /// The text with blanks in the place of placeholders, of the same length: `<email>` must not be read as the word
+    /// "email".
+    pub(crate) fn words(&self) -> Cow<'_, str> {
+        if self.placeholders.is_empty() {
+            return Cow::Borrowed(&self.text);
+        }
+        let mut words = String::with_capacity(self.text.len());
+        let mut from = 0;
+        for placeholder in &self.placeholders {
+            words.push_str(&self.text[from..placeholder.start]);
+            words.extend(std::iter::repeat_n(' ', placeholder.len()));
+            from = placeholder.end;
+        }
+        words.push_str(&self.text[from..]);
+        Cow::Owned(words)
     }
 
     /// Whether only the beginning of the text was read.
@@ -108,17 +141,17 @@ mod tests {
             "",
             "VPN drops every few minutes when I work from home. Error 0x80070005.",
             "printer\nThe one on floor 2 - by the lift -- jams.\n\nThanks for a look at it, it worries us\n",
-            "user <name> <name> writes from <mailto:ann@x.example> of <file:///c:/a b>",
+            "user <name> <name> writes from <file:///c:/a b>",
             "if a < b && c > d then Map<String, List<B>> or vector<int>",
             "R&D, AT&T x &amp y &; &#; 1<2",
             "```\n<div>code</div><br>\n```",
             "a <div> is not closed, <T> is no tag, <b and c> neither",
         ] {
-            let plain = PlainText::of(text, MAX_BYTES);
+            let plain = PlainText::of(text, MAX_BYTES, &Redactor::default());
             assert!(matches!(plain.text, Cow::Borrowed(same) if same == text), "{text}: {plain:?}");
         }
         let long = "vpn down ".repeat(1 << 10);
-        let plain = PlainText::of(&long, MAX_BYTES);
+        let plain = PlainText::of(&long, MAX_BYTES, &Redactor::default());
         assert!(matches!(plain.text, Cow::Borrowed(cut) if cut.len() == MAX_BYTES) && plain.is_truncated());
     }
 
@@ -131,14 +164,14 @@ mod tests {
                 "Printer\nDear desk,\nit \"jams\"\nsince noon",
             ),
             ("x\n<p>K&uuml;che &#228; &amp;amp; R&D<p>a < b", "x\nKüche ä &amp; R&D\na < b"),
-            ("so<b>me</b><br/>of <name> and <ann@x.example>", "some\nof <name> and <ann@x.example>"),
+            ("so<b>me</b><br/>of <name> and <ann@x.example>", "some\nof <name> and <<email>>"),
             ("<o:p></o:p>a<br>b<!-- c --><![if !x]>d<![endif]>", "a\nbd"),
             ("it&#39;s 5 &gt; 4 &unknown; &", "it's 5 > 4 &unknown; &"),
             ("<div>never <b closed <p>and <i>on", "never <b closed\nand on"),
             ("<br><script>alert(1)", ""),
             ("<table><tr><td>a</td><td>b</td></tr><tr><td>c", "a b\nc"),
         ] {
-            let plain = PlainText::of(html, MAX_BYTES);
+            let plain = PlainText::of(html, MAX_BYTES, &Redactor::default());
             assert_eq!(plain.as_str().trim_end(), expected, "{html}");
         }
     }
@@ -147,7 +180,7 @@ mod tests {
     fn words_are_found_in_the_text_that_came_in() {
         let html = "T\u{fc}r &amp; Tor\n<p>Der T&uuml;r&ouml;ffner <b>klem</b>mt</p>\n<p>Im Haus B, seit heute fr&#252;h</p>\
                     <p>Mit freundlichen Gr&uuml;&szlig;en<br>Ann</p>";
-        let plain = PlainText::of(html, MAX_BYTES);
+        let plain = PlainText::of(html, MAX_BYTES, &Redactor::default());
         assert_eq!(plain.as_str().trim_end(), "Tür & Tor\nDer Türöffner klemmt\nIm Haus B, seit heute früh");
         for (word, expected) in [
             ("Tür", "Tür"),
@@ -163,11 +196,23 @@ mod tests {
     }
 
     #[test]
+    fn a_placeholder_leads_back_to_what_it_stands_for() {
+        let html =
+            "VPN<br>mail <b>ann</b>@x.example or tel. +49&nbsp;30 1234567<br>Mit freundlichen Gr&uuml;&szlig;en<br>Ann";
+        let plain = PlainText::of(html, MAX_BYTES, &Redactor::default());
+        assert_eq!(plain.as_str().trim_end(), "VPN\nmail <email> or tel. <phone>");
+        assert_eq!(plain.words().trim_end(), "VPN\nmail         or tel.");
+        let sources: Vec<_> =
+            plain.placeholders().iter().map(|bytes| &html[plain.sources.original(bytes.clone())]).collect();
+        assert_eq!(sources, ["ann</b>@x.example", "+49&nbsp;30 1234567"]);
+    }
+
+    #[test]
     fn a_bound_counts_what_is_left() {
         let html = format!("<p style=\"{}\">ab</p> <b>cd</b>", "x".repeat(5_000));
-        let plain = PlainText::of(&html, 4);
+        let plain = PlainText::of(&html, 4, &Redactor::default());
         assert_eq!((plain.as_str(), plain.is_truncated()), ("ab\nc", true));
-        assert!(!PlainText::of(&html, MAX_BYTES).is_truncated());
+        assert!(!PlainText::of(&html, MAX_BYTES, &Redactor::default()).is_truncated());
     }
 
     #[test]
@@ -177,8 +222,8 @@ mod tests {
         for unit in units.into_iter().chain(lines) {
             for start in ["", "a\n", "<br>\n"] {
                 let text = start.to_owned() + &unit.repeat((256 << 10) / unit.len());
-                assert!(PlainText::of(&text, MAX_BYTES).as_str().len() <= MAX_BYTES);
-                PlainText::of(&text, usize::MAX);
+                assert!(PlainText::of(&text, MAX_BYTES, &Redactor::default()).as_str().len() <= MAX_BYTES);
+                PlainText::of(&text, usize::MAX, &Redactor::default());
             }
         }
     }
@@ -190,8 +235,9 @@ mod tests {
                      \nthanks\n|-- ){0,60}",
             max_bytes in 0_usize..300,
         ) {
-            let plain = PlainText::of(&text, max_bytes);
-            prop_assert!(plain.as_str().len() <= max_bytes);
+            let plain = PlainText::of(&text, max_bytes, &Redactor::default());
+            prop_assert_eq!(plain.words().len(), plain.as_str().len());
+            prop_assert!(!plain.placeholders().is_empty() || plain.as_str().len() <= max_bytes);
             let mut end = 0;
             for (start, character) in plain.as_str().char_indices() {
                 let original = plain.sources.original(start..start + character.len_utf8());

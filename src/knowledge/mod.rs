@@ -21,6 +21,7 @@ use self::{index::ArticleIndex, snapshot::Snapshot};
 pub use self::{index::KnowledgeError, search::SearchFilter};
 use crate::{
     domain::article::{Article, ArticleHit, Day},
+    encode::{PlainText, Redactor},
     error::TriageError,
     store::{ArticlePage, ImportCounts, Store},
 };
@@ -106,8 +107,14 @@ impl KnowledgeBase {
     }
 
     /// As [`KnowledgeView::suggest`], on what can be found now.
-    pub fn suggest(&self, text: &str, today: Day, limit: usize) -> Result<Vec<ArticleHit>, KnowledgeError> {
-        self.view().suggest(text, today, limit)
+    pub fn suggest(
+        &self,
+        text: &str,
+        redactor: &Redactor,
+        today: Day,
+        limit: usize,
+    ) -> Result<Vec<ArticleHit>, KnowledgeError> {
+        self.view().suggest(text, redactor, today, limit)
     }
 
     /// As [`KnowledgeView::search`], on what can be found now.
@@ -145,9 +152,16 @@ impl KnowledgeView<'_> {
     }
 
     /// Articles that may solve a ticket, best first: published ones, valid on `today`. The text is a ticket's, of
-    /// any length and as messy as it came; the cost is bounded.
-    pub fn suggest(&self, text: &str, today: Day, limit: usize) -> Result<Vec<ArticleHit>, KnowledgeError> {
-        let found = search::suggest(&self.snapshot, self.index.fields(), text, today, limit);
+    /// any length and as messy as it came, what `redactor` finds in it left out; the cost is bounded.
+    pub fn suggest(
+        &self,
+        text: &str,
+        redactor: &Redactor,
+        today: Day,
+        limit: usize,
+    ) -> Result<Vec<ArticleHit>, KnowledgeError> {
+        let text = PlainText::of(text, usize::MAX, redactor);
+        let found = search::suggest(&self.snapshot, self.index.fields(), &text.words(), today, limit);
         found.map_err(|error| self.index.error(error))
     }
 

@@ -14,10 +14,7 @@ use super::{
     snapshot::Snapshot,
     top::{Ranked, Top},
 };
-use crate::{
-    domain::article::{ArticleHit, ArticleKind, ArticleStatus, Day},
-    encode::PlainText,
-};
+use crate::domain::article::{ArticleHit, ArticleKind, ArticleStatus, Day};
 
 /// An article whose id was typed stands before all others.
 const ID_SCORE: f32 = 1_000.0;
@@ -31,7 +28,7 @@ pub struct SearchFilter {
     pub statuses: Vec<ArticleStatus>,
 }
 
-/// Published articles that may still be suggested on `today`, best first.
+/// Published articles that may still be suggested on `today`, best first, for a ticket's words.
 pub(super) fn suggest(
     snapshot: &Snapshot,
     fields: &Fields,
@@ -39,8 +36,7 @@ pub(super) fn suggest(
     today: Day,
     limit: usize,
 ) -> Result<Vec<ArticleHit>, TantivyError> {
-    let text = PlainText::of(text, usize::MAX);
-    let terms = rank::choose_terms(snapshot, fields, text.as_str(), Asker::Ticket)?;
+    let terms = rank::choose_terms(snapshot, fields, text, Asker::Ticket)?;
     if terms.is_empty() {
         return Ok(Vec::new());
     }
@@ -189,7 +185,7 @@ fn show(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::article::Article, knowledge::KnowledgeBase, store::Store};
+    use crate::{domain::article::Article, encode::Redactor, knowledge::KnowledgeBase, store::Store};
 
     fn base(articles: &[Article]) -> (tempfile::TempDir, KnowledgeBase) {
         let folder = tempfile::tempdir().unwrap();
@@ -207,7 +203,7 @@ mod tests {
     }
 
     fn suggested(knowledge: &KnowledgeBase, text: &str) -> Vec<String> {
-        knowledge.suggest(text, today(), 10).unwrap().into_iter().map(|hit| hit.id).collect()
+        knowledge.suggest(text, &Redactor::default(), today(), 10).unwrap().into_iter().map(|hit| hit.id).collect()
     }
 
     fn found(knowledge: &KnowledgeBase, query: &str) -> Vec<String> {
@@ -374,7 +370,7 @@ mod tests {
             products: product.clone(),
             ..article("o", "Log-on fails", "# Symptom\n\nThe message is **ORA-01017**.\n\n# Cause\n\nExpired.")
         }]);
-        let hit = knowledge.suggest("sap says ora-01017", today(), 1).unwrap().remove(0);
+        let hit = knowledge.suggest("sap says ora-01017", &Redactor::default(), today(), 1).unwrap().remove(0);
         assert_eq!((hit.title.as_str(), hit.kind, hit.products), ("Log-on fails", ArticleKind::KnownError, product));
         let marked: Vec<_> = hit.passage.highlights.iter().map(|range| &hit.passage.text[range.clone()]).collect();
         assert_eq!(marked, ["ORA-01017"]);
@@ -392,6 +388,6 @@ mod tests {
             found(&knowledge, text);
         }
         assert_eq!(suggested(&knowledge, &long).len(), 2);
-        assert!(knowledge.suggest("printer", today(), 0).unwrap().is_empty());
+        assert!(knowledge.suggest("printer", &Redactor::default(), today(), 0).unwrap().is_empty());
     }
 }

@@ -61,9 +61,10 @@ impl Triager {
         Self { classifier, taxonomy, knowledge }
     }
 
-    /// The same with another model.
+    /// The same with another model, which reads texts with the same rules.
     #[must_use]
     pub fn with_classifier(&self, classifier: Classifier) -> Self {
+        let classifier = classifier.with_redactor(self.classifier.redactor().clone());
         Self { classifier, ..self.clone() }
     }
 
@@ -125,7 +126,7 @@ impl Triager {
         let started = Instant::now();
         let today =
             knowledge::today().ok_or_else(|| TriageError::internal("the clock shows no day of the calendar"))?;
-        let hits = view.suggest(ticket.text(), today, top_n)?;
+        let hits = view.suggest(ticket.text(), self.classifier.redactor(), today, top_n)?;
         METRICS.record_stage(Stage::Articles, started.elapsed());
         Ok((hits, Versions { knowledge: view.version().to_string(), ..self.versions() }))
     }

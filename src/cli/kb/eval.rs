@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::super::{DEFAULT_DATA_DIR, progress::Progress};
 use crate::{
+    encode::Redactor,
     knowledge::{self, KnowledgeBase},
     rows::{Rows, parse_rename},
 };
@@ -119,7 +120,7 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-pub(super) fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &EvalArgs, redactor: &Redactor) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let rows = Rows::open(&args.queries, &args.map)?;
     let mut columns: Vec<&str> = args.text_columns.iter().map(String::as_str).collect();
@@ -153,7 +154,7 @@ pub(super) fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         }
         let text = row.text(&args.text_columns);
         let asked = Instant::now();
-        let hits = knowledge.suggest(&text, today, DEPTH)?;
+        let hits = knowledge.suggest(&text, redactor, today, DEPTH)?;
         let latency = asked.elapsed();
         scores.add(&hits.into_iter().map(|hit| hit.id).collect::<Vec<_>>(), &relevant, latency);
     }

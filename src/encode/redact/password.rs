@@ -1,0 +1,509 @@
+//! Passwords behind a word for one: `pw: …`, `Passwort = …`, `the password is …`. People also write `password: please
+//! reset` and `password is expired`, so what follows must look like a password, the more so the looser it is tied to
+//! the word. Reads a bounded stretch behind the word, on its line.
+
+use std::ops::Range;
+
+use super::{is_of_word, joins_after};
+
+/// How far behind the word its password may stand, in bytes.
+const REACH: usize = 160;
+
+/// How loosely a password may be tied to the word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// `password`: a mark, or a phrase such as `for the VPN is`.
+    Long,
+    /// `pw`: also nothing but a blank or a slash.
+    Short,
+    /// `pass`: a mark only.
+    Plain,
+}
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Letters mixed with digits, signs or capitals in the wrong place, or a number of four digits and more.
+    Secret,
+    /// One plain word.
+    Word,
+    /// Neither a word nor a secret: an address, an error code, nothing.
+    Other,
+}
+
+/// What follows a word for a password and is none, in lower case.
+const NOT_PASSWORDS: &[&str] = &[
+    "abgelaufen",
+    "account",
+    "ändern",
+    "aendern",
+    "benötigt",
+    "blocked",
+    "caducada",
+    "change",
+    "changed",
+    "checked",
+    "unchecked",
+    "blank",
+    "cambiar",
+    "correct",
+    "denied",
+    "does",
+    "empty",
+    "enter",
+    "erforderlich",
+    "erneuern",
+    "error",
+    "expire",
+    "expired",
+    "expires",
+    "expiring",
+    "expiration",
+    "expirado",
+    "expiré",
+    "failed",
+    "failure",
+    "falsch",
+    "false",
+    "fehler",
+    "forgot",
+    "forgotten",
+    "funktioniert",
+    "gesperrt",
+    "geändert",
+    "has",
+    "help",
+    "hilfe",
+    "history",
+    "i",
+    "incorrect",
+    "invalid",
+    "is",
+    "issue",
+    "issues",
+    "keeps",
+    "kennwort",
+    "leer",
+    "locked",
+    "lost",
+    "manager",
+    "management",
+    "mismatch",
+    "missing",
+    "need",
+    "needed",
+    "neu",
+    "new",
+    "never",
+    "nicht",
+    "no",
+    "none",
+    "not",
+    "null",
+    "ok",
+    "old",
+    "olvidada",
+    "olvidé",
+    "oublié",
+    "oubliée",
+    "passwort",
+    "password",
+    "perdu",
+    "please",
+    "bitte",
+    "policy",
+    "problem",
+    "problème",
+    "probleme",
+    "problema",
+    "prompt",
+    "protected",
+    "rejected",
+    "request",
+    "required",
+    "requested",
+    "reset",
+    "resetting",
+    "restablecer",
+    "réinitialiser",
+    "rücksetzen",
+    "same",
+    "see",
+    "siehe",
+    "setzen",
+    "settings",
+    "sync",
+    "synchronisation",
+    "the",
+    "ticket",
+    "true",
+    "unable",
+    "ungültig",
+    "unknown",
+    "unlock",
+    "unlocked",
+    "update",
+    "updated",
+    "user",
+    "username",
+    "verfallen",
+    "vergessen",
+    "vergeten",
+    "verlopen",
+    "vencida",
+    "wrong",
+    "working",
+    "yes",
+    "ja",
+    "nein",
+    "zurücksetzen",
+    "zuruecksetzen",
+    "undefined",
+    "string",
+    "bloqué",
+    "bloqueada",
+    "geblokkeerd",
+    "resetten",
+    "wijzigen",
+    "scaduta",
+    "dimenticata",
+    "esqueci",
+    "expirada",
+    "and",
+    "or",
+    "und",
+    "oder",
+    "self-service",
+    "redacted",
+    "hidden",
+    "entfernt",
+    "removed",
+    "n/a",
+    "na",
+    "tbd",
+];
+const VERBS: [&str; 14] =
+    ["is", "was", "ist", "war", "lautet", "lautete", "est", "était", "es", "era", "è", "é", "jest", "är"];
+/// Between a verb and the password.
+const FILLERS: [&str; 14] = [
+    "now",
+    "currently",
+    "set",
+    "changed",
+    "to",
+    "jetzt",
+    "nun",
+    "aktuell",
+    "auf",
+    "still",
+    "again",
+    "maintenant",
+    "ahora",
+    "nu",
+];
+/// What a password is for follows.
+const PURPOSES: [&str; 16] =
+    ["for", "für", "fuer", "of", "von", "pour", "para", "voor", "per", "de", "vom", "zum", "dla", "on", "auf", "in"];
+const MAX_PURPOSE_WORDS: usize = 4;
+/// Behind these stands whose password it is.
+const USERS: [&str; 16] = [
+    "user",
+    "users",
+    "username",
+    "userid",
+    "id",
+    "account",
+    "login",
+    "name",
+    "benutzer",
+    "benutzername",
+    "konto",
+    "kennung",
+    "utilisateur",
+    "usuario",
+    "gebruiker",
+    "employee",
+];
+
+/// The password behind a word for one.
+pub(super) fn behind(text: &str, word: Range<usize>, manner: Manner) -> Option<Range<usize>> {
+    let end = text.floor_char_boundary(text.len().min(word.end + REACH));
+    let behind = &text[word.end..end];
+    let line = &behind[..behind.find(['\n', '\r']).unwrap_or(behind.len())];
+    // Within a longer word only what makes it one of several, or one with a number.
+    let rest = line.strip_prefix('s').unwrap_or(line).trim_start_matches(|c: char| c.is_ascii_digit());
+    if rest.starts_with(is_of_word) || (manner != Manner::Long && joins_in_word(text, word.start)) {
+        return None;
+    }
+    let place = |part: &str| word.end + line.len() - part.len();
+    let rest = rest.strip_prefix("(s)").unwrap_or(rest);
+    let after = rest.trim_start_matches(['"', '\'', '`', '*', ']', ')']);
+    if let Some(value) = after.strip_prefix('>') {
+        return of_tag(value).filter(|_| is_tag(text, word.start)).map(|bytes| shifted(bytes, place(value)));
+    }
+    let after_blanks = after.trim_start_matches([' ', '\t', '\u{a0}']);
+    if let Some(value) = after_mark(after_blanks) {
+        if text[..word.start].trim_end().ends_with(';')
+            && let Some(bytes) = of_connection(value)
+        {
+            return Some(shifted(bytes, place(value)));
+        }
+        let value = value.trim_start_matches([' ', '\t', '\u{a0}', '*']);
+        if value.is_empty() {
+            return on_the_next_line(text, place(value));
+        }
+        // "PASS: suite/test" is what a test says.
+        let is_path = manner == Manner::Plain && token(value).contains('/');
+        return marked(value).filter(|_| !is_path).map(|bytes| shifted(bytes, place(value)));
+    }
+    if manner == Manner::Plain {
+        return None;
+    }
+    if manner == Manner::Short {
+        let glued =
+            after.strip_prefix(['/', '-']).filter(|value| !value.starts_with(' ') && !token(value).contains('/'));
+        let spaced = (after_blanks.len() < after.len() && !asks_for_another(text, word.start)).then_some(after_blanks);
+        for value in [glued, spaced].into_iter().flatten() {
+            // The folder of a shell: $PWD/src, $PWD -x.
+            let is_variable = text[..word.start].ends_with(['$', '(']) || value.starts_with('-');
+            if let Some(bytes) = strict(value).filter(|_| !is_variable) {
+                return Some(shifted(bytes, place(value)));
+            }
+        }
+    }
+    if let Some(value) = after_blanks.strip_prefix("- ").or_else(|| after_blanks.strip_prefix("– ")) {
+        return strict(value).map(|bytes| shifted(bytes, place(value)));
+    }
+    let value = after_phrase(after_blanks)?;
+    strict(value).map(|bytes| shifted(bytes, place(value)))
+}
+
+/// The number behind `PIN:`.
+pub(super) fn pin(text: &str, word: Range<usize>) -> Option<Range<usize>> {
+    let end = text.floor_char_boundary(text.len().min(word.end + 24));
+    let line = text[word.end..end].lines().next().unwrap_or_default();
+    if joins_in_word(text, word.start) {
+        return None;
+    }
+    let rest = line.trim_start().trim_start_matches(['-', ' ']);
+    let rest = ["code", "Code", "CODE"].iter().find_map(|code| rest.strip_prefix(code)).unwrap_or(rest).trim_start();
+    let value =
+        rest.strip_prefix([':', '=']).or_else(|| rest.strip_prefix("is ")).or_else(|| rest.strip_prefix("ist "))?;
+    let value = value.trim_start();
+    let start = word.end + line.len() - value.len();
+    let digits = text.as_bytes()[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    ((4..=8).contains(&digits) && !joins_after(text, start + digits)).then_some(start..start + digits)
+}
+
+/// What a value looks like, whatever stands around it.
+pub(super) fn look(value: &str) -> Look {
+    let is_code = value.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
+    let is_place = value.contains("://")
+        || value.contains(":\\")
+        || value.starts_with(['\\', '<', '{', '/', ':'])
+        || value.starts_with("${");
+    if is_code || is_place || !value.chars().any(char::is_alphanumeric) {
+        return Look::Other;
+    }
+    let body = value.trim_end_matches(['!', '?']);
+    let digits = body.chars().filter(char::is_ascii_digit).count();
+    let letters = body.chars().filter(|letter| letter.is_alphabetic()).count();
+    let signs = body.chars().any(|letter| "!@#$%^&*+=?~§€|_".contains(letter));
+    let capital_inside = body.chars().zip(body.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase());
+    let is_masked = body.trim_matches(['*', 'x', 'X', '.', '•', '_', '#']).is_empty();
+    let is_mixed = letters > 0 && (digits > 0 || signs || capital_inside);
+    let length = value.chars().count();
+    if is_masked {
+        Look::Other
+    } else if length >= 4 && (is_mixed || digits >= 4) {
+        Look::Secret
+    } else if digits == 0 && !signs {
+        Look::Word
+    } else {
+        Look::Other
+    }
+}
+
+fn shifted(bytes: Range<usize>, by: usize) -> Range<usize> {
+    bytes.start + by..bytes.end + by
+}
+
+fn joins_in_word(text: &str, at: usize) -> bool {
+    text[..at].chars().next_back().is_some_and(char::is_alphanumeric)
+}
+
+pub(super) fn is_tag(text: &str, word: usize) -> bool {
+    text[..word].trim_end_matches(|c: char| is_of_word(c) || c == '-' || c == ':').ends_with('<')
+}
+
+/// The text of an element that is closed on the same line.
+fn of_tag(value: &str) -> Option<Range<usize>> {
+    let end = value.find("</")?;
+    (end > 0 && !value[..end].contains(['<', '>'])).then_some(0..end)
+}
+
+/// The value of a setting among others: all of it up to the next.
+fn of_connection(value: &str) -> Option<Range<usize>> {
+    let end = value.find(';')?;
+    let is_value = !value[..end].trim().is_empty() && !value[..end].contains(['=', '"', '<']);
+    is_value.then_some(0..end)
+}
+
+/// What stands behind a colon or its like.
+fn after_mark(rest: &str) -> Option<&str> {
+    let marks = ["=>", "->", ":=", "==", "：", "→", ":", "="];
+    marks.iter().find_map(|mark| rest.strip_prefix(mark))
+}
+
+/// Whether the words before ask for another password rather than tell one: `reset pw ann12`.
+fn asks_for_another(text: &str, word: usize) -> bool {
+    let start = text.ceil_char_boundary(word.saturating_sub(40));
+    let mut words = text[start..word].rsplit(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.by_ref().take(2).any(|word| {
+        let word = word.to_lowercase();
+        ["reset", "change", "unlock", "forgot", "reset", "ändern", "vergessen", "need", "no", "new"]
+            .contains(&word.as_str())
+    })
+}
+
+/// The value behind a mark: one that looks like a password, or a plain word where nothing but the end follows.
+fn marked(value: &str) -> Option<Range<usize>> {
+    if let Some(bytes) = quoted(value) {
+        let inner = &value[bytes.clone()];
+        return (look(inner) != Look::Other && !is_no_password(inner)).then_some(bytes);
+    }
+    let token = token(value);
+    match look(token) {
+        Look::Secret => Some(0..token.len()),
+        Look::Other => {
+            // Two or three characters with a digit, alone.
+            let short =
+                token.len() < 4 && token.chars().any(|c| c.is_ascii_digit()) && token.chars().any(char::is_alphabetic);
+            (short && ends(&value[token.len()..])).then_some(0..token.len())
+        }
+        Look::Word => {
+            let is_word = token.chars().count() >= 3 && !token.contains('-') && !is_no_password(token);
+            (is_word && ends(&value[token.len()..])).then_some(0..token.len())
+        }
+    }
+}
+
+/// Whether nothing more is said: the value was all there is.
+fn ends(rest: &str) -> bool {
+    let rest = rest.trim_start_matches(['.', '!', ')', ']', '"', '\'', ' ', '\t', '*']);
+    rest.is_empty() || rest.starts_with([',', ';', '|', '&', '<', '/'])
+}
+
+fn is_no_password(word: &str) -> bool {
+    let word = word.trim_end_matches(['!', '?', '.']).to_lowercase();
+    NOT_PASSWORDS.contains(&word.as_str())
+}
+
+/// A value that is tied to its word loosely: only what looks like a password.
+fn strict(value: &str) -> Option<Range<usize>> {
+    if let Some(bytes) = quoted(value) {
+        let inner = &value[bytes.clone()];
+        return (look(inner) == Look::Secret || !(inner.contains(' ') || is_no_password(inner))).then_some(bytes);
+    }
+    let token = token(value);
+    let is_secret = look(token) == Look::Secret && !is_reference(token);
+    is_secret.then_some(0..token.len())
+}
+
+/// Numbers of tickets, articles and people, dates and shares: `INC0012345`, `90-day`, `2024-01-01`, `100%`.
+fn is_reference(token: &str) -> bool {
+    let letters = token.bytes().take_while(u8::is_ascii_uppercase).count();
+    let is_ticket =
+        (2..=5).contains(&letters) && token.len() > letters + 4 && token[letters..].bytes().all(|b| b.is_ascii_digit());
+    let is_number = token.contains(['-', '.', '/', ':', ',', '%']) && !token.contains(char::is_alphabetic);
+    let counted = token.split_once('-').is_some_and(|(count, unit)| {
+        count.bytes().all(|byte| byte.is_ascii_digit()) && unit.chars().all(char::is_lowercase)
+    });
+    is_ticket || is_number || counted
+}
+
+/// What stands between the quotation marks that the value begins with.
+fn quoted(value: &str) -> Option<Range<usize>> {
+    let mark = value.chars().next().filter(|first| "\"'`“„«»".contains(*first))?;
+    let closing = match mark {
+        '“' => '”',
+        '„' => '“',
+        '«' => '»',
+        '»' => '«',
+        other => other,
+    };
+    let start = mark.len_utf8();
+    let length = value[start..].find(closing).filter(|length| *length > 0)?;
+    Some(start..start + length)
+}
+
+/// The first word of the value, without what ends a sentence or begins another setting.
+fn token(value: &str) -> &str {
+    let end = value.find(|c: char| c.is_whitespace() || "\"<>|".contains(c)).unwrap_or(value.len());
+    let token = &value[..end];
+    let setting = |mark: usize| token[mark..].contains(['=', ':']) || mark + 1 == token.len();
+    let token = token.find([';', '&', ',']).filter(|mark| setting(*mark)).map_or(token, |mark| &token[..mark]);
+    token.trim_end_matches(['.', ',', ';', ':', ')', ']', '}', '\'', '*', '`'])
+}
+
+/// What stands behind a phrase such as `for the VPN is`, `(new) is now`, `changed to`.
+fn after_phrase(rest: &str) -> Option<&str> {
+    let mut rest = rest;
+    if let Some(inner) = rest.strip_prefix('(') {
+        rest = inner[inner.find(')')? + 1..].trim_start();
+        if let Some(value) = after_mark(rest) {
+            return Some(value.trim_start());
+        }
+    }
+    let mut purpose = None;
+    let mut is_said = false;
+    loop {
+        let length = rest.find([' ', '\t']).unwrap_or(rest.len());
+        let (word, next) = (&rest[..length], rest[length..].trim_start());
+        let name = word.trim_end_matches([':', ',']).to_lowercase();
+        let is_one_of = |known: &[&str]| known.contains(&name.as_str());
+        if is_said {
+            if name.is_empty() || !is_one_of(&FILLERS) {
+                return Some(rest.trim_start_matches('(')).filter(|rest| !rest.is_empty());
+            }
+        } else if is_one_of(&VERBS) {
+            is_said = true;
+        } else if purpose.is_none() && is_one_of(&["changed", "set", "reset", "geändert", "gesetzt"]) {
+            let to = next.strip_prefix("to ").or_else(|| next.strip_prefix("auf "))?;
+            return Some(to.trim_start());
+        } else if let Some(words) = &mut purpose {
+            *words += 1;
+            if *words > MAX_PURPOSE_WORDS || word.contains(['.', ',', ';', '?', '!']) {
+                return None;
+            }
+            if word.ends_with(':') {
+                // "password for user: ann12" names the user.
+                let is_secret = !USERS.contains(&name.trim_start_matches('('));
+                return Some(next).filter(|next| !next.is_empty() && is_secret);
+            }
+        } else if is_one_of(&PURPOSES) {
+            purpose = Some(0);
+        } else {
+            return None;
+        }
+        if next.is_empty() {
+            return None;
+        }
+        rest = next;
+        if is_said && let Some(value) = after_mark(rest) {
+            return Some(value.trim_start());
+        }
+    }
+}
+
+/// A password alone on the line behind `Password:`.
+fn on_the_next_line(text: &str, line_end: usize) -> Option<Range<usize>> {
+    const FEWEST: usize = 6;
+    let rest = &text[line_end..text.floor_char_boundary(text.len().min(line_end + REACH))];
+    let start =
+        rest.len() - rest.trim_start_matches(['\r', ' ']).strip_prefix('\n')?.trim_start_matches([' ', '\t']).len();
+    let line = rest[start..].lines().next().unwrap_or_default().trim_end();
+    let bytes = strict(line)?;
+    let is_alone = bytes.len() == line.len() && line.len() >= FEWEST && line.contains(char::is_alphabetic);
+    (is_alone && !line.ends_with(':')).then(|| shifted(bytes, line_end + start))
+}
