@@ -164,7 +164,7 @@ mod tests {
                 json,
                 "{\"z\":1,\"text\":\"one b\",\"more\":[\"b\",{\"x\":\"b\"}],\"a\":\"a\"}\n{\"text\":null,\"n\":1.5}\n",
             ),
-            ("r.csv", csv, "z,text,a,text\n1,\"one, b\",a,\n\"\",\"two\nlines\",,b\n"),
+            ("r.csv", csv, "z,text,a,text\n1,\"one, b\",a,\n,\"two\nlines\",,b\n"),
         ] {
             let (input, output) = (folder.path().join(name), folder.path().join(format!("out-{name}.gz")));
             std::fs::write(&input, content).unwrap();

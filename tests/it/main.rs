@@ -19,6 +19,7 @@ mod harness;
 mod health;
 mod knowledge;
 #[cfg(unix)]
+mod redaction;
 mod reload;
 mod shutdown;
 mod triage;
