@@ -360,7 +360,11 @@ mod tests {
         };
         for (what, tried, expected) in [
             ("all the same", [trial(0..200, 0.5), trial(0..200, 0.5), trial(0..200, 0.5)], 1),
-            ("as accurate but for chance, and kinder", [trial(100..303, 0.6), trial(0..200, 0.5), trial(0..200, 0.5)], 0),
+            (
+                "as accurate but for chance, and kinder",
+                [trial(100..303, 0.6), trial(0..200, 0.5), trial(0..200, 0.5)],
+                0,
+            ),
             ("kinder and clearly less accurate", [trial(0..300, 0.9), trial(0..200, 0.5), trial(0..200, 0.5)], 1),
             ("clearly more accurate", [trial(0..200, 0.5), trial(0..200, 0.5), trial(0..100, 0.4)], 2),
             ("two clearly more accurate", [trial(50..153, 0.5), trial(0..200, 0.9), trial(0..100, 0.4)], 0),

@@ -23,16 +23,16 @@ pub(crate) struct PlainText<'a> {
 /// Where the bytes of a prepared text stand in the text that came in.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sources {
-    of_plain: Offsets,
-    of_trimmed: Offsets,
-    of_redacted: Offsets,
+    plain: Offsets,
+    trimmed: Offsets,
+    redacted: Offsets,
 }
 
 impl Sources {
     /// The bytes of the text that came in, from the first to the last that this range of the prepared one stands
     /// for. Between two words that markup parts, the markup belongs to both.
     pub(crate) fn original(&self, bytes: Range<usize>) -> Range<usize> {
-        self.of_plain.source(self.of_trimmed.source(self.of_redacted.source(bytes)))
+        self.plain.source(self.trimmed.source(self.redacted.source(bytes)))
     }
 }
 
@@ -45,7 +45,7 @@ impl<'a> PlainText<'a> {
         } else {
             html::has_references(original).then(|| html::unescaped(original, max_bytes.saturating_add(1)))
         };
-        let (mut text, of_plain) = match made.map(SourceText::into_parts) {
+        let (mut text, plain) = match made.map(SourceText::into_parts) {
             Some((text, offsets)) => (Cow::Owned(text), offsets),
             None => (Cow::Borrowed(original), Offsets::default()),
         };
@@ -61,19 +61,18 @@ impl<'a> PlainText<'a> {
             };
         }
         let furniture = mail::furniture(&text, is_truncated);
-        let mut of_trimmed = Offsets::default();
+        let mut sources = Sources { plain, ..Sources::default() };
         if !furniture.is_empty() {
             let (trimmed, offsets) = without(&text, &furniture).into_parts();
             text = Cow::Owned(trimmed);
-            of_trimmed = offsets;
+            sources.trimmed = offsets;
         }
         let Redacted { made, placeholders } = redactor.read(&text, &mut Numbers::default());
-        let mut of_redacted = Offsets::default();
         if let Some((redacted, offsets)) = made {
             text = Cow::Owned(redacted);
-            of_redacted = offsets;
+            sources.redacted = offsets;
         }
-        Self { text, placeholders, sources: Sources { of_plain, of_trimmed, of_redacted }, is_truncated }
+        Self { text, placeholders, sources, is_truncated }
     }
 
     pub(crate) fn as_str(&self) -> &str {

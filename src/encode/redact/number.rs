@@ -48,7 +48,7 @@ fn read_groups(bytes: &[u8], start: usize, groups: &mut Vec<Range<usize>>) {
 
 /// How many bytes part a group that ends here from the next; `None` where no group follows.
 fn next_group(behind: &[u8]) -> Option<usize> {
-    if behind.first().is_none_or(|byte| byte.is_ascii_alphanumeric()) {
+    if behind.first().is_none_or(u8::is_ascii_alphanumeric) {
         return None;
     }
     let follows = |separator: &&&str| {
@@ -118,10 +118,7 @@ fn card(text: &str, groups: &[Range<usize>]) -> Option<(Range<usize>, usize)> {
         let groups = &groups[..count];
         let alike = (1..count).all(|group| between(text, groups, group) == separator);
         let lengths: Vec<usize> = groups.iter().map(ExactSizeIterator::len).collect();
-        let printed = match lengths.as_slice() {
-            [_] | [4, 6, 4 | 5] | [4, 4, 4, 4] | [4, 4, 4, 4, 1..=3] => true,
-            _ => false,
-        };
+        let printed = matches!(lengths.as_slice(), [_] | [4, 6, 4 | 5] | [4, 4, 4, 4] | [4, 4, 4, 4, 1..=3]);
         let bytes = start..groups[count - 1].end;
         let ends = !joins_after(text, bytes.end);
         let digits: Vec<u8> =
@@ -136,11 +133,18 @@ fn is_card(digits: &[u8]) -> bool {
         return false;
     }
     let prefix = digits[..4].iter().fold(0_u16, |number, digit| number * 10 + u16::from(*digit));
-    let of_issuer = match (prefix, digits.len()) {
-        // Visa; Mastercard; Discover, UnionPay and Maestro; JCB; American Express; Diners.
-        (4000..=4999, 16 | 19) | (5100..=5599 | 2221..=2720, 16) => true,
-        (6000..=6999 | 5000..=5099 | 5600..=5899, 16..=19) | (3528..=3589, 16..=19) => true,
-        (3400..=3499 | 3700..=3799, 15) | (3000..=3059 | 3600..=3699 | 3800..=3999, 14) => true,
+    let length = digits.len();
+    let of_issuer = match prefix {
+        // Visa
+        4000..=4999 => matches!(length, 16 | 19),
+        // Mastercard
+        5100..=5599 | 2221..=2720 => length == 16,
+        // Discover, UnionPay, Maestro; JCB
+        6000..=6999 | 5000..=5099 | 5600..=5899 | 3528..=3589 => length >= 16,
+        // American Express
+        3400..=3499 | 3700..=3799 => length == 15,
+        // Diners
+        3000..=3059 | 3600..=3699 | 3800..=3999 => length == 14,
         _ => false,
     };
     let sum: u32 = digits

@@ -53,9 +53,12 @@ impl Pattern {
         }
         let mut builder = RegexBuilder::new(expression);
         builder.size_limit(MAX_COMPILED_BYTES).dfa_size_limit(MAX_COMPILED_BYTES);
-        let regex = builder.build().map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => refuse("too large; use smaller repetitions".to_owned()),
-            other => refuse(one_line(&other.to_string())),
+        let regex = builder.build().map_err(|error| {
+            if matches!(error, regex::Error::CompiledTooBig(_)) {
+                refuse("too large; use smaller repetitions".to_owned())
+            } else {
+                refuse(one_line(&error.to_string()))
+            }
         })?;
         // Boundaries such as \b match the empty text within others only.
         let matches_nothing =

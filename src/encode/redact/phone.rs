@@ -66,7 +66,7 @@ pub(super) fn number(text: &str, groups: &[Range<usize>]) -> Option<(Range<usize
     let form = form(text, groups)?;
     let (count, opening) = form;
     let bytes = groups[0].start - opening..groups[count - 1].end;
-    let behind = text[bytes.end..].as_bytes();
+    let behind = &text.as_bytes()[bytes.end..];
     let goes_on = match behind {
         [b'-' | b'/', next, ..] => next.is_ascii_alphanumeric(),
         [b'.' | b':' | b',', next, ..] => next.is_ascii_digit(),
@@ -110,10 +110,9 @@ fn form(text: &str, groups: &[Range<usize>]) -> Option<(usize, usize)> {
         && (is_pairs || first.len() > 2 || groups[1].len() >= 4)
         && !(is_pairs && follows_a_byte(outer))
         && if is_pairs { count == 5 } else { separator != "." && between(text, groups, 2) != "." };
-    let international = first.starts_with("00")
-        && !text[groups[0].start..].trim_start_matches(['0', ' ']).is_empty()
-        && !first.starts_with("000")
-        && !(first == "00" && count > 1 && text[groups[1].clone()].starts_with('0'))
+    // Two zeros, then the country's code.
+    let behind_zeros = text[groups[0].start..].strip_prefix("00").map(str::trim_start);
+    let international = behind_zeros.is_some_and(|code| !code.is_empty() && !code.starts_with('0'))
         && !(is_pairs && count >= 6)
         && (11..=MAX_DIGITS).contains(&digits)
         && if count == 1 { digits >= 12 } else { first.len() <= 6 };

@@ -150,7 +150,7 @@ fn key_lines(text: &str) -> usize {
         let rest = &text[end..];
         let gap = rest.len() - rest.trim_start().trim_start_matches("\\r").trim_start_matches("\\n").trim_start().len();
         let line = &rest[gap..];
-        let length = line.bytes().take_while(is_base64).count();
+        let length = line.bytes().take_while(|byte| is_base64(*byte)).count();
         let header = ["Proc-Type:", "DEK-Info:", "Version:", "Comment:"].iter().any(|name| line.starts_with(name));
         let length = if header { line.find('\n').unwrap_or(line.len()) } else { length };
         if length < SHORTEST && !header {
@@ -167,7 +167,7 @@ pub(super) fn pem_without_begin(text: &str, end: Range<usize>) -> Option<Range<u
     if !title.to_ascii_uppercase().contains(PRIVATE) || title.len() > 48 {
         return None;
     }
-    let is_of_key = |byte: &u8| is_base64(byte) || byte.is_ascii_whitespace();
+    let is_of_key = |byte: &u8| is_base64(*byte) || byte.is_ascii_whitespace();
     let before = text.as_bytes()[..end.start].iter().rev().take_while(|byte| is_of_key(byte)).count();
     let mut start = end.start - before;
     // A word of prose before the key is no line of it.
@@ -182,6 +182,6 @@ pub(super) fn pem_without_begin(text: &str, end: Range<usize>) -> Option<Range<u
     Some(start..end.end + closed)
 }
 
-fn is_base64(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+/=".contains(byte)
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)
 }
