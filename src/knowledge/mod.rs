@@ -2,12 +2,15 @@
 //! It decides what is indexed and how articles rank; it does not decide which of them a caller may see.
 //! Calls block and use the CPU; callers run them on the compute pool.
 
+mod dictionary;
 mod files;
 mod front_matter;
 pub mod import;
 mod index;
+mod language;
 mod markdown;
 mod passage;
+mod question;
 mod rank;
 mod schema;
 mod search;

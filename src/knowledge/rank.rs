@@ -2,14 +2,16 @@
 //! The number of terms is bounded, so the cost of a text is bounded however long it is. Every posting of the chosen
 //! terms is added up, a term at a time: exact, and for some tens of terms cheaper than pruning by blocks.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use tantivy::{TantivyError, Term, fieldnorm::FieldNormReader, postings::TermInfo, schema::IndexRecordOption};
 
 use super::{
+    dictionary::Dictionary,
+    language::Language,
+    question::{AskedWord, Asker, Question},
     schema::Fields,
-    snapshot::Snapshot,
-    words::{Terms, is_desk_term},
+    snapshot::{Segment, Snapshot},
 };
 
 /// BM25's saturation and length normalisation. Titles are indexed several times over, which makes term frequencies
@@ -20,40 +22,26 @@ const B: f32 = 0.85;
 const TITLE_TERM_WEIGHT: f32 = 1.5;
 /// Rare words count a little more than BM25 says.
 const RARITY_EXPONENT: f32 = 0.25;
-/// A word repeated more often, as in a pasted log, says no more.
-const MAX_REPEATS: u16 = 6;
-/// In an article, too: one stuffed with every word of the trade must not win every question.
+/// A word repeated more often says no more: an article stuffed with every word of the trade must not win every question.
 const MAX_FREQUENCY: u32 = 20;
 /// More terms find nothing better and cost their postings.
 const MAX_TERMS: usize = 24;
-/// Of a long text, such as a pasted log, only the beginning is looked at.
-const MAX_DIFFERENT_WORDS: usize = 400;
-const MAX_BYTES_READ: usize = 16 << 10;
 
 /// A term worth asking for.
 pub(super) struct RankedTerm {
-    pub text: String,
+    /// The forms of one word; mostly one.
+    pub forms: Vec<String>,
     /// How much it tells; larger is more.
     pub weight: f32,
-    /// Its postings in each segment.
-    postings: Vec<Option<TermInfo>>,
-}
-
-/// Whose words they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asker {
-    /// A ticket: words that every ticket holds are left out where others remain.
-    Ticket,
-    /// A person who chose the words.
-    Analyst,
+    /// The postings of each form in each segment.
+    postings: Vec<Vec<Option<TermInfo>>>,
 }
 
 struct Candidate {
-    text: String,
+    word: AskedWord,
     /// What it is chosen by.
     value: f32,
     weight: f32,
-    postings: Vec<Option<TermInfo>>,
 }
 
 /// The terms of a text that best tell its articles from the others, best first; at most [`MAX_TERMS`].
@@ -64,24 +52,18 @@ pub(super) fn choose_terms(
     asker: Asker,
 ) -> Result<Vec<RankedTerm>, TantivyError> {
     let documents = snapshot.documents();
-    let mut candidates = Vec::new();
-    for (word, times) in count_words(text, asker) {
-        let term = Term::from_field_text(fields.text, &word);
-        let mut postings = Vec::with_capacity(snapshot.segments.len());
-        for segment in &snapshot.segments {
-            postings.push(segment.text.get_term_info(&term)?);
-        }
-        let found = postings.iter().flatten().map(|info| info.doc_freq).sum();
-        if found > 0 {
-            let rarity = inverse_document_frequency(found, documents);
-            let value = f32::from(times) * rarity;
-            candidates.push(Candidate { text: word, value, weight: value * rarity.powf(RARITY_EXPONENT), postings });
-        }
+    let dictionary = Dictionary::new(snapshot, fields.text);
+    let question = Question::read(text, asker, &dictionary)?;
+    let mut candidates = Vec::with_capacity(question.words.len());
+    for word in question.words {
+        let rarity = inverse_document_frequency(word.entry.documents, documents);
+        let value = word.times * rarity;
+        candidates.push(Candidate { word, value, weight: value * rarity.powf(RARITY_EXPONENT) });
     }
     // Titles are asked about the best only: each question costs a look into the dictionary.
     keep_best(&mut candidates, 2 * MAX_TERMS);
     for candidate in &mut candidates {
-        let term = Term::from_field_text(fields.title_terms, &candidate.text);
+        let term = Term::from_field_text(fields.title_terms, &candidate.word.text);
         let mut in_a_title = false;
         for segment in &snapshot.segments {
             in_a_title = in_a_title || segment.title_terms.get_term_info(&term)?.is_some();
@@ -92,30 +74,44 @@ pub(super) fn choose_terms(
         }
     }
     keep_best(&mut candidates, MAX_TERMS);
-    let ranked = |Candidate { text, value: _, weight, postings }| RankedTerm { text, weight, postings };
-    Ok(candidates.into_iter().map(ranked).collect())
+    let mut ranked: Vec<RankedTerm> = candidates
+        .into_iter()
+        .map(|Candidate { word, value: _, weight }| RankedTerm {
+            forms: vec![word.text],
+            weight,
+            postings: vec![word.entry.postings],
+        })
+        .collect();
+    if let Some(language) = question.language {
+        add_other_forms(&mut ranked, language, &dictionary)?;
+    }
+    Ok(ranked)
 }
 
-/// The different words of a text with how often they stand there.
-fn count_words(text: &str, asker: Asker) -> HashMap<String, u16> {
-    let mut counts: HashMap<String, u16> = HashMap::new();
-    let mut terms = Terms::new(&text[..text.floor_char_boundary(MAX_BYTES_READ)]);
-    while let Some((term, _)) = terms.next_term() {
-        if let Some(count) = counts.get_mut(term) {
-            *count = (*count + 1).min(MAX_REPEATS);
-        } else if counts.len() < MAX_DIFFERENT_WORDS {
-            counts.insert(term.to_owned(), 1);
+/// Every form goes with the first term that it is a form of, unless it is asked for on its own.
+fn add_other_forms(
+    ranked: &mut [RankedTerm],
+    language: Language,
+    dictionary: &Dictionary<'_>,
+) -> Result<(), TantivyError> {
+    let mut taken: HashSet<String> = ranked.iter().flat_map(|term| term.forms.iter().cloned()).collect();
+    for term in ranked {
+        for form in term.forms.first().map(|word| language.other_forms(word)).unwrap_or_default() {
+            if !taken.contains(&form)
+                && let Some(entry) = dictionary.entry(&form)?
+            {
+                taken.insert(form.clone());
+                term.forms.push(form);
+                term.postings.push(entry.postings);
+            }
         }
     }
-    if asker == Asker::Ticket && !counts.keys().all(|term| is_desk_term(term)) {
-        counts.retain(|term, _| !is_desk_term(term));
-    }
-    counts
+    Ok(())
 }
 
 /// Sorts by value, then by text, so that the same question is always asked the same way.
 fn keep_best(candidates: &mut Vec<Candidate>, count: usize) {
-    candidates.sort_unstable_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.text.cmp(&b.text)));
+    candidates.sort_unstable_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.word.text.cmp(&b.word.text)));
     candidates.truncate(count);
 }
 
@@ -131,21 +127,48 @@ pub(super) fn scores(snapshot: &Snapshot, segment: usize, terms: &[RankedTerm]) 
     let view = &snapshot.segments[segment];
     let mut scores = vec![0.0; view.documents as usize];
     let saturation = saturation_by_length(snapshot.mean_length);
+    let mut of_forms: Vec<(u32, u32)> = Vec::new();
     for term in terms {
-        let Some(info) = &term.postings[segment] else { continue };
-        let mut block = view.text.read_block_postings_from_terminfo(info, IndexRecordOption::WithFreqs)?;
         let full_weight = term.weight * (K1 + 1.0);
-        while block.block_len() > 0 {
-            for (&document, &times) in block.docs().iter().zip(block.freqs()) {
-                let length = view.lengths.fieldnorm_id(document);
-                #[expect(clippy::cast_precision_loss, reason = "at most `MAX_FREQUENCY`")]
-                let times = times.min(MAX_FREQUENCY) as f32;
-                scores[document as usize] += full_weight * times / (times + saturation[usize::from(length)]);
-            }
-            block.advance();
+        let mut add = |document: u32, times: u32| {
+            let length = view.lengths.fieldnorm_id(document);
+            #[expect(clippy::cast_precision_loss, reason = "at most `MAX_FREQUENCY`")]
+            let times = times.min(MAX_FREQUENCY) as f32;
+            scores[document as usize] += full_weight * times / (times + saturation[usize::from(length)]);
+        };
+        if let [postings] = &term.postings[..] {
+            for_each_posting(view, postings[segment].as_ref(), &mut add)?;
+            continue;
+        }
+        // The forms of a word count together, so that an article that holds two is not twice about it.
+        of_forms.clear();
+        for postings in &term.postings {
+            for_each_posting(view, postings[segment].as_ref(), &mut |document, times| {
+                of_forms.push((document, times));
+            })?;
+        }
+        of_forms.sort_unstable_by_key(|(document, _)| *document);
+        for same in of_forms.chunk_by(|(a, _), (b, _)| a == b) {
+            add(same[0].0, same.iter().map(|(_, times)| *times).sum());
         }
     }
     Ok(scores)
+}
+
+fn for_each_posting(
+    segment: &Segment,
+    postings: Option<&TermInfo>,
+    act: &mut impl FnMut(u32, u32),
+) -> Result<(), TantivyError> {
+    let Some(postings) = postings else { return Ok(()) };
+    let mut block = segment.text.read_block_postings_from_terminfo(postings, IndexRecordOption::WithFreqs)?;
+    while block.block_len() > 0 {
+        for (&document, &times) in block.docs().iter().zip(block.freqs()) {
+            act(document, times);
+        }
+        block.advance();
+    }
+    Ok(())
 }
 
 /// BM25's denominator without the frequency, for each of the 256 lengths that tantivy tells apart.

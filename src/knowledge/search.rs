@@ -9,7 +9,8 @@ use tantivy::{
 
 use super::{
     passage::{self, WantedTerms},
-    rank::{self, Asker, RankedTerm},
+    question::Asker,
+    rank::{self, RankedTerm},
     schema::{self, Fields},
     snapshot::Snapshot,
     top::{Ranked, Top},
@@ -152,7 +153,9 @@ fn for_each_match(
 fn wanted(terms: &[RankedTerm]) -> WantedTerms {
     let mut wanted = WantedTerms::new();
     for term in terms {
-        wanted.insert(&term.text, term.weight);
+        for form in &term.forms {
+            wanted.insert(form, term.weight);
+        }
     }
     wanted
 }
@@ -347,6 +350,32 @@ mod tests {
         let (_folder, knowledge) = base(&articles);
         assert_eq!(suggested(&knowledge, "paper jam in the printer")[0], "jam");
         assert_eq!(suggested(&knowledge, "my vpn rejects the password")[0], "vpn");
+    }
+
+    #[test]
+    fn titles_summaries_and_products_stuffed_with_words_do_not_win_either() {
+        let trades = ["printer", "vpn", "outlook", "password", "toner", "tray", "paper", "disk", "phone", "screen"];
+        let honest = trades.map(|word| {
+            let title = format!("The {word} fails");
+            let body =
+                format!("Restart the {word}, look at its settings, and call the desk when it goes on. ").repeat(6);
+            article(word, &title, &body)
+        });
+        let all = trades.map(|word| format!("{word} fails ")).concat();
+        let words = all.repeat(9);
+        let stuffed = [
+            article("title", words.trim(), ""),
+            Article { summary: all.repeat(30), ..article("summary", "Everything", "") },
+            Article { products: vec![words.trim()[..250].to_owned(); 64], ..article("products", "Everything", "") },
+            article("body", "Everything", &all.repeat(2_000)),
+        ];
+        for stuffed in stuffed {
+            let copies = (0..5).map(|copy| Article { id: format!("{}-{copy}", stuffed.id), ..stuffed.clone() });
+            let (_folder, knowledge) = base(&honest.iter().cloned().chain(copies).collect::<Vec<_>>());
+            for word in trades {
+                assert_eq!(suggested(&knowledge, &format!("my {word} fails"))[0], word, "{}", stuffed.id);
+            }
+        }
     }
 
     #[test]

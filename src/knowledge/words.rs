@@ -37,6 +37,11 @@ pub(super) fn is_desk_term(term: &str) -> bool {
     DESK_TERM_SET.contains(term)
 }
 
+/// Whether a word of English in lower case carries no subject.
+pub(super) fn is_function_word(word: &str) -> bool {
+    FUNCTION_WORD_SET.contains(word)
+}
+
 /// The terms of a text, in order.
 pub(super) struct Terms<'a> {
     text: &'a str,
@@ -147,18 +152,22 @@ impl<'a> Terms<'a> {
             }
             return;
         }
-        let mut start = range.start;
         let text = &self.text[range.clone()];
-        let ends = text.match_indices(|c| class_of(c) == Class::Connector && !is_apostrophe(c));
-        let ends = ends.map(|(end, connector)| (range.start + end, connector.len()));
+        let elided = elision(text).map(|place| range.start + place..range.end);
+        let mut start = elided.as_ref().map_or(range.start, |word| word.start);
+        let rest = &self.text[start..range.end];
+        let ends = rest.match_indices(|c| class_of(c) == Class::Connector && !is_apostrophe(c));
+        let first = start;
+        let ends = ends.map(|(end, connector)| (first + end, connector.len()));
         for (end, connector) in ends.chain(std::iter::once((range.end, 0))) {
             // One letter says nothing of its own, and a run in one piece is itself the term.
-            if self.text[start..end].chars().nth(1).is_some() && end - start < range.len() {
+            if self.text[start..end].chars().nth(1).is_some() && end - start < rest.len() {
                 self.parts.push(start..end);
             }
             start = end + connector;
         }
         self.parts.reverse();
+        self.parts.extend(elided);
     }
 }
 
@@ -261,6 +270,15 @@ fn is_apostrophe(character: char) -> bool {
     matches!(character, '\'' | '’')
 }
 
+/// Where the word begins behind an article or pronoun without its vowel: `l'imprimante`, `qu'un`, `dell'ufficio`.
+/// What English puts behind an apostrophe is shorter than a word.
+fn elision(run: &str) -> Option<usize> {
+    let apostrophe = run.find(is_apostrophe)?;
+    let elided = apostrophe + run[apostrophe..].chars().next()?.len_utf8();
+    let is_short = run[..apostrophe].chars().all(char::is_alphabetic) && apostrophe <= 5;
+    (is_short && run[elided..].chars().nth(2).is_some()).then_some(elided)
+}
+
 /// Hyphens come and go (`e-mail`, `ORA-01017`), so the whole is written without.
 fn is_hyphen(character: char) -> bool {
     matches!(character, '-' | '‑')
@@ -279,7 +297,7 @@ fn code_digits(word: &str) -> Option<usize> {
 
 /// The "S" stemmer (Harman, "How effective is suffixing?", 1991): plural endings only. On labelled queries it ranked
 /// better than Porter's and, for tickets in people's own words, better than none.
-fn cut_plural(word: &mut String) {
+pub(super) fn cut_plural(word: &mut String) {
     if word.len() <= 3 || !word.ends_with('s') || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
         return;
     }
@@ -319,6 +337,9 @@ mod tests {
             ("fs01.corp.example", "fs01.corp.example fs01 corp example"),
             ("outlook.exe", "outlook.exe outlook exe"),
             ("ERROR_ACCESS_DENIED", "error_access_denied error access denied"),
+            ("l'imprimante", "l'imprimante imprimante"),
+            ("d’e-mails", "d’emails email mail"),
+            ("they've can't", "they've can't"),
             ("jo@example.com", "jo@example.com jo example com"),
             ("C:\\Windows\\system32", "c window system32"),
             ("Windows 11", "window 11"),

@@ -1,0 +1,188 @@
+//! The words that articles hold, and which of them a word may mean that none holds: one that is a slip of the
+//! keyboard away, or two that it is made of. Every look takes a bounded number of steps.
+
+use std::collections::HashMap;
+
+use tantivy::{TantivyError, Term, postings::TermInfo, query::FuzzyTermQuery, schema::Field};
+
+use super::{
+    snapshot::Snapshot,
+    words::{cut_plural, is_function_word},
+};
+
+/// Shorter words have too many neighbours that mean something else.
+const MIN_MISSPELT_CHARS: usize = 5;
+/// Longer ones are not written by hand.
+const MAX_MISSPELT_CHARS: usize = 24;
+const MIN_PART_CHARS: usize = 3;
+/// What may stand between the parts of a compound, in German and Dutch.
+const LINKS: [&str; 6] = ["", "s", "es", "n", "en", "er"];
+/// Shorter ones say little where the rest of the compound is unknown.
+const MIN_LONE_PART_CHARS: usize = 5;
+/// Two words are written as one where that is at least so frequent beside the rarer of them.
+const MIN_JOINED_SHARE: f32 = 0.3;
+
+pub(super) struct Dictionary<'a> {
+    snapshot: &'a Snapshot,
+    field: Field,
+    /// Looks so far, to hold against the bound.
+    #[cfg(test)]
+    looks: std::cell::Cell<usize>,
+}
+
+/// What the index knows of a word.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// In each segment.
+    pub postings: Vec<Option<TermInfo>>,
+    /// In how many documents it stands; not 0.
+    pub documents: u32,
+}
+
+impl<'a> Dictionary<'a> {
+    /// The words of a field.
+    pub(super) fn new(snapshot: &'a Snapshot, field: Field) -> Self {
+        Self {
+            snapshot,
+            field,
+            #[cfg(test)]
+            looks: std::cell::Cell::default(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> usize {
+        self.looks.get()
+    }
+
+    /// To look for a word with.
+    fn term(&self, word: &str) -> Term {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
+        Term::from_field_text(self.field, word)
+    }
+
+    /// `None` for a word that no article holds.
+    pub(super) fn entry(&self, word: &str) -> Result<Option<Entry>, TantivyError> {
+        let term = self.term(word);
+        let mut postings = Vec::with_capacity(self.snapshot.segments.len());
+        for segment in &self.snapshot.segments {
+            postings.push(segment.text.get_term_info(&term)?);
+        }
+        let documents = postings.iter().flatten().map(|info| info.doc_freq).sum();
+        Ok((documents > 0).then_some(Entry { postings, documents }))
+    }
+
+    fn documents(&self, word: &str) -> Result<u32, TantivyError> {
+        let term = self.term(word);
+        let mut documents = 0;
+        for segment in &self.snapshot.segments {
+            documents += segment.text.get_term_info(&term)?.map_or(0, |info| info.doc_freq);
+        }
+        Ok(documents)
+    }
+
+    /// The most frequent word within one edit, where a swap of neighbours is one (Damerau 1964), and with the same
+    /// first letter, which is seldom wrong (Pollock and Zamora 1984); the first of equals. `None` for short words.
+    pub(super) fn respelt(&self, word: &str) -> Result<Option<String>, TantivyError> {
+        let Some(first) = word.chars().next() else { return Ok(None) };
+        let Some(next) = char::from_u32(u32::from(first) + 1) else { return Ok(None) };
+        if !(MIN_MISSPELT_CHARS..=MAX_MISSPELT_CHARS).contains(&word.chars().count()) {
+            return Ok(None);
+        }
+        let (from, to) = (first.to_string(), next.to_string());
+        let query = FuzzyTermQuery::new(self.term(word), 1, true);
+        let mut near: HashMap<String, u32> = HashMap::new();
+        for segment in &self.snapshot.segments {
+            let mut words = segment.text.terms().search(query.automaton()?).ge(&from).lt(&to).into_stream()?;
+            while let Some((found, info)) = words.next() {
+                if let Ok(found) = std::str::from_utf8(found)
+                    && found.chars().all(char::is_alphabetic)
+                {
+                    *near.entry(found.to_owned()).or_default() += info.doc_freq;
+                }
+            }
+        }
+        let best = near.into_iter().max_by(|(a, of_a), (b, of_b)| of_a.cmp(of_b).then_with(|| b.cmp(a)));
+        Ok(best.map(|(word, _)| word))
+    }
+
+    /// Two words that make up this one, which the most articles hold; a function word among them, as in `logon`, is
+    /// left out.
+    ///
+    /// In a language of compounds one known word at its beginning or end is better than none.
+    pub(super) fn parts(&self, word: &str, is_compounding: bool) -> Result<Vec<String>, TantivyError> {
+        let mut best = Vec::new();
+        let mut most = 0;
+        let mut longest_part = String::new();
+        let mut keep = |part: &str| {
+            let chars = part.chars().count();
+            if is_compounding && chars >= MIN_LONE_PART_CHARS && chars > longest_part.chars().count() {
+                part.clone_into(&mut longest_part);
+            }
+        };
+        for (place, _) in word.char_indices().skip(MIN_PART_CHARS).take(MAX_MISSPELT_CHARS) {
+            let (first, second) = word.split_at(place);
+            let mut second = second.to_owned();
+            cut_plural(&mut second);
+            let is_empty_word = is_function_word(&second) && second.len() > 1;
+            if second.chars().count() < MIN_PART_CHARS && !is_empty_word {
+                continue;
+            }
+            let of_second = if is_empty_word { u32::MAX } else { self.documents(&second)? };
+            if of_second > 0 && !is_empty_word {
+                keep(&second);
+            }
+            if of_second <= most && !is_compounding {
+                continue;
+            }
+            for link in LINKS {
+                let Some(first) = first.strip_suffix(link) else { continue };
+                if first.chars().count() < MIN_PART_CHARS {
+                    continue;
+                }
+                let mut first = first.to_owned();
+                cut_plural(&mut first);
+                let of_first = self.documents(&first)?;
+                if of_first > 0 {
+                    keep(&first);
+                }
+                let of_both = of_first.min(of_second);
+                if of_both > most {
+                    most = of_both;
+                    best = vec![first];
+                    best.extend((!is_empty_word).then(|| second.clone()));
+                }
+            }
+        }
+        if best.is_empty() && !longest_part.is_empty() {
+            best.push(longest_part);
+        }
+        Ok(best)
+    }
+
+    /// What two neighbours are in one word, `logon` for `log on`, where articles write it so.
+    pub(super) fn joined(&self, first: &str, second: &str) -> Result<Option<String>, TantivyError> {
+        let mut joined: String = first.chars().chain(second.chars()).flat_map(char::to_lowercase).collect();
+        if joined.chars().count() < MIN_MISSPELT_CHARS {
+            return Ok(None);
+        }
+        cut_plural(&mut joined);
+        let found = self.documents(&joined)?;
+        if found == 0 {
+            return Ok(None);
+        }
+        let mut rarer = u32::MAX;
+        for part in [first, second] {
+            let mut part = part.to_lowercase();
+            if !is_function_word(&part) {
+                cut_plural(&mut part);
+                rarer = rarer.min(self.documents(&part)?);
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of counts needs no more than the leading digits")]
+        let is_usual = found as f32 >= MIN_JOINED_SHARE * rarer as f32;
+        // Of two function words nothing is known.
+        Ok((rarer < u32::MAX && is_usual).then_some(joined))
+    }
+}
