@@ -26,6 +26,7 @@ use clap_complete::Shell;
 
 use crate::{
     config::{Config, ConfigError, Overrides},
+    domain::steering,
     rows::Rows,
 };
 
@@ -77,7 +78,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", describe(&error));
+            eprintln!("error: {}", steering::without(&describe(&error)));
             let usage = error.is::<ConfigError>() || error.is::<UsageError>();
             ExitCode::from(if usage { 2 } else { 1 })
         }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::domain::steering;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
@@ -65,7 +66,7 @@ impl Progress {
 
     /// Says something to the user without tearing the bar.
     pub(super) fn warn(&self, warning: impl fmt::Display) {
-        self.bar.suspend(|| eprintln!("warning: {warning}"));
+        self.bar.suspend(|| eprintln!("warning: {}", steering::without(&warning.to_string())));
     }
 
     /// Removes the bar.

@@ -1,6 +1,7 @@
 //! Decisions and articles for people, readable at a glance; colours on a terminal only.
 
 use std::{
+    borrow::Cow,
     io::{self, IsTerminal as _, Write},
     ops::Range,
 };
@@ -10,6 +11,7 @@ use crate::{
         article::{ArticleHit, ArticleStatus, Passage},
         decision::{Abstention, FieldDecision, TriageDecision, ValueSource},
         route::Route,
+        steering,
         taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
     },
     encode::html,
@@ -84,7 +86,7 @@ fn because(field: &FieldDecision) -> String {
     if field.field == ASSIGNMENT_GROUP && field.source == ValueSource::GroupTable {
         return styled(DIM, "from the category");
     }
-    let words: Vec<_> = field.evidence_words().take(4).map(|word| printable(&html::text(word))).collect();
+    let words: Vec<_> = field.evidence_words().take(4).map(|word| printable(&html::text(word)).into_owned()).collect();
     styled(DIM, &words.join(" · "))
 }
 
@@ -138,14 +140,14 @@ fn highlighted(passage: &Passage) -> String {
     line
 }
 
-/// Ticket and article text must not steer the terminal: control characters become blanks.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// Ticket and article text must not steer the terminal, whatever server it comes from.
+fn printable(text: &str) -> Cow<'_, str> {
+    steering::one_line(text)
 }
 
 /// The text for one cell of a table: without control characters, and cut to `at_most` characters.
 pub(super) fn shortened(text: &str, at_most: usize) -> String {
-    let mut short = printable(text);
+    let mut short = printable(text).into_owned();
     if let Some((end, _)) = short.char_indices().nth(at_most) {
         short.truncate(end);
         short.pop();

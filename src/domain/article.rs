@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::steering::steers;
 use crate::error::FieldViolation;
 
 /// What an article is for.
@@ -130,7 +131,12 @@ impl Article {
             }
         };
         check(self.id.trim().is_empty(), "id", "must not be blank".into());
-        check(self.title.trim().is_empty(), "title", "must not be blank".into());
+        check(
+            self.id.chars().any(|c| steers(c) || matches!(c, '\n' | '\t')),
+            "id",
+            "must hold no control or invisible characters".into(),
+        );
+        check(is_blank(&self.title), "title", "must not be blank".into());
         let category = self.category.as_deref().unwrap_or_default();
         for (text, longest, field) in [
             (self.id.as_str(), Self::MAX_ID_CHARS, "id"),
@@ -165,6 +171,11 @@ impl Article {
         let parts = [&self.id, &self.title, &self.summary, &self.body].into_iter();
         parts.chain(&self.products).chain(&self.category).map(String::len).sum()
     }
+}
+
+/// Whether nothing of it would be seen.
+fn is_blank(text: &str) -> bool {
+    text.chars().all(|character| character.is_whitespace() || steers(character))
 }
 
 /// A stretch of an article worth showing, as plain text.

@@ -5,5 +5,6 @@ pub mod article;
 pub mod decision;
 pub mod priority;
 pub mod route;
+pub mod steering;
 pub mod taxonomy;
 pub mod ticket;

@@ -46,6 +46,11 @@ const INLINE: [&str; 39] = [
     "head", "html", "i", "img", "ins", "kbd", "label", "link", "mark", "meta", "nobr", "q", "s", "samp", "small",
     "span", "strike", "strong", "sub", "sup", "tbody", "thead", "title", "tt", "u",
 ];
+/// Elements that show or load something and stand in no list above.
+const ACTIVE: [&str; 17] = [
+    "applet", "audio", "button", "embed", "frame", "frameset", "iframe", "input", "math", "noscript", "object",
+    "select", "source", "svg", "template", "textarea", "video",
+];
 /// Namespaces of the tags that Office writes, such as `<o:p>`.
 const NAMESPACES: [&str; 5] = ["o", "v", "w", "m", "st1"];
 /// How far into a text is looked for signs of HTML.
@@ -95,6 +100,47 @@ pub(crate) fn parts(tag: &str) -> Part {
 /// The text between the tags of an article or a block of it, a line for each block in it.
 pub(crate) fn text(html: &str) -> String {
     read(html, Reading::Article, usize::MAX).as_str().trim().to_owned()
+}
+
+/// A line of plain text without the tags of HTML elements and without scripts. Other things between angle brackets
+/// stay, such as `List<T>`, and so do character references.
+pub(crate) fn without_elements(text: &str) -> Cow<'_, str> {
+    let mut clean = Cow::Borrowed(text);
+    // What is left on both sides of a tag may be one. Each round takes bytes away.
+    while let Some(shorter) = without_some_elements(&clean) {
+        clean = Cow::Owned(shorter);
+    }
+    clean
+}
+
+/// `None` where there is no tag.
+fn without_some_elements(text: &str) -> Option<String> {
+    let mut made = String::new();
+    let mut end = 0;
+    for (start, _) in text.match_indices('<') {
+        if start < end {
+            continue;
+        }
+        let Some(tag) =
+            tag_at(text, start).filter(|tag| is_ticket_tag(&text[tag.clone()]) || is_active(&text[tag.clone()]))
+        else {
+            continue;
+        };
+        made.push_str(&text[end..start]);
+        let written = &text[tag.clone()];
+        if parts(written) != Part::Nothing && !made.ends_with(char::is_whitespace) {
+            made.push(' ');
+        }
+        end = hidden_element(written).map_or(tag.end, |element| behind_content(text, tag.end, element));
+    }
+    (end > 0).then(|| made + &text[end..])
+}
+
+/// Whether a tag that no ticket holds does something where it is taken for HTML.
+fn is_active(tag: &str) -> bool {
+    let rest = tag.trim_start_matches(['<', '/']);
+    let behind = &rest[name(rest).len()..];
+    is_one_of(name(rest), &ACTIVE) || (behind.starts_with([' ', '/']) && behind.contains('='))
 }
 
 /// Whether a ticket's text is HTML, or holds some as mail programs write it. Placeholders, addresses between angle

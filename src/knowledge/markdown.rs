@@ -5,6 +5,9 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::encode::html::{self, Part};
 
+/// The Markdown that articles are written in.
+pub(super) const OPTIONS: Options = Options::ENABLE_TABLES.union(Options::ENABLE_STRIKETHROUGH);
+
 /// A Markdown text without its markup.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PlainText {
@@ -19,7 +22,7 @@ pub(super) fn read(markdown: &str) -> PlainText {
     // The element, such as `script`, inside which text is no text.
     let mut hidden: Option<&'static str> = None;
     let mut html_block = String::new();
-    for event in Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH) {
+    for event in Parser::new_ext(markdown, OPTIONS) {
         match event {
             Event::Start(Tag::Heading { .. }) => {
                 end_line(&mut plain.text);

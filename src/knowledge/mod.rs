@@ -5,6 +5,7 @@
 mod dictionary;
 mod files;
 mod front_matter;
+mod harmless;
 pub mod import;
 mod index;
 mod language;
@@ -44,6 +45,11 @@ pub fn today() -> Option<Day> {
     Day::new(u16::try_from(today.year()).ok()?, today.month().into(), today.day())
 }
 
+/// As they are kept.
+fn cleaned(articles: &[Article]) -> Vec<Article> {
+    articles.iter().map(harmless::cleaned).collect()
+}
+
 /// A cheap handle on the articles and their index.
 #[derive(Debug, Clone)]
 pub struct KnowledgeBase {
@@ -71,12 +77,12 @@ impl KnowledgeBase {
 
     /// What [`Self::upsert`] would do; stores nothing.
     pub fn plan(&self, articles: &[Article]) -> Result<ImportCounts, KnowledgeError> {
-        Ok(self.store.plan_articles(articles)?)
+        Ok(self.store.plan_articles(&cleaned(articles))?)
     }
 
     /// Stores articles that [`Self::publish`] makes findable: for many at a time.
     pub fn stage(&self, articles: &[Article]) -> Result<ImportCounts, KnowledgeError> {
-        Ok(self.store.upsert_articles(articles)?)
+        Ok(self.store.upsert_articles(&cleaned(articles))?)
     }
 
     /// Makes everything stored findable.

@@ -339,6 +339,26 @@ fn articles_are_imported_counted_and_found_and_a_malformed_one_is_named() {
 }
 
 #[test]
+fn a_hostile_article_does_not_steer_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let data_dir = data_dir.to_str().unwrap();
+    let articles = file(
+        folder.path(),
+        "kb.jsonl",
+        "{\"id\": \"a\", \"title\": \"Toner\\u001b[2J\\u202eempty\", \"text\": \"Change \\u001b]0;x\\u0007the toner\\u0000.\"}\n\
+         {\"id\": \"b\", \"text\": \"t\", \"kind\": \"\\u001b[31mhow\\u202eto\"}\n",
+    );
+    let imported = run(["kb", "import", &articles, "--data-dir", data_dir]);
+    imported.check(1, &["`howto` is no kind"]);
+    let found = run(["kb", "search", "toner", "--data-dir", data_dir]);
+    assert!(found.stdout.contains("Tonerempty") && found.stdout.contains("Change the toner."), "{}", found.stdout);
+    for outcome in [imported, found] {
+        assert!(!format!("{}{}", outcome.stdout, outcome.stderr).contains(['\u{1b}', '\u{202e}', '\0', '\u{7}']));
+    }
+}
+
+#[test]
 fn the_version_and_completions_are_printed() {
     let version = run(["--version"]);
     version.check(0, &[]);

@@ -277,3 +277,59 @@ async fn only_published_articles_that_are_still_valid_are_suggested() {
     assert_eq!(ids(&decision.articles), ids(&suggested.articles));
     server.stop().await;
 }
+
+/// Everything of an article that a caller is shown.
+fn shown(article: &pb::Article) -> String {
+    let pb::Article { id, title, summary, body, products, category, .. } = article;
+    [
+        &[id, title, summary, body, category].map(String::as_str)[..],
+        &products.iter().map(String::as_str).collect::<Vec<_>>(),
+    ]
+    .concat()
+    .join("\n")
+}
+
+#[tokio::test]
+async fn nothing_that_acts_on_its_reader_comes_out_of_an_article() {
+    let server = TestServer::start().await;
+    let mut client = server.knowledge().await;
+    let hostile = pb::Article {
+        summary: "Restart <b>it</b>\u{1b}[2J<script>alert('summary')</script>".into(),
+        products: vec!["Print\u{200b}er <img src=x onerror=alert(1)>".into()],
+        category: "print\u{2066}ing".into(),
+        ..article(
+            "EVIL",
+            "Printer \u{202e}offline\u{202c}<script>alert('title')</script> \u{1b}]0;owned\u{7}",
+            "<script>alert('body')</script>\n\nSwitch the <i onclick=x()>printer</i> on\0, [here](javascript:alert(1)) or \
+             [there](https://help.example/p), ![x](data:text/html,y), <mailto:desk@help.example>.\n\n\
+             [ref]: vbscript:x\n\n```\n<b>code</b>\n```",
+        )
+    };
+    assert_eq!(counts(&upsert(&mut client, vec![hostile.clone()]).await), [1, 0, 0, 0]);
+    assert_eq!(counts(&upsert(&mut client, vec![hostile]).await), [0, 0, 1, 0], "cleaned the same each time");
+
+    let kept = get(&mut client, "EVIL").await.unwrap();
+    assert_eq!((kept.title.trim(), kept.summary.as_str()), ("Printer offline", "Restart it"));
+    assert_eq!((kept.products[0].trim(), kept.category.as_str()), ("Printer", "printing"));
+    assert_eq!(
+        kept.body.trim(),
+        "Switch the printer on, here or [there](https://help.example/p), x, <mailto:desk@help.example>.\n\n\n\n\
+         ```\n<b>code</b>\n```"
+    );
+    let listed = client.list_articles(pb::ListArticlesRequest::default()).await.unwrap().into_inner();
+    assert_eq!(shown(&listed.articles[0]), shown(&kept));
+    let found = search(&mut client, search_for("printer offline")).await.articles;
+    for hit in found.iter().chain(&suggest(&mut client, "the printer is offline", 1).await.articles) {
+        assert_eq!((hit.title.trim(), hit.products[0].trim()), ("Printer offline", "Printer"));
+        let passage = &hit.passage.as_ref().unwrap().text;
+        assert_eq!(
+            passage,
+            "Restart it Switch the printer on, here or there, x, mailto:desk@help.example. <b>code</b>"
+        );
+    }
+
+    let refused =
+        upsert(&mut client, vec![article("KB\u{202e}1", "Title", ""), article("KB2", "\u{200b} \u{2066}", "")]).await;
+    assert_eq!(counts(&refused), [0, 0, 0, 2]);
+    server.stop().await;
+}
