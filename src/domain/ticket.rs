@@ -52,9 +52,9 @@ pub enum TicketPart {
     Description,
 }
 
-const MAX_NAME_CHARS: usize = 256;
-const MAX_VALUE_CHARS: usize = 1_024;
-const MAX_MAP_ENTRIES: usize = 64;
+pub(super) const MAX_NAME_CHARS: usize = 256;
+pub(super) const MAX_VALUE_CHARS: usize = 1_024;
+pub(super) const MAX_MAP_ENTRIES: usize = 64;
 
 impl TicketDraft {
     /// Checks every part; `path` (such as `ticket.`) is put before the field names.

@@ -118,7 +118,7 @@ impl ArticleIndex {
             reached.sequence = last.sequence;
             for change in &changes {
                 writer.delete_term(self.fields.id_term(&change.id));
-                if let Some(article) = &change.article {
+                if let Some(article) = &change.record {
                     writer.add_document(self.fields.document(article)).map_err(failed)?;
                 }
                 applied += 1;

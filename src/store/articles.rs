@@ -1,37 +1,17 @@
 //! Articles as they were written, and the sequence of their changes that the search index follows.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
-use sha2::{Digest, Sha256};
 
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    changes::{CHANGES_PAGE_BYTES, Change, ContentHash, Effect, ImportCounts, closed, closed_or_null},
+};
 use crate::domain::article::{Article, ArticleKind, ArticleStatus, Day};
-
-/// A page of changes ends behind this many bytes of text, so that following them takes bounded memory.
-const CHANGES_PAGE_BYTES: usize = 4 << 20;
 
 /// A page of the list ends behind this many bytes of text: a client reads messages of 4 MiB at most.
 const LIST_PAGE_BYTES: usize = 2 << 20;
 
 const COLUMNS: &str = "id, title, summary, body, kind, status, products, category, valid_until";
-
-/// What became of the articles of an import.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ImportCounts {
-    /// New ones.
-    pub imported: u64,
-    /// Ones that replaced another text.
-    pub updated: u64,
-    /// Ones that were there, the same.
-    pub unchanged: u64,
-}
-
-impl std::ops::AddAssign for ImportCounts {
-    fn add_assign(&mut self, other: Self) {
-        self.imported += other.imported;
-        self.updated += other.updated;
-        self.unchanged += other.unchanged;
-    }
-}
 
 /// A part of the list of all articles.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,22 +19,6 @@ pub struct ArticlePage {
     pub articles: Vec<Article>,
     /// Whether articles follow behind the last one.
     pub more: bool,
-}
-
-/// One step in the history of the articles; of several changes to one article only the last is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArticleChange {
-    /// Position in the history; grows with every change, from 1.
-    pub sequence: u64,
-    pub id: String,
-    /// The text since then; `None` when it was deleted.
-    pub article: Option<Article>,
-}
-
-enum Effect {
-    New,
-    Changed,
-    Same,
 }
 
 impl Store {
@@ -92,7 +56,7 @@ impl Store {
                 Some(hash) => Some(*hash),
                 None => stored_hash(&reader, &article.id).map_err(&failed)?,
             };
-            counts.add(&effect(known, hash));
+            counts.add(Effect::of(known, hash));
             planned.insert(article.id.as_str(), hash);
         }
         Ok(counts)
@@ -129,26 +93,8 @@ impl Store {
     }
 
     /// Changes behind `sequence`, oldest first; at most `limit` and about 4 MiB of text, empty when there are none.
-    pub fn article_changes_since(&self, sequence: u64, limit: usize) -> Result<Vec<ArticleChange>, StoreError> {
+    pub fn article_changes_since(&self, sequence: u64, limit: usize) -> Result<Vec<Change<Article>>, StoreError> {
         changes_since(&self.reader(), sequence, limit).map_err(self.failed("reading the changes"))
-    }
-}
-
-impl ImportCounts {
-    fn add(&mut self, effect: &Effect) {
-        match effect {
-            Effect::New => self.imported += 1,
-            Effect::Changed => self.updated += 1,
-            Effect::Same => self.unchanged += 1,
-        }
-    }
-}
-
-fn effect(known: Option<[u8; 32]>, hash: [u8; 32]) -> Effect {
-    match known {
-        None => Effect::New,
-        Some(known) if known == hash => Effect::Same,
-        Some(_) => Effect::Changed,
     }
 }
 
@@ -166,9 +112,9 @@ fn upsert(transaction: &Transaction<'_>, articles: &[Article]) -> rusqlite::Resu
     let mut revive = transaction.prepare_cached("DELETE FROM deleted_articles WHERE id = ?1")?;
     for article in articles {
         let hash = content_hash(article);
-        let effect = effect(stored_hash(transaction, &article.id)?, hash);
-        counts.add(&effect);
-        if matches!(effect, Effect::Same) {
+        let effect = Effect::of(stored_hash(transaction, &article.id)?, hash);
+        counts.add(effect);
+        if effect == Effect::Same {
             continue;
         }
         sequence += 1;
@@ -185,7 +131,7 @@ fn upsert(transaction: &Transaction<'_>, articles: &[Article]) -> rusqlite::Resu
             hash,
             sequence,
         ])?;
-        if matches!(effect, Effect::New) {
+        if effect == Effect::New {
             revive.execute([&article.id])?;
         }
     }
@@ -241,7 +187,7 @@ fn select_articles(connection: &Connection, after: Option<&str>, limit: usize) -
     Ok(page)
 }
 
-fn changes_since(connection: &Connection, sequence: u64, limit: usize) -> rusqlite::Result<Vec<ArticleChange>> {
+fn changes_since(connection: &Connection, sequence: u64, limit: usize) -> rusqlite::Result<Vec<Change<Article>>> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {COLUMNS}, sequence, 0 AS deleted FROM articles WHERE sequence > ?1 \
          UNION ALL \
@@ -256,7 +202,7 @@ fn changes_since(connection: &Connection, sequence: u64, limit: usize) -> rusqli
     {
         let article = if row.get("deleted")? { None } else { Some(read_article(row)?) };
         bytes += article.as_ref().map_or(0, Article::text_bytes);
-        changes.push(ArticleChange { sequence: row.get("sequence")?, id: row.get("id")?, article });
+        changes.push(Change { sequence: row.get("sequence")?, id: row.get("id")?, record: article });
     }
     Ok(changes)
 }
@@ -271,19 +217,7 @@ fn read_article(row: &Row<'_>) -> rusqlite::Result<Article> {
         status: closed(row, "status", ArticleStatus::parse)?,
         products: closed(row, "products", |raw| serde_json::from_str(raw).ok())?,
         category: row.get("category")?,
-        valid_until: match row.get::<_, Option<String>>("valid_until")? {
-            None => None,
-            Some(_) => Some(closed(row, "valid_until", Day::parse)?),
-        },
-    })
-}
-
-/// A value that only this program writes; another one means that the file was edited by other means.
-fn closed<T>(row: &Row<'_>, column: &str, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
-    let raw: String = row.get(column)?;
-    parse(&raw).ok_or_else(|| {
-        let problem = format!("`{raw}` in column {column} of articles was not written by this program");
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, problem.into())
+        valid_until: closed_or_null(row, "valid_until", Day::parse)?,
     })
 }
 
@@ -293,21 +227,16 @@ fn products_to_json(products: &[String]) -> rusqlite::Result<String> {
 
 fn content_hash(article: &Article) -> [u8; 32] {
     let Article { id, title, summary, body, kind, status, products, category, valid_until } = article;
-    let mut hasher = Sha256::new();
-    // Each part with its length, so that text moved from one field to the next is another content.
-    let mut part = |text: &str| {
-        hasher.update((text.len() as u64).to_le_bytes());
-        hasher.update(text);
-    };
+    let mut hash = ContentHash::default();
     for text in [id.as_str(), title, summary, body, kind.as_str(), status.as_str()] {
-        part(text);
+        hash.part(text);
     }
-    part(category.as_deref().unwrap_or_default());
-    part(&valid_until.map(|day| day.to_string()).unwrap_or_default());
+    hash.part(category.as_deref().unwrap_or_default());
+    hash.part(&valid_until.map(|day| day.to_string()).unwrap_or_default());
     for product in products {
-        part(product);
+        hash.part(product);
     }
-    hasher.finalize().into()
+    hash.finish()
 }
 
 #[cfg(test)]
@@ -415,7 +344,8 @@ mod tests {
         assert!(!store.delete_article("b").unwrap());
         let seen = |since| {
             let changes = store.article_changes_since(since, 10).unwrap();
-            let line = |change: ArticleChange| (change.sequence, change.id, change.article.map(|article| article.body));
+            let line =
+                |change: Change<Article>| (change.sequence, change.id, change.record.map(|article| article.body));
             changes.into_iter().map(line).collect::<Vec<_>>()
         };
         let (a, b, c) = ("a".to_owned(), "b".to_owned(), "c".to_owned());

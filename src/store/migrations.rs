@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{StoreError, classify};
 
 /// The n-th brings version n to n + 1. Append; never edit one that was released.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_articles.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_articles.sql"), include_str!("migrations/0002_memory.sql")];
 
 pub(super) fn apply(connection: &mut Connection, database: &Path) -> Result<(), StoreError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -56,5 +56,26 @@ mod tests {
         }
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
         assert_eq!(usize::try_from(version).unwrap(), MIGRATIONS.len());
+    }
+
+    #[test]
+    fn a_database_of_an_older_version_is_brought_up_to_date_and_keeps_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join(super::super::DATABASE_FILE);
+        let older = Connection::open(&database).unwrap();
+        older.execute_batch(MIGRATIONS[0]).unwrap();
+        let columns = "id, title, summary, body, kind, status, products, content_hash, sequence";
+        let article =
+            format!("INSERT INTO articles ({columns}) VALUES ('a', 'T', '', '', 'faq', 'draft', '[]', x'', 7)");
+        older.execute(&article, []).unwrap();
+        older.execute("UPDATE change_counter SET last = 7", []).unwrap();
+        older.pragma_update(None, "user_version", 1).unwrap();
+        let identity: String = older.query_row("SELECT identity FROM change_counter", [], |row| row.get(0)).unwrap();
+        drop(older);
+
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.article("a").unwrap().unwrap().title, "T");
+        assert_eq!((store.identity().unwrap(), store.last_change().unwrap()), (identity, 7));
+        assert_eq!((store.count_memory_tickets().unwrap(), store.last_memory_change().unwrap()), (0, 0));
     }
 }

@@ -4,7 +4,9 @@
 //! Calls block; callers run them on the compute pool.
 
 mod articles;
+mod changes;
 mod lock;
+mod memory;
 mod migrations;
 
 use std::{
@@ -16,8 +18,12 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-pub use self::articles::{ArticleChange, ArticlePage, ImportCounts};
 use self::lock::DirectoryLock;
+pub use self::{
+    articles::ArticlePage,
+    changes::{Change, ImportCounts},
+    memory::MemoryPage,
+};
 use crate::error::TriageError;
 
 const DATABASE_FILE: &str = "triage.sqlite3";
@@ -120,6 +126,8 @@ fn connect(database: &Path) -> rusqlite::Result<Connection> {
     // With FULL a commit that was reported survives a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What is deleted is overwritten with zeros: the text of a deleted ticket is not to be found in the file.
+    connection.pragma_update(None, "secure_delete", true)?;
     Ok(connection)
 }
 
