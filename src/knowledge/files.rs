@@ -9,7 +9,7 @@ use std::{
 
 use tantivy::{Directory as _, directory::ManagedDirectory};
 
-use super::index::KnowledgeError;
+use super::error::IndexError;
 
 /// A file ends with the length of its footer and a magic number, four bytes each.
 const FOOTER_END_BYTES: u64 = 8;
@@ -38,15 +38,15 @@ impl fmt::Display for Unusable {
 }
 
 /// Deletes what tantivy wrote into the directory; nothing when anything else lies there.
-pub(super) fn clear(directory: &Path) -> Result<(), KnowledgeError> {
-    let replace = |source| KnowledgeError::Replace { directory: directory.to_owned(), source };
+pub(super) fn clear(directory: &Path) -> Result<(), IndexError> {
+    let replace = |source| IndexError::Replace { directory: directory.to_owned(), source };
     let mut ours = Vec::new();
     for entry in fs::read_dir(directory).map_err(replace)? {
         let entry = entry.map_err(replace)?;
         let name = entry.file_name();
         let is_file = entry.file_type().map_err(replace)?.is_file();
         if !is_file || !name.to_str().is_some_and(is_index_file) {
-            return Err(KnowledgeError::Foreign { directory: directory.to_owned(), entry: name.into() });
+            return Err(IndexError::Foreign { directory: directory.to_owned(), entry: name.into() });
         }
         ours.push(entry.path());
     }

@@ -1,173 +1,178 @@
-//! The tantivy index of the articles: derived from the store and never the truth.
+//! A tantivy index that follows one kind of records of the store: derived from it and never the truth.
 //! Its last commit names the database and the change it has followed it to; on opening it catches up from there, and
 //! it is built anew when it is missing, damaged, of another schema, of another database or ahead of this one.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Instant,
 };
 
 use tantivy::{
-    Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError,
-    directory::MmapDirectory,
-    index::{SegmentId, SegmentMeta},
-    indexer::{LogMergePolicy, MergePolicy as _, NoMergePolicy},
+    Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyError, directory::MmapDirectory,
+    indexer::NoMergePolicy,
 };
 
 use super::{
+    derived::{Derived, Watermark},
+    error::IndexError,
     files::{self, Unusable},
-    schema::{Fields, Watermark},
-    snapshot::Snapshot,
+    merging::Merging,
 };
 use crate::store::{Store, StoreError};
 
 /// What the writer may gather before it writes a segment; tantivy's minimum, since the server must stay small.
 const WRITER_BYTES: usize = 15_000_000;
-/// Blocks of the document store are read whole: small ones keep the cost of showing an article low.
+/// Blocks of the document store are read whole: small ones keep the cost of showing a document low.
 const DOCUMENT_BLOCK_BYTES: usize = 8 << 10;
 const CHANGES_PAGE: usize = 1_000;
-/// Behind this many changes that renew most of the index it is merged once, into one segment, at the end.
+/// Behind this many changes that renew most of the index it is merged once, at the end.
 const MIN_BULK_CHANGES: u64 = 500;
 
-/// What the knowledge base can fail with.
-#[derive(Debug, thiserror::Error)]
-pub enum KnowledgeError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("search index {}: {source}; when it stays, delete that folder: it is built anew on the next start", directory.display())]
-    Index { directory: PathBuf, source: TantivyError },
-    #[error("cannot replace search index {}: {source}", directory.display())]
-    Replace { directory: PathBuf, source: io::Error },
-    #[error(
-        "search index folder {} holds other files ({}): move them elsewhere, or name another directory with --data-dir",
-        directory.display(),
-        entry.display()
-    )]
-    Foreign { directory: PathBuf, entry: PathBuf },
-}
-
-pub(super) struct ArticleIndex {
+pub(crate) struct DerivedIndex<D: Derived> {
     directory: PathBuf,
-    fields: Fields,
+    fields: D,
     index: Index,
     reader: IndexReader,
     /// Held while writing; the change up to which the index follows the store.
     followed: Mutex<Watermark>,
-    snapshot: RwLock<Arc<Snapshot>>,
+    snapshot: RwLock<Arc<D::Snapshot>>,
 }
 
-impl fmt::Debug for ArticleIndex {
+impl<D: Derived> fmt::Debug for DerivedIndex<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ArticleIndex").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("DerivedIndex").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 
-impl ArticleIndex {
+impl<D: Derived> DerivedIndex<D> {
     /// Opens the index in `directory` and brings it up to date with the store, building it anew where it must be.
-    pub(super) fn open(store: &Store, directory: &Path) -> Result<Self, KnowledgeError> {
+    pub(crate) fn open(store: &Store, directory: &Path) -> Result<Self, IndexError> {
         let started = Instant::now();
         let database = store.identity()?;
         let (opened, rebuilt_because) = match Self::open_sound(store, directory, &database)? {
             Ok(opened) => (opened, None),
             Err(reason) => (Self::create(directory, &database)?, Some(reason)),
         };
-        let changes = opened.catch_up(store)?;
-        let articles = opened.snapshot().searcher.num_docs();
-        let milliseconds = started.elapsed().as_millis();
+        // What a process that was killed left to be cleaned is cleaned now.
+        let changes = opened.purge(store)?;
+        let (documents, milliseconds) = (opened.documents(), started.elapsed().as_millis());
         match rebuilt_because {
-            Some(reason) => tracing::info!(articles, milliseconds, %reason, "knowledge index built"),
-            None if changes > 0 => tracing::info!(articles, changes, milliseconds, "knowledge index caught up"),
-            None => tracing::info!(articles, milliseconds, "knowledge index opened"),
+            Some(reason) => tracing::info!(documents, milliseconds, %reason, "{} index built", D::NAME),
+            None if changes > 0 => tracing::info!(documents, changes, milliseconds, "{} index caught up", D::NAME),
+            None => tracing::info!(documents, milliseconds, "{} index opened", D::NAME),
         }
         Ok(opened)
     }
 
     /// What readers see now; it stays as it is while they hold it.
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Arc<D::Snapshot> {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn fields(&self) -> &Fields {
+    pub(crate) fn fields(&self) -> &D {
         &self.fields
     }
 
-    pub(super) fn error(&self, source: impl Into<TantivyError>) -> KnowledgeError {
-        KnowledgeError::Index { directory: self.directory.clone(), source: source.into() }
+    pub(crate) fn error(&self, source: impl Into<TantivyError>) -> IndexError {
+        IndexError::Index { directory: self.directory.clone(), source: source.into() }
+    }
+
+    /// Documents that can be found.
+    pub(crate) fn documents(&self) -> u64 {
+        self.reader.searcher().num_docs()
     }
 
     /// Brings the index to the store's latest change; how many changes that took. Durable and visible on return.
-    pub(super) fn catch_up(&self, store: &Store) -> Result<u64, KnowledgeError> {
+    pub(crate) fn catch_up(&self, store: &Store) -> Result<u64, IndexError> {
+        self.follow(store, D::TOLERATES_DELETIONS)
+    }
+
+    /// As [`Self::catch_up`], and nothing of deleted documents is left in the files on return, but for those that a
+    /// search which is still going on reads: these go with the next change.
+    pub(crate) fn purge(&self, store: &Store) -> Result<u64, IndexError> {
+        self.follow(store, false)
+    }
+
+    fn follow(&self, store: &Store, tolerates_deletions: bool) -> Result<u64, IndexError> {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending = store.last_change()?.saturating_sub(followed.sequence);
-        let has_deletions = self.snapshot().segments.iter().any(|segment| segment.alive.is_some());
-        if pending == 0 && !has_deletions {
+        let pending = D::last_change(store)?.saturating_sub(followed.sequence);
+        let searcher = self.reader.searcher();
+        let has_deletions = searcher.segment_readers().iter().any(tantivy::SegmentReader::has_deletes);
+        if pending == 0 && (tolerates_deletions || !has_deletions) {
             return Ok(0);
         }
         let failed = |source: TantivyError| self.error(source);
         let mut writer: IndexWriter = self.index.writer_with_num_threads(1, WRITER_BYTES).map_err(failed)?;
-        let renews_most = pending > MIN_BULK_CHANGES && pending > self.snapshot().searcher.num_docs() / 2;
+        let renews_most = pending > MIN_BULK_CHANGES && pending > searcher.num_docs() / 2;
+        drop(searcher);
         // Merged once, behind the last commit: what is merged then is settled here and not by the writer's threads.
         writer.set_merge_policy(Box::new(NoMergePolicy));
         let mut reached = followed.clone();
         let mut applied = 0;
         loop {
-            let changes = store.article_changes_since(reached.sequence, CHANGES_PAGE)?;
+            let changes = D::changes_since(store, reached.sequence, CHANGES_PAGE)?;
             let Some(last) = changes.last() else { break };
             reached.sequence = last.sequence;
             for change in &changes {
                 writer.delete_term(self.fields.id_term(&change.id));
-                if let Some(article) = &change.record {
-                    writer.add_document(self.fields.document(article)).map_err(failed)?;
+                if let Some(record) = &change.record {
+                    writer.add_document(self.fields.document(record)).map_err(failed)?;
                 }
                 applied += 1;
             }
             // Page by page: the writer's queue is bounded in documents and not in bytes, and a build that is
             // interrupted goes on from here.
-            commit(&mut writer, &reached).map_err(failed)?;
+            reached.commit(&mut writer).map_err(failed)?;
         }
         let segments = self.index.searchable_segment_metas().map_err(failed)?;
-        for together in merges(&segments, renews_most) {
+        let merging = Merging { renews_most, tolerates_deletions, max_documents: D::MAX_SEGMENT_DOCUMENTS };
+        for together in merging.groups(&segments) {
             writer.merge(&together).wait().map_err(failed)?;
         }
-        writer.wait_merging_threads().map_err(failed)?;
         self.reader.reload().map_err(failed)?;
-        let snapshot = Snapshot::load(self.reader.searcher(), &self.fields, reached.sequence).map_err(failed)?;
+        let previous = self.snapshot();
+        let snapshot =
+            self.fields.snapshot(self.reader.searcher(), reached.sequence, Some(&previous)).map_err(failed)?;
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         *followed = reached;
+        // Files are kept as long as somebody reads them.
+        drop((previous, segments));
+        writer.garbage_collect_files().wait().map_err(failed)?;
+        writer.wait_merging_threads().map_err(failed)?;
         Ok(applied)
     }
 
     /// The outer error is the store's, the inner one says why the index on disk is of no use.
     fn open_sound(store: &Store, directory: &Path, database: &str) -> Result<Result<Self, Unusable>, StoreError> {
-        let opened = match Self::open_checked(directory, database) {
+        let (opened, followed) = match Self::open_checked(directory, database) {
             Ok(opened) => opened,
             Err(unusable) => return Ok(Err(unusable)),
         };
-        let followed = opened.snapshot().version;
-        let last = store.last_change()?;
+        let last = D::last_change(store)?;
         if followed > last {
             return Ok(Err(Unusable::Ahead));
         }
-        let articles = opened.snapshot().searcher.num_docs();
-        if followed == last && store.count_articles()? != articles {
-            return Ok(Err(Unusable::Damaged(format!("it holds {articles} articles, the database another number"))));
+        let documents = opened.documents();
+        if followed == last && D::count(store)? != documents {
+            return Ok(Err(Unusable::Damaged(format!("it holds {documents} documents, the database another number"))));
         }
         Ok(Ok(opened))
     }
 
-    fn open_checked(directory: &Path, database: &str) -> Result<Self, Unusable> {
+    /// The index on disk, whole and of this database, and the change it goes up to.
+    fn open_checked(directory: &Path, database: &str) -> Result<(Self, u64), Unusable> {
         if !directory.join("meta.json").exists() {
             return Err(Unusable::Missing);
         }
         let damaged = |error: TantivyError| Unusable::Damaged(error.to_string());
         let index = Index::open_in_dir(directory).map_err(damaged)?;
-        let fields = Fields::new();
+        let fields = D::new();
         let metas = index.load_metas().map_err(damaged)?;
         let watermark = metas.payload.as_deref().and_then(|payload| serde_json::from_str::<Watermark>(payload).ok());
         let watermark = watermark
-            .filter(|watermark| watermark.has_current_schema() && index.schema() == fields.schema)
+            .filter(|watermark| watermark.schema_version == D::VERSION && index.schema() == *fields.schema())
             .ok_or(Unusable::OtherSchema)?;
         if watermark.database != database {
             return Err(Unusable::OtherDatabase);
@@ -184,14 +189,15 @@ impl ArticleIndex {
                 files::check(directory, managed, &segment.relative_path(tantivy::index::SegmentComponent::Delete))?;
             }
         }
-        Self::with_reader(directory, fields, index, watermark).map_err(damaged)
+        let followed = watermark.sequence;
+        Ok((Self::with_reader(directory, fields, index, watermark).map_err(damaged)?, followed))
     }
 
-    fn create(directory: &Path, database: &str) -> Result<Self, KnowledgeError> {
-        let replace = |source| KnowledgeError::Replace { directory: directory.to_owned(), source };
+    fn create(directory: &Path, database: &str) -> Result<Self, IndexError> {
+        let replace = |source| IndexError::Replace { directory: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(replace)?;
         files::clear(directory)?;
-        let fields = Fields::new();
+        let fields = D::new();
         let build = || {
             let settings = IndexSettings {
                 docstore_blocksize: DOCUMENT_BLOCK_BYTES,
@@ -199,21 +205,21 @@ impl ArticleIndex {
                 ..IndexSettings::default()
             };
             let files = MmapDirectory::open(directory)?;
-            let index = Index::create(files, fields.schema.clone(), settings)?;
-            let watermark = Watermark::new(database.to_owned(), 0);
+            let index = Index::create(files, fields.schema().clone(), settings)?;
+            let watermark = Watermark { schema_version: D::VERSION, database: database.to_owned(), sequence: 0 };
             // An index without a commit could not be told from one of another schema.
-            let mut writer = index.writer_with_num_threads(1, WRITER_BYTES)?;
-            commit(&mut writer, &watermark)?;
+            let mut writer: IndexWriter = index.writer_with_num_threads(1, WRITER_BYTES)?;
+            watermark.commit(&mut writer)?;
             writer.wait_merging_threads()?;
             Self::with_reader(directory, fields, index, watermark)
         };
-        build().map_err(|source: TantivyError| KnowledgeError::Index { directory: directory.to_owned(), source })
+        build().map_err(|source: TantivyError| IndexError::Index { directory: directory.to_owned(), source })
     }
 
-    fn with_reader(directory: &Path, fields: Fields, index: Index, watermark: Watermark) -> Result<Self, TantivyError> {
-        Fields::register_tokenizers(&index);
+    fn with_reader(directory: &Path, fields: D, index: Index, watermark: Watermark) -> Result<Self, TantivyError> {
+        D::register_tokenizers(&index);
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        let snapshot = Snapshot::load(reader.searcher(), &fields, watermark.sequence)?;
+        let snapshot = fields.snapshot(reader.searcher(), watermark.sequence, None)?;
         Ok(Self {
             directory: directory.to_owned(),
             fields,
@@ -225,42 +231,12 @@ impl ArticleIndex {
     }
 }
 
-fn commit(writer: &mut IndexWriter<TantivyDocument>, watermark: &Watermark) -> Result<(), TantivyError> {
-    let payload = serde_json::to_string(watermark).map_err(|error| TantivyError::InternalError(error.to_string()))?;
-    let mut prepared = writer.prepare_commit()?;
-    prepared.set_payload(&payload);
-    prepared.commit().map(|_| ())
-}
-
-/// Which segments to merge with each other. Those with deleted documents always are: these would count in the
-/// frequencies of terms, and the same articles would score otherwise than in an index built anew.
-fn merges(segments: &[SegmentMeta], renews_most: bool) -> Vec<Vec<SegmentId>> {
-    let ids = |segments: &[SegmentMeta]| segments.iter().map(SegmentMeta::id).collect::<Vec<_>>();
-    if renews_most && segments.len() > 1 {
-        return vec![ids(segments)];
-    }
-    let (with_deletions, others): (Vec<_>, Vec<_>) = segments.iter().cloned().partition(SegmentMeta::has_deletes);
-    let mut merges: Vec<_> =
-        merge_policy().compute_merge_candidates(&others).into_iter().map(|candidate| candidate.0).collect();
-    if !with_deletions.is_empty() {
-        merges.push(ids(&with_deletions));
-    }
-    merges
-}
-
-fn merge_policy() -> LogMergePolicy {
-    let mut policy = LogMergePolicy::default();
-    // A search looks up every term in every segment: few are better. Small ones merge among themselves, so that
-    // single changes do not rewrite the whole index.
-    policy.set_min_num_segments(4);
-    policy.set_min_layer_size(100);
-    policy
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::article::Article;
+    use crate::{domain::article::Article, knowledge::schema::Fields};
+
+    type ArticleIndex = DerivedIndex<Fields>;
 
     struct Desk {
         folder: tempfile::TempDir,
@@ -284,7 +260,7 @@ mod tests {
             self.folder.path().join("index").join("articles")
         }
 
-        fn open(&self, store: &Store) -> Result<ArticleIndex, KnowledgeError> {
+        fn open(&self, store: &Store) -> Result<ArticleIndex, IndexError> {
             ArticleIndex::open(store, &self.folder())
         }
 
@@ -406,7 +382,7 @@ mod tests {
             }
             let before = fs::read_dir(desk.folder()).unwrap().count();
             let error = desk.open(&desk.store()).unwrap_err();
-            assert!(matches!(&error, KnowledgeError::Foreign { entry, .. } if entry == Path::new(name)), "{error}");
+            assert!(matches!(&error, IndexError::Foreign { entry, .. } if entry == Path::new(name)), "{error}");
             assert!(error.to_string().contains("holds other files"), "{error}");
             assert_eq!(fs::read_dir(desk.folder()).unwrap().count(), before);
         }

@@ -2,42 +2,40 @@
 //! It decides what is indexed and how articles rank; it does not decide which of them a caller may see.
 //! Calls block and use the CPU; callers run them on the compute pool.
 
+pub(crate) mod derived;
 mod dictionary;
+mod error;
 mod files;
 mod front_matter;
 mod harmless;
 pub mod import;
-mod index;
+pub(crate) mod index;
 mod language;
 mod markdown;
-mod passage;
+mod merging;
+pub(crate) mod passage;
 mod question;
-mod rank;
+pub(crate) mod rank;
 mod schema;
 mod search;
-mod snapshot;
-mod top;
-mod words;
+pub(crate) mod snapshot;
+pub(crate) mod top;
+pub(crate) mod words;
 
 use std::{path::Path, sync::Arc};
 
-use self::{index::ArticleIndex, snapshot::Snapshot};
-pub use self::{index::KnowledgeError, search::SearchFilter};
+pub use self::{error::IndexError, search::SearchFilter};
+use self::{index::DerivedIndex, schema::Fields, snapshot::Snapshot};
 use crate::{
     domain::article::{Article, ArticleHit, Day},
     encode::{PlainText, Redactor},
-    error::TriageError,
     store::{ArticlePage, ImportCounts, Store},
 };
 
+type ArticleIndex = DerivedIndex<Fields>;
+
 /// Where the index lies within the data directory: no name that a folder of articles would have.
 const INDEX_FOLDER: &str = "index/articles";
-
-impl From<KnowledgeError> for TriageError {
-    fn from(error: KnowledgeError) -> Self {
-        Self::internal(error)
-    }
-}
 
 /// Today in UTC by the system's clock; `None` when that shows a year behind 9999.
 pub fn today() -> Option<Day> {
@@ -60,7 +58,7 @@ pub struct KnowledgeBase {
 impl KnowledgeBase {
     /// Opens the index in the data directory and brings it up to date; builds it anew where it is missing,
     /// damaged or not of this database. Takes seconds for thousands of articles then.
-    pub fn open(store: Store, data_directory: &Path) -> Result<Self, KnowledgeError> {
+    pub fn open(store: Store, data_directory: &Path) -> Result<Self, IndexError> {
         let index = ArticleIndex::open(&store, &data_directory.join(INDEX_FOLDER))?;
         Ok(Self { store, index: Arc::new(index) })
     }
@@ -69,44 +67,44 @@ impl KnowledgeBase {
     /// them is stored, or all of them are and the next call or start makes them findable.
     ///
     /// The caller has checked [`Article::violations`].
-    pub fn upsert(&self, articles: &[Article]) -> Result<ImportCounts, KnowledgeError> {
+    pub fn upsert(&self, articles: &[Article]) -> Result<ImportCounts, IndexError> {
         let counts = self.stage(articles)?;
         self.publish()?;
         Ok(counts)
     }
 
     /// What [`Self::upsert`] would do; stores nothing.
-    pub fn plan(&self, articles: &[Article]) -> Result<ImportCounts, KnowledgeError> {
+    pub fn plan(&self, articles: &[Article]) -> Result<ImportCounts, IndexError> {
         Ok(self.store.plan_articles(&cleaned(articles))?)
     }
 
     /// Stores articles that [`Self::publish`] makes findable: for many at a time.
-    pub fn stage(&self, articles: &[Article]) -> Result<ImportCounts, KnowledgeError> {
+    pub fn stage(&self, articles: &[Article]) -> Result<ImportCounts, IndexError> {
         Ok(self.store.upsert_articles(&cleaned(articles))?)
     }
 
     /// Makes everything stored findable.
-    pub fn publish(&self) -> Result<(), KnowledgeError> {
+    pub fn publish(&self) -> Result<(), IndexError> {
         self.index.catch_up(&self.store).map(|_| ())
     }
 
     /// Whether there was such an article; it can no longer be found when this returns.
-    pub fn delete(&self, id: &str) -> Result<bool, KnowledgeError> {
+    pub fn delete(&self, id: &str) -> Result<bool, IndexError> {
         let deleted = self.store.delete_article(id)?;
         self.publish()?;
         Ok(deleted)
     }
 
-    pub fn get(&self, id: &str) -> Result<Option<Article>, KnowledgeError> {
+    pub fn get(&self, id: &str) -> Result<Option<Article>, IndexError> {
         Ok(self.store.article(id)?)
     }
 
-    pub fn contains(&self, id: &str) -> Result<bool, KnowledgeError> {
+    pub fn contains(&self, id: &str) -> Result<bool, IndexError> {
         Ok(self.store.contains_article(id)?)
     }
 
     /// At most `limit` articles in the order of their ids, behind the id `after`.
-    pub fn list(&self, after: Option<&str>, limit: usize) -> Result<ArticlePage, KnowledgeError> {
+    pub fn list(&self, after: Option<&str>, limit: usize) -> Result<ArticlePage, IndexError> {
         Ok(self.store.list_articles(after, limit)?)
     }
 
@@ -122,7 +120,7 @@ impl KnowledgeBase {
         redactor: &Redactor,
         today: Day,
         limit: usize,
-    ) -> Result<Vec<ArticleHit>, KnowledgeError> {
+    ) -> Result<Vec<ArticleHit>, IndexError> {
         self.view().suggest(text, redactor, today, limit)
     }
 
@@ -133,7 +131,7 @@ impl KnowledgeBase {
         filter: &SearchFilter,
         offset: usize,
         limit: usize,
-    ) -> Result<Vec<ArticleHit>, KnowledgeError> {
+    ) -> Result<Vec<ArticleHit>, IndexError> {
         self.view().search(query, filter, offset, limit)
     }
 
@@ -168,7 +166,7 @@ impl KnowledgeView<'_> {
         redactor: &Redactor,
         today: Day,
         limit: usize,
-    ) -> Result<Vec<ArticleHit>, KnowledgeError> {
+    ) -> Result<Vec<ArticleHit>, IndexError> {
         let text = PlainText::of(text, usize::MAX, redactor);
         let found = search::suggest(&self.snapshot, self.index.fields(), &text.words(), today, limit);
         found.map_err(|error| self.index.error(error))
@@ -182,7 +180,7 @@ impl KnowledgeView<'_> {
         filter: &SearchFilter,
         offset: usize,
         limit: usize,
-    ) -> Result<Vec<ArticleHit>, KnowledgeError> {
+    ) -> Result<Vec<ArticleHit>, IndexError> {
         let found = search::search(&self.snapshot, self.index.fields(), query, filter, (offset, limit));
         found.map_err(|error| self.index.error(error))
     }

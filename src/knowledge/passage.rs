@@ -15,17 +15,17 @@ const MAX_LEAD_BYTES: usize = 140;
 
 /// What was asked for: each term with its weight.
 #[derive(Debug)]
-pub(super) struct WantedTerms {
+pub(crate) struct WantedTerms {
     terms: HashMap<String, (usize, f32)>,
     beginnings: Beginnings,
 }
 
 impl WantedTerms {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { terms: HashMap::new(), beginnings: Beginnings::new() }
     }
 
-    pub(super) fn insert(&mut self, term: &str, weight: f32) {
+    pub(crate) fn insert(&mut self, term: &str, weight: f32) {
         let number = self.terms.len();
         self.terms.entry(term.to_owned()).or_insert((number, weight));
         self.beginnings.insert(term);
@@ -39,7 +39,7 @@ struct Match {
 }
 
 /// The best passage of a plain text; its beginning where nothing matches.
-pub(super) fn best(text: &str, wanted: &WantedTerms) -> Passage {
+pub(crate) fn best(text: &str, wanted: &WantedTerms) -> Passage {
     let mut matches = Vec::new();
     let mut terms = Terms::beginning_with(text, &wanted.beginnings);
     while let Some((term, bytes)) = terms.next_term() {

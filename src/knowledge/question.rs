@@ -18,7 +18,7 @@ use super::{
 const MAX_REPEATS: f32 = 6.0;
 /// Of a long text, such as a pasted log, only the beginning is looked at.
 const MAX_DIFFERENT_WORDS: usize = 400;
-const MAX_BYTES_READ: usize = 16 << 10;
+pub(crate) const MAX_BYTES_READ: usize = 16 << 10;
 /// A word in a ticket's summary counts as so many in its description.
 const SUMMARY_WORD: f32 = 1.5;
 /// So many words that no article holds are looked at, the first ones.

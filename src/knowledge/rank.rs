@@ -4,14 +4,16 @@
 
 use std::collections::HashSet;
 
-use tantivy::{TantivyError, Term, fieldnorm::FieldNormReader, postings::TermInfo, schema::IndexRecordOption};
+use tantivy::{
+    InvertedIndexReader, TantivyError, Term, fieldnorm::FieldNormReader, postings::TermInfo, schema::IndexRecordOption,
+};
 
 use super::{
     dictionary::Dictionary,
     language::Language,
     question::{AskedWord, Asker, Question},
     schema::Fields,
-    snapshot::{Segment, Snapshot},
+    snapshot::Snapshot,
 };
 
 /// BM25's saturation and length normalisation. Titles are indexed several times over, which makes term frequencies
@@ -25,7 +27,7 @@ const RARITY_EXPONENT: f32 = 0.25;
 /// A word repeated more often says no more: an article stuffed with every word of the trade must not win every question.
 const MAX_FREQUENCY: u32 = 20;
 /// More terms find nothing better and cost their postings.
-const MAX_TERMS: usize = 24;
+pub(crate) const MAX_TERMS: usize = 24;
 
 /// A term worth asking for.
 pub(super) struct RankedTerm {
@@ -117,7 +119,7 @@ fn keep_best(candidates: &mut Vec<Candidate>, count: usize) {
 
 /// As in Lucene: never negative.
 #[expect(clippy::cast_precision_loss, reason = "a ratio of counts needs no more than the leading digits")]
-fn inverse_document_frequency(found: u32, documents: u32) -> f32 {
+pub(crate) fn inverse_document_frequency(found: u32, documents: u32) -> f32 {
     let others = documents.saturating_sub(found) as f32;
     ((others + 0.5) / (found as f32 + 0.5)).ln_1p()
 }
@@ -129,21 +131,18 @@ pub(super) fn scores(snapshot: &Snapshot, segment: usize, terms: &[RankedTerm]) 
     let saturation = saturation_by_length(snapshot.mean_length);
     let mut of_forms: Vec<(u32, u32)> = Vec::new();
     for term in terms {
-        let full_weight = term.weight * (K1 + 1.0);
         let mut add = |document: u32, times: u32| {
             let length = view.lengths.fieldnorm_id(document);
-            #[expect(clippy::cast_precision_loss, reason = "at most `MAX_FREQUENCY`")]
-            let times = times.min(MAX_FREQUENCY) as f32;
-            scores[document as usize] += full_weight * times / (times + saturation[usize::from(length)]);
+            scores[document as usize] += term.weight * worth(times, saturation[usize::from(length)]);
         };
         if let [postings] = &term.postings[..] {
-            for_each_posting(view, postings[segment].as_ref(), &mut add)?;
+            for_each_posting(&view.text, postings[segment].as_ref(), &mut add)?;
             continue;
         }
         // The forms of a word count together, so that an article that holds two is not twice about it.
         of_forms.clear();
         for postings in &term.postings {
-            for_each_posting(view, postings[segment].as_ref(), &mut |document, times| {
+            for_each_posting(&view.text, postings[segment].as_ref(), &mut |document, times| {
                 of_forms.push((document, times));
             })?;
         }
@@ -155,13 +154,34 @@ pub(super) fn scores(snapshot: &Snapshot, segment: usize, terms: &[RankedTerm]) 
     Ok(scores)
 }
 
+/// Adds what a term of this weight is worth to the score of every document of a segment that holds it.
+pub(crate) fn add_scores(
+    text: &InvertedIndexReader,
+    lengths: &FieldNormReader,
+    postings: &TermInfo,
+    weight: f32,
+    saturation: &[f32; 256],
+    scores: &mut [f32],
+) -> Result<(), TantivyError> {
+    for_each_posting(text, Some(postings), &mut |document, times| {
+        let length = lengths.fieldnorm_id(document);
+        scores[document as usize] += weight * worth(times, saturation[usize::from(length)]);
+    })
+}
+
+fn worth(times: u32, saturation: f32) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "at most `MAX_FREQUENCY`")]
+    let times = times.min(MAX_FREQUENCY) as f32;
+    (K1 + 1.0) * times / (times + saturation)
+}
+
 fn for_each_posting(
-    segment: &Segment,
+    text: &InvertedIndexReader,
     postings: Option<&TermInfo>,
     act: &mut impl FnMut(u32, u32),
 ) -> Result<(), TantivyError> {
     let Some(postings) = postings else { return Ok(()) };
-    let mut block = segment.text.read_block_postings_from_terminfo(postings, IndexRecordOption::WithFreqs)?;
+    let mut block = text.read_block_postings_from_terminfo(postings, IndexRecordOption::WithFreqs)?;
     while block.block_len() > 0 {
         for (&document, &times) in block.docs().iter().zip(block.freqs()) {
             act(document, times);
@@ -172,7 +192,7 @@ fn for_each_posting(
 }
 
 /// BM25's denominator without the frequency, for each of the 256 lengths that tantivy tells apart.
-fn saturation_by_length(mean_length: f32) -> [f32; 256] {
+pub(crate) fn saturation_by_length(mean_length: f32) -> [f32; 256] {
     let mut saturation = [0.0; 256];
     for (id, saturation) in (0..=u8::MAX).zip(&mut saturation) {
         #[expect(clippy::cast_precision_loss, reason = "lengths are rounded to far fewer digits already")]

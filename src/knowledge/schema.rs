@@ -2,15 +2,17 @@
 //! One field ranks: it holds title, headings, summary, products and body together, the weightier parts several times,
 //! so that a term costs one list of postings (the idea of BM25F, Robertson, Zaragoza and Taylor 2004).
 
-use serde::{Deserialize, Serialize};
 use tantivy::{
-    TantivyDocument, Term,
+    Index, Searcher, TantivyDocument, TantivyError, Term,
     schema::{FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions},
     tokenizer::TextAnalyzer,
 };
 
-use super::{markdown, words::TermTokenizer};
-use crate::domain::article::{Article, ArticleKind, ArticleStatus, Day};
+use super::{derived::Derived, markdown, snapshot::Snapshot, words::TermTokenizer};
+use crate::{
+    domain::article::{Article, ArticleKind, ArticleStatus, Day},
+    store::{Change, Store, StoreError},
+};
 
 /// Raise with every change to fields, terms or what of an article is indexed: older indexes are then built anew.
 const VERSION: u32 = 3;
@@ -34,27 +36,6 @@ pub(super) const STATUS_COLUMN: &str = "status";
 pub(super) const SUGGESTED_UNTIL_COLUMN: &str = "suggested_until";
 pub(super) const ID_COLUMN: &str = "id";
 
-/// What an index was derived from; the payload of its last commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Watermark {
-    schema_version: u32,
-    /// The database's identity.
-    pub database: String,
-    /// Every change up to this one is in the index.
-    pub sequence: u64,
-}
-
-impl Watermark {
-    pub(super) fn new(database: String, sequence: u64) -> Self {
-        Self { schema_version: VERSION, database, sequence }
-    }
-
-    pub(super) fn has_current_schema(&self) -> bool {
-        self.schema_version == VERSION
-    }
-}
-
 /// The index's fields.
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
@@ -75,8 +56,18 @@ pub(super) struct Fields {
     pub suggested_until: Field,
 }
 
-impl Fields {
-    pub(super) fn new() -> Self {
+impl Derived for Fields {
+    type Record = Article;
+    type Snapshot = Snapshot;
+
+    const NAME: &'static str = "knowledge";
+    const VERSION: u32 = VERSION;
+    /// They would count in the frequencies of terms, and the same articles would score otherwise than in an index
+    /// built anew.
+    const TOLERATES_DELETIONS: bool = false;
+    const MAX_SEGMENT_DOCUMENTS: u32 = u32::MAX;
+
+    fn new() -> Self {
         let indexed = |tokenizer, option, lengths| {
             TextOptions::default().set_indexing_options(
                 TextFieldIndexing::default().set_tokenizer(tokenizer).set_index_option(option).set_fieldnorms(lengths),
@@ -99,16 +90,19 @@ impl Fields {
         Self { schema, id, text, title_terms, phrase, title, plain, products, kind, status, suggested_until }
     }
 
-    /// Teaches an index our tokenizer; it is code and not kept with the index.
-    pub(super) fn register_tokenizers(index: &tantivy::Index) {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn register_tokenizers(index: &Index) {
         index.tokenizers().register(TERMS_TOKENIZER, TextAnalyzer::from(TermTokenizer));
     }
 
-    pub(super) fn id_term(&self, id: &str) -> Term {
+    fn id_term(&self, id: &str) -> Term {
         Term::from_field_text(self.id, id)
     }
 
-    pub(super) fn document(&self, article: &Article) -> TantivyDocument {
+    fn document(&self, article: &Article) -> TantivyDocument {
         let Article { id, title, summary, body, kind, status, products, category: _, valid_until } = article;
         let body = markdown::read(body);
         let mut document = TantivyDocument::new();
@@ -146,6 +140,27 @@ impl Fields {
         document.add_u64(self.status, status_number(*status));
         document.add_u64(self.suggested_until, suggested_until(*status, *valid_until));
         document
+    }
+
+    fn snapshot(
+        &self,
+        searcher: Searcher,
+        version: u64,
+        _previous: Option<&Snapshot>,
+    ) -> Result<Snapshot, TantivyError> {
+        Snapshot::load(searcher, self, version)
+    }
+
+    fn last_change(store: &Store) -> Result<u64, StoreError> {
+        store.last_change()
+    }
+
+    fn count(store: &Store) -> Result<u64, StoreError> {
+        store.count_articles()
+    }
+
+    fn changes_since(store: &Store, sequence: u64, limit: usize) -> Result<Vec<Change<Article>>, StoreError> {
+        store.article_changes_since(sequence, limit)
     }
 }
 

@@ -8,6 +8,7 @@ use tantivy::{
 };
 
 use super::{
+    derived::Derived as _,
     passage::{self, WantedTerms},
     question::Asker,
     rank::{self, RankedTerm},
@@ -47,7 +48,7 @@ pub(super) fn suggest(
         let scores = rank::scores(snapshot, number, &terms)?;
         collect(snapshot, number, &scores, &mut top, |document| segment.suggested_until.get_val(document) >= today);
     }
-    let best = top.take(snapshot, 0)?;
+    let best = top.take(|segment| snapshot.segments[segment].ids.as_ref(), 0)?;
     show(snapshot, fields, &best, &wanted(&terms))
 }
 
@@ -76,7 +77,7 @@ pub(super) fn search(
                 && (statuses.is_empty() || statuses.contains(&segment.statuses.get_val(document)))
         });
     }
-    let found = top.take(snapshot, offset)?;
+    let found = top.take(|segment| snapshot.segments[segment].ids.as_ref(), offset)?;
     show(snapshot, fields, &found, &wanted(&terms))
 }
 

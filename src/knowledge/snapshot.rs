@@ -40,11 +40,8 @@ impl Snapshot {
             .iter()
             .map(|reader| Segment::load(reader, fields))
             .collect::<Result<_, TantivyError>>()?;
-        let alive = || segments.iter().flat_map(Segment::living_lengths);
-        let (terms, documents) = (alive().sum::<u64>(), alive().count());
-        #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than the leading digits")]
-        let mean_length = if documents == 0 { 1.0 } else { terms as f32 / documents as f32 };
-        Ok(Self { version, searcher, segments, mean_length: mean_length.max(1.0) })
+        let mean_length = mean_length(segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref())));
+        Ok(Self { version, searcher, segments, mean_length })
     }
 
     /// All documents, deleted ones that were not merged away yet included: so count the terms' frequencies too.
@@ -58,14 +55,6 @@ impl Snapshot {
 }
 
 impl Segment {
-    /// The lengths as the index rounds them: tantivy's own total is exact in a new segment and rounded in a merged
-    /// one, and the same articles shall score the same in both.
-    fn living_lengths(&self) -> impl Iterator<Item = u64> {
-        let living =
-            (0..self.documents).filter(|document| self.alive.as_ref().is_none_or(|alive| alive.is_alive(*document)));
-        living.map(|document| u64::from(self.lengths.fieldnorm(document)))
-    }
-
     fn load(reader: &SegmentReader, fields: &Fields) -> Result<Self, TantivyError> {
         let columns = reader.fast_fields();
         Ok(Self {
@@ -80,4 +69,19 @@ impl Segment {
             documents: reader.max_doc(),
         })
     }
+}
+
+/// Mean number of terms of the living documents, at least 1. The lengths are taken as the index rounds them: tantivy's
+/// own total is exact in a new segment and rounded in a merged one, and the same documents shall score the same in both.
+pub(crate) fn mean_length<'a>(segments: impl Iterator<Item = (&'a FieldNormReader, Option<&'a AliveBitSet>)>) -> f32 {
+    let (mut terms, mut documents) = (0_u64, 0_u64);
+    for (lengths, alive) in segments {
+        for document in (0..lengths.num_docs()).filter(|document| alive.is_none_or(|alive| alive.is_alive(*document))) {
+            terms += u64::from(lengths.fieldnorm(document));
+            documents += 1;
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than the leading digits")]
+    let mean = terms as f32 / documents.max(1) as f32;
+    mean.max(1.0)
 }

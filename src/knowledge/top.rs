@@ -2,21 +2,21 @@
 
 use std::{collections::HashMap, io};
 
-use super::snapshot::Snapshot;
+use tantivy::columnar::StrColumn;
 
 /// Fewer are not worth a cut.
 const MIN_KEPT: usize = 32;
 
 /// A document with its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Ranked {
-    pub segment: usize,
-    pub document: u32,
-    pub score: f32,
+pub(crate) struct Ranked {
+    pub(crate) segment: usize,
+    pub(crate) document: u32,
+    pub(crate) score: f32,
 }
 
 /// Keeps the best `wanted` documents, and every further one with the score of the last.
-pub(super) struct Top {
+pub(crate) struct Top {
     wanted: usize,
     ranked: Vec<Ranked>,
     /// Below it a document is not among the best.
@@ -26,17 +26,17 @@ pub(super) struct Top {
 }
 
 impl Top {
-    pub(super) fn new(wanted: usize) -> Self {
+    pub(crate) fn new(wanted: usize) -> Self {
         let ranked = Vec::with_capacity(2 * wanted.min(1_000));
         Self { wanted, ranked, threshold: f32::MIN_POSITIVE, next_cut: 2 * wanted.max(MIN_KEPT) }
     }
 
     /// The least score that is still of interest; more than 0.
-    pub(super) fn threshold(&self) -> f32 {
+    pub(crate) fn threshold(&self) -> f32 {
         self.threshold
     }
 
-    pub(super) fn push(&mut self, ranked: Ranked) {
+    pub(crate) fn push(&mut self, ranked: Ranked) {
         if self.wanted == 0 || ranked.score < self.threshold {
             return;
         }
@@ -57,8 +57,12 @@ impl Top {
         self.next_cut = 2 * self.ranked.len().max(self.wanted).max(MIN_KEPT);
     }
 
-    /// The documents from place `skip` on, at most `wanted - skip`, best first.
-    pub(super) fn take(mut self, snapshot: &Snapshot, skip: usize) -> io::Result<Vec<Ranked>> {
+    /// The documents from place `skip` on, at most `wanted - skip`, best first. `ids` are those of a segment.
+    pub(crate) fn take<'a>(
+        mut self,
+        ids: impl Fn(usize) -> Option<&'a StrColumn>,
+        skip: usize,
+    ) -> io::Result<Vec<Ranked>> {
         self.cut();
         let mut start = 0;
         while start < self.ranked.len() && start < self.wanted {
@@ -67,7 +71,7 @@ impl Top {
                 self.ranked[start..].iter().take_while(|ranked| ranked.score.total_cmp(&score).is_eq()).count();
             let end = start + length;
             if length > 1 && end > skip {
-                order_by_id(snapshot, &mut self.ranked[start..end], self.wanted - start)?;
+                order_by_id(&ids, &mut self.ranked[start..end], self.wanted - start)?;
             }
             start = end;
         }
@@ -77,12 +81,15 @@ impl Top {
 }
 
 /// Brings the `needed` documents with the first ids to the front, in the order of their ids.
-fn order_by_id(snapshot: &Snapshot, equals: &mut [Ranked], needed: usize) -> io::Result<()> {
+fn order_by_id<'a>(
+    ids: impl Fn(usize) -> Option<&'a StrColumn>,
+    equals: &mut [Ranked],
+    needed: usize,
+) -> io::Result<()> {
     // Within a segment the numbers of the ids are in the order of the ids: only those that can be needed are read.
     let mut by_segment: HashMap<usize, Vec<(u64, Ranked)>> = HashMap::new();
     for ranked in equals.iter() {
-        let ids = snapshot.segments[ranked.segment].ids.as_ref();
-        let number = ids.and_then(|ids| ids.ords().first(ranked.document)).unwrap_or(u64::MAX);
+        let number = ids(ranked.segment).and_then(|ids| ids.ords().first(ranked.document)).unwrap_or(u64::MAX);
         by_segment.entry(ranked.segment).or_default().push((number, *ranked));
     }
     let mut first = Vec::new();
@@ -95,7 +102,7 @@ fn order_by_id(snapshot: &Snapshot, equals: &mut [Ranked], needed: usize) -> io:
                 continue;
             }
             let mut id = String::new();
-            if let Some(ids) = &snapshot.segments[segment].ids {
+            if let Some(ids) = ids(segment) {
                 ids.ord_to_str(number, &mut id)?;
             }
             first.push((id, ranked));

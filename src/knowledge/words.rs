@@ -33,7 +33,7 @@ static DESK_TERM_SET: LazyLock<HashSet<String>> = LazyLock::new(|| {
 });
 
 /// Whether nearly every ticket holds this term.
-pub(super) fn is_desk_term(term: &str) -> bool {
+pub(crate) fn is_desk_term(term: &str) -> bool {
     DESK_TERM_SET.contains(term)
 }
 
@@ -43,7 +43,7 @@ pub(super) fn is_function_word(word: &str) -> bool {
 }
 
 /// The terms of a text, in order.
-pub(super) struct Terms<'a> {
+pub(crate) struct Terms<'a> {
     text: &'a str,
     cursor: usize,
     /// Parts still to be given of the compound just read, as ranges of `text`; last one first.
@@ -61,7 +61,7 @@ struct Run {
 }
 
 impl<'a> Terms<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self { text, cursor: 0, parts: Vec::new(), beginnings: None, token: Token::default() }
     }
 
@@ -71,7 +71,7 @@ impl<'a> Terms<'a> {
     }
 
     /// The next term and the bytes of the text it stands for; a compound comes first, then its parts.
-    pub(super) fn next_term(&mut self) -> Option<(&str, Range<usize>)> {
+    pub(crate) fn next_term(&mut self) -> Option<(&str, Range<usize>)> {
         if !self.advance() {
             return None;
         }
@@ -204,7 +204,7 @@ impl TokenStream for Terms<'_> {
 
 /// Gives tantivy the terms of a field.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TermTokenizer;
+pub(crate) struct TermTokenizer;
 
 impl Tokenizer for TermTokenizer {
     type TokenStream<'a> = Terms<'a>;
