@@ -12,6 +12,7 @@ pub mod encode;
 pub mod error;
 pub mod grpc;
 pub mod knowledge;
+pub mod memory;
 pub mod pb;
 pub mod rows;
 pub mod store;

@@ -1,0 +1,146 @@
+//! The words of a text and its pairs of neighbouring words, as hashes with counts: what two tickets are compared by,
+//! so that comparing needs no text. Bounded, whatever the text.
+
+use std::{collections::HashMap, ops::Range};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::knowledge::{rank::MAX_BYTES_READ, words::Terms};
+
+/// Different words and pairs a text; the first ones count.
+const MAX_FEATURES: usize = 512;
+/// A hash and its count.
+const ENTRY_BYTES: usize = 5;
+
+/// A word or a pair of neighbouring words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Feature {
+    pub hash: u32,
+    /// How often it stands in the text, at most 255.
+    pub count: u8,
+    /// The word as a search term; `None` for a pair.
+    pub term: Option<String>,
+    /// Where it first stands.
+    pub bytes: Range<usize>,
+}
+
+/// What a text is compared by, in the order of the hashes. Of a long text only the beginning is read.
+pub(super) fn features(text: &str) -> Vec<Feature> {
+    let mut counting = Counting::default();
+    let mut terms = Terms::new(beginning(text));
+    let mut last: Option<(u64, Range<usize>)> = None;
+    while let Some((term, bytes)) = terms.next_term() {
+        let hash = xxh3_64(term.as_bytes());
+        counting.add(hash, Some(term), bytes.clone());
+        // The parts of a compound follow it and lie in it: they have no neighbours of their own.
+        if last.as_ref().is_some_and(|(_, last)| bytes.start < last.end) {
+            continue;
+        }
+        if let Some((before, place)) = last {
+            counting.add(of_pair(before, hash), None, place.start..bytes.end);
+        }
+        last = Some((hash, bytes));
+    }
+    let mut features = counting.features;
+    features.sort_unstable_by_key(|feature| feature.hash);
+    features
+}
+
+/// As much of a text as is read.
+pub(super) fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_BYTES_READ)]
+}
+
+#[derive(Default)]
+struct Counting {
+    features: Vec<Feature>,
+    places: HashMap<u32, usize>,
+}
+
+impl Counting {
+    fn add(&mut self, hash: u64, term: Option<&str>, bytes: Range<usize>) {
+        let [a, b, c, d, ..] = hash.to_le_bytes();
+        let hash = u32::from_le_bytes([a, b, c, d]);
+        if let Some(&place) = self.places.get(&hash) {
+            let count = &mut self.features[place].count;
+            *count = count.saturating_add(1);
+        } else if self.features.len() < MAX_FEATURES {
+            self.places.insert(hash, self.features.len());
+            self.features.push(Feature { hash, count: 1, term: term.map(str::to_owned), bytes });
+        }
+    }
+}
+
+fn of_pair(first: u64, second: u64) -> u64 {
+    let mut both = [0; 16];
+    both[..8].copy_from_slice(&first.to_le_bytes());
+    both[8..].copy_from_slice(&second.to_le_bytes());
+    xxh3_64(&both)
+}
+
+/// The features as the index keeps them.
+pub(super) fn encode(features: &[Feature]) -> Vec<u8> {
+    let mut bag = Vec::with_capacity(features.len() * ENTRY_BYTES);
+    for feature in features {
+        bag.extend_from_slice(&feature.hash.to_le_bytes());
+        bag.push(feature.count);
+    }
+    bag
+}
+
+/// Hashes with their counts, in the order of the hashes.
+pub(super) fn decode(bag: &[u8]) -> impl Iterator<Item = (u32, u8)> {
+    bag.as_chunks::<ENTRY_BYTES>().0.iter().map(|&[a, b, c, d, count]| (u32::from_le_bytes([a, b, c, d]), count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The features as they are read in the text, words before pairs.
+    fn read(text: &str) -> Vec<String> {
+        let mut features = features(text);
+        features.sort_by_key(|feature| (feature.term.is_none(), feature.bytes.start, feature.bytes.end));
+        let times = |feature: &Feature| if feature.count > 1 { format!(" x{}", feature.count) } else { String::new() };
+        features.iter().map(|feature| format!("{}{}", &text[feature.bytes.clone()], times(feature))).collect()
+    }
+
+    #[test]
+    fn words_and_pairs_are_counted() {
+        for (text, expected) in [
+            (
+                "The printer jams, the Printers jam",
+                &["printer x2", "jams x2", "printer jams", "jams, the Printers"][..],
+            ),
+            ("Paper in the tray", &["Paper", "tray", "Paper in the tray"]),
+            ("vpn ora-01017 shown", &["vpn", "ora", "ora-01017", "01017", "shown", "vpn ora-01017", "ora-01017 shown"]),
+            ("", &[]),
+            ("the and of", &[]),
+        ] {
+            let mut found = read(text);
+            let mut expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
+            if text.starts_with("The") {
+                // The pair stands there twice, in one and in many.
+                expected[2].push_str(" x2");
+            }
+            found.sort();
+            expected.sort();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bag_is_kept_as_it_was() {
+        let features = features("printer jams printer again");
+        let kept: Vec<_> = decode(&encode(&features)).collect();
+        assert_eq!(kept, features.iter().map(|feature| (feature.hash, feature.count)).collect::<Vec<_>>());
+        assert!(kept.is_sorted());
+    }
+
+    #[test]
+    fn a_bag_is_bounded() {
+        let long: String = (0..20_000).map(|number| format!("w{number} ")).collect();
+        assert_eq!(features(&long).len(), MAX_FEATURES);
+        assert_eq!(features(&"printer ".repeat(2_000))[0].count, 255);
+    }
+}

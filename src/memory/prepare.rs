@@ -1,0 +1,71 @@
+//! The one place where a ticket's text is made ready before it is kept: as training and serving read it, through
+//! [`PlainText`]. Nothing of a ticket reaches the store or the index but what comes out of here.
+
+use crate::{
+    domain::memory::ConfirmedTicket,
+    encode::{PlainText, Sources},
+};
+
+/// The ticket with the text that may be kept.
+pub(super) fn prepared(ticket: &ConfirmedTicket) -> ConfirmedTicket {
+    let text = ticket.text();
+    let plain = PlainText::of(&text, usize::MAX);
+    let description_start = text.len() - ticket.description.len();
+    let kept = plain.as_str().to_owned();
+    let (summary, description) = kept.split_at(boundary(&kept, &plain.into_sources(), description_start));
+    ConfirmedTicket {
+        summary: summary.trim().to_owned(),
+        description: description.trim().to_owned(),
+        resolution: PlainText::of(&ticket.resolution, usize::MAX).as_str().trim().to_owned(),
+        ..ticket.clone()
+    }
+}
+
+/// Where the first character stands that comes from behind `original_start`.
+fn boundary(kept: &str, sources: &Sources, original_start: usize) -> usize {
+    let places: Vec<(usize, char)> = kept.char_indices().collect();
+    let is_before =
+        |(at, character): &(usize, char)| sources.original(*at..*at + character.len_utf8()).start < original_start;
+    places.get(places.partition_point(is_before)).map_or(kept.len(), |(at, _)| *at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(summary: &str, description: &str, expected: (&str, &str)) {
+        let ticket =
+            ConfirmedTicket { summary: summary.into(), description: description.into(), ..ConfirmedTicket::default() };
+        let kept = prepared(&ticket);
+        assert_eq!((kept.summary.as_str(), kept.description.as_str()), expected, "{summary:?} {description:?}");
+        // What is asked later is prepared as a whole.
+        let (text, kept) = (ticket.text(), kept.text());
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(PlainText::of(&text, usize::MAX).as_str()), words(&kept));
+    }
+
+    #[test]
+    fn summary_and_description_stay_apart() {
+        check("Printer jams", "It jams\n\n since noon ", ("Printer jams", "It jams\n\n since noon"));
+        check("Printer jams", "", ("Printer jams", ""));
+        check("", "It jams", ("", "It jams"));
+        check("Küche", "<p>T&uuml;r <b>klem</b>mt</p>", ("Küche", "Tür klemmt"));
+        check("a &amp; b", "c &amp; d", ("a & b", "c & d"));
+        check("x", "<br>", ("x", ""));
+    }
+
+    #[test]
+    fn what_mail_programs_add_is_not_kept() {
+        let text = "The printer on floor two jams with every page.";
+        let ticket = ConfirmedTicket {
+            summary: "Printer".into(),
+            description: format!("{text}\n\nKind regards\nAnn Example\nPhone 555"),
+            resolution: "<p>Cleaned the <b>tray</b></p>".into(),
+            ..ConfirmedTicket::default()
+        };
+        let kept = prepared(&ticket);
+        assert_eq!(kept.description, text);
+        assert_eq!(kept.resolution, "Cleaned the tray");
+        assert_eq!(prepared(&kept), kept, "what is kept stays as it is");
+    }
+}

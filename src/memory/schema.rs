@@ -1,0 +1,110 @@
+//! The fields of the memory's index, and a confirmed ticket as a document of it. No text is stored: a ticket is found
+//! by its terms, compared by its bag, and shown from the database.
+
+use tantivy::{
+    Index, Searcher, TantivyDocument, TantivyError, Term,
+    schema::{BytesOptions, FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions},
+    tokenizer::TextAnalyzer,
+};
+
+use super::{bag, snapshot::Snapshot};
+use crate::{
+    domain::memory::ConfirmedTicket,
+    knowledge::{derived::Derived, words::TermTokenizer},
+    store::{Change, Store, StoreError},
+};
+
+const TERMS_TOKENIZER: &str = "terms";
+
+pub(super) const ID_COLUMN: &str = "id";
+pub(super) const ARTICLES_COLUMN: &str = "articles";
+pub(super) const REFUSED_COLUMN: &str = "refused";
+pub(super) const BAG_COLUMN: &str = "bag";
+
+#[derive(Debug, Clone)]
+pub(super) struct Fields {
+    schema: Schema,
+    pub id: Field,
+    /// The terms of summary and description.
+    pub text: Field,
+    /// Ids of the articles that solved the ticket.
+    pub articles: Field,
+    /// Ids of the articles that were of no use.
+    pub refused: Field,
+    /// Words and pairs as hashes with counts, see [`bag`].
+    bag: Field,
+}
+
+impl Derived for Fields {
+    type Record = ConfirmedTicket;
+    type Snapshot = Snapshot;
+
+    const NAME: &'static str = "memory";
+    const VERSION: u32 = 1;
+    /// Frequencies and lengths are counted over living tickets only, so that a corrected ticket is found at once and
+    /// need not wait for a large segment to be written anew.
+    const TOLERATES_DELETIONS: bool = true;
+    const MAX_SEGMENT_DOCUMENTS: u32 = 50_000;
+
+    fn new() -> Self {
+        let terms = TextFieldIndexing::default()
+            .set_tokenizer(TERMS_TOKENIZER)
+            .set_index_option(IndexRecordOption::WithFreqs)
+            .set_fieldnorms(true);
+        let mut schema = Schema::builder();
+        let id = schema.add_text_field(ID_COLUMN, STRING | FAST);
+        let text = schema.add_text_field("text", TextOptions::default().set_indexing_options(terms));
+        let articles = schema.add_text_field(ARTICLES_COLUMN, STRING | FAST);
+        let refused = schema.add_text_field(REFUSED_COLUMN, STRING | FAST);
+        let bag = schema.add_bytes_field(BAG_COLUMN, BytesOptions::default().set_fast());
+        Self { schema: schema.build(), id, text, articles, refused, bag }
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn register_tokenizers(index: &Index) {
+        index.tokenizers().register(TERMS_TOKENIZER, TextAnalyzer::from(TermTokenizer));
+    }
+
+    fn id_term(&self, id: &str) -> Term {
+        Term::from_field_text(self.id, id)
+    }
+
+    fn document(&self, ticket: &ConfirmedTicket) -> TantivyDocument {
+        let text = ticket.text();
+        let mut document = TantivyDocument::new();
+        document.add_text(self.id, &ticket.id);
+        document.add_text(self.text, bag::beginning(&text));
+        for article in &ticket.articles {
+            document.add_text(self.articles, article);
+        }
+        for article in &ticket.refused {
+            document.add_text(self.refused, article);
+        }
+        document.add_bytes(self.bag, &bag::encode(&bag::features(&text)));
+        document
+    }
+
+    fn snapshot(
+        &self,
+        searcher: Searcher,
+        version: u64,
+        previous: Option<&Snapshot>,
+    ) -> Result<Snapshot, TantivyError> {
+        Snapshot::load(searcher, self, version, previous)
+    }
+
+    fn last_change(store: &Store) -> Result<u64, StoreError> {
+        store.last_memory_change()
+    }
+
+    fn count(store: &Store) -> Result<u64, StoreError> {
+        store.count_memory_tickets()
+    }
+
+    fn changes_since(store: &Store, sequence: u64, limit: usize) -> Result<Vec<Change<ConfirmedTicket>>, StoreError> {
+        store.memory_changes_since(sequence, limit)
+    }
+}
