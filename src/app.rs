@@ -32,16 +32,17 @@ use crate::{
     config::{Config, Limits},
     domain::ticket::{TicketDraft, TicketLimits},
     error::TriageError,
-    grpc::{Api, Core, KnowledgeHandler, TriageHandler, connections, edge},
+    grpc::{Api, Core, KnowledgeHandler, MemoryHandler, TriageHandler, connections, edge},
     pb,
     telemetry::METRICS,
     triage::TriageOptions,
 };
 
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     "",
     <pb::triage_service_server::TriageServiceServer<TriageHandler> as NamedService>::NAME,
     <pb::knowledge_service_server::KnowledgeServiceServer<KnowledgeHandler> as NamedService>::NAME,
+    <pb::memory_service_server::MemoryServiceServer<MemoryHandler> as NamedService>::NAME,
 ];
 
 /// A server that is bound and not yet serving.
@@ -122,7 +123,7 @@ impl App {
                 let versions = core.triager.versions();
                 api.serve_with(core);
                 report(&health, ServingStatus::Serving).await;
-                tracing::info!(model = versions.model, taxonomy = versions.taxonomy, knowledge = versions.knowledge, "serving");
+                tracing::info!(model = versions.model, taxonomy = versions.taxonomy, knowledge = versions.knowledge, memory = versions.memory, "serving");
                 on_ready();
                 if let Some(reloads) = reloads {
                     tasks.spawn(reloads.run(api.clone(), pool));
@@ -192,6 +193,9 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
     let knowledge = pb::knowledge_service_server::KnowledgeServiceServer::new(KnowledgeHandler(api.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limits.batch_bytes);
+    let memory = pb::memory_service_server::MemoryServiceServer::new(MemoryHandler(api.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limits.batch_bytes);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
@@ -205,6 +209,7 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
         .layer(MapResponseLayer::new(complete))
         .add_service(triage)
         .add_service(knowledge)
+        .add_service(memory)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
 }

@@ -22,6 +22,7 @@ pub enum Stage {
     Classify,
     Explain,
     Articles,
+    Similar,
     /// The whole call, as the server saw it.
     Total,
 }
@@ -33,6 +34,7 @@ impl Stage {
             Self::Classify => "classify",
             Self::Explain => "explain",
             Self::Articles => "articles",
+            Self::Similar => "similar",
             Self::Total => "total",
         }
     }
@@ -85,6 +87,7 @@ pub struct Metrics {
     pub refused_connections: Counter,
     pub calls_in_flight: Gauge,
     pub articles: Gauge,
+    pub confirmed_tickets: Gauge,
 }
 
 /// The metrics of this process.
@@ -105,6 +108,7 @@ impl Metrics {
             refused_connections: Counter::default(),
             calls_in_flight: Gauge::default(),
             articles: Gauge::default(),
+            confirmed_tickets: Gauge::default(),
         };
         metrics.registered()
     }
@@ -122,6 +126,7 @@ impl Metrics {
         registry.register("refused_connections", "Connections over the limit", self.refused_connections.clone());
         registry.register("calls_in_flight", "Calls at work or waiting", self.calls_in_flight.clone());
         registry.register("articles", "Articles in the knowledge base", self.articles.clone());
+        registry.register("confirmed_tickets", "Confirmed tickets in the memory", self.confirmed_tickets.clone());
         self
     }
 

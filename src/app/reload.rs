@@ -71,7 +71,7 @@ async fn reload(folder: &Path, api: &Api, pool: &Pool) -> ReloadOutcome {
     for mismatch in triager.mismatches() {
         tracing::warn!("{mismatch}");
     }
-    api.serve_with(Core { triager, knowledge: core.knowledge.clone() });
+    api.serve_with(Core { triager, ..Core::clone(&core) });
     tracing::info!(model, previous, "another model serves");
     ReloadOutcome::Replaced
 }

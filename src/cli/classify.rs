@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{DEFAULT_ID, UsageError, block_on, progress::Progress, render, warn_without_id};
+use super::{DEFAULT_ID, UsageError, block_on, memory::similar_json, progress::Progress, render, warn_without_id};
 use crate::{
     classify::Classifier,
     config::Config,
@@ -161,7 +161,7 @@ fn local_triager(args: &ClassifyArgs, config: &Config) -> anyhow::Result<Triager
         Some(data_dir) => Some(KnowledgeBase::open(Store::open(data_dir)?, data_dir)?),
         None => None,
     };
-    let triager = Triager::new(classifier, Arc::new(config.taxonomy.clone()), knowledge);
+    let triager = Triager::new(classifier, Arc::new(config.taxonomy.clone()), knowledge, None);
     for mismatch in triager.mismatches() {
         eprintln!("warning: {mismatch}");
     }
@@ -218,6 +218,7 @@ fn write_without_text(
         "priority_route": null,
         "reasons": ["there is no text to go by"],
         "articles": [],
+        "similar_tickets": [],
         "truncated": false,
         "versions": versions_json(versions),
     });
@@ -241,6 +242,7 @@ fn to_json(decision: &TriageDecision) -> Value {
         "priority_route": decision.priority.as_ref().map(|priority| priority.route.as_str()),
         "reasons": decision.reasons,
         "articles": decision.articles.iter().map(article_json).collect::<Vec<_>>(),
+        "similar_tickets": decision.similar.iter().map(similar_json).collect::<Vec<_>>(),
         "truncated": decision.truncated,
         "versions": versions_json(&decision.versions),
     })
@@ -264,8 +266,8 @@ fn field_json(field: &FieldDecision) -> Value {
 }
 
 fn versions_json(versions: &Versions) -> Value {
-    let Versions { model, taxonomy, matrix, knowledge, server } = versions;
-    json!({"model": model, "taxonomy": taxonomy, "matrix": matrix, "knowledge": knowledge, "server": server})
+    let Versions { model, taxonomy, matrix, knowledge, memory, server } = versions;
+    json!({"model": model, "taxonomy": taxonomy, "matrix": matrix, "knowledge": knowledge, "memory": memory, "server": server})
 }
 
 /// An article as every command prints it for programs.

@@ -6,6 +6,7 @@
 mod classify;
 mod eval;
 mod kb;
+mod memory;
 mod output;
 mod progress;
 mod redact;
@@ -57,6 +58,9 @@ enum Command {
     /// Import, search and measure the knowledge base
     #[command(subcommand)]
     Kb(kb::KbCommand),
+    /// Remember solved tickets and find those that are like another
+    #[command(subcommand)]
+    Memory(memory::MemoryCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell to complete for
@@ -104,6 +108,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let config = load_config(config, &Overrides::default())?;
             return kb::run(command, &config);
         }
+        Command::Memory(command) => return memory::run(command, &load_config(config, &Overrides::default())?),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triage", &mut io::stdout());
             io::stdout().flush()?;

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         article::{ArticleHit, ArticleStatus, Passage},
         decision::{Abstention, FieldDecision, TriageDecision, ValueSource},
+        memory::SimilarTicket,
         route::Route,
         steering,
         taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
@@ -56,6 +57,10 @@ pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::R
     if !decision.articles.is_empty() {
         writeln!(out)?;
         articles(out, &decision.articles)?;
+    }
+    if !decision.similar.is_empty() {
+        writeln!(out, "\n{}", styled(DIM, "tickets like this one"))?;
+        similar_tickets(out, &decision.similar)?;
     }
     Ok(())
 }
@@ -123,6 +128,29 @@ pub(super) fn articles(out: &mut impl Write, hits: &[ArticleHit]) -> io::Result<
         let about = styled(DIM, &format!("({kind}{status}, score {:.1})", hit.score));
         writeln!(out, "{}  {} {about}", styled(BOLD, &printable(&hit.id)), printable(&hit.title))?;
         writeln!(out, "    {}", highlighted(&hit.passage))?;
+    }
+    Ok(())
+}
+
+/// Confirmed tickets, most alike first, each with what solved it and what both have in common.
+pub(super) fn similar_tickets(out: &mut impl Write, tickets: &[SimilarTicket]) -> io::Result<()> {
+    for ticket in tickets {
+        let day = ticket.resolved_on.map(|day| format!(", {day}")).unwrap_or_default();
+        let about = styled(DIM, &format!("({} alike{day})", percent(ticket.similarity)));
+        writeln!(out, "{}  {} {about}", styled(BOLD, &printable(&ticket.id)), shortened(&ticket.summary, 100))?;
+        let mut facts = Vec::new();
+        if !ticket.articles.is_empty() {
+            facts.push(format!("solved by {}", ticket.articles.join(", ")));
+        }
+        facts.extend(ticket.labels.iter().map(|(field, value)| format!("{field} {value}")));
+        if !facts.is_empty() {
+            writeln!(out, "    {}", printable(&facts.join("; ")))?;
+        }
+        if !ticket.resolution.text.is_empty() {
+            writeln!(out, "    {}", highlighted(&ticket.resolution))?;
+        }
+        let shared: Vec<_> = ticket.shared.iter().map(|shared| shortened(&html::text(&shared.text), 60)).collect();
+        writeln!(out, "    {}", styled(DIM, &format!("both say: {}", shared.join(" · "))))?;
     }
     Ok(())
 }

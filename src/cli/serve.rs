@@ -19,6 +19,7 @@ use crate::{
     domain::article::Article,
     grpc::Core,
     knowledge::{KnowledgeBase, import},
+    memory::Memory,
     store::Store,
     telemetry,
     triage::Triager,
@@ -42,7 +43,7 @@ pub(super) struct ServeArgs {
     /// Where /metrics, /livez and /readyz listen, or "off" [default: 127.0.0.1:50052]
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<String>,
-    /// Where articles are kept [default: ./triage-data]
+    /// Where articles and confirmed tickets are kept [default: ./triage-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Allow addresses beyond loopback, with nothing to guard them
@@ -83,16 +84,17 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
         out.flush()?;
 
         let load = move || {
-            let knowledge = KnowledgeBase::open(store, &data_dir)?;
+            let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
+            let memory = Memory::open(store, &data_dir)?;
             // A base that holds the desk's own articles is shown as it is.
             if demo && knowledge.article_count() == 0 {
                 knowledge.upsert(&demo_articles()?)?;
             }
-            let triager = Triager::new(classifier, taxonomy, Some(knowledge.clone()));
+            let triager = Triager::new(classifier, taxonomy, Some(knowledge.clone()), Some(memory.clone()));
             for mismatch in triager.mismatches() {
                 tracing::warn!("{mismatch}");
             }
-            Ok(Core { triager, knowledge })
+            Ok(Core { triager, knowledge, memory })
         };
         let on_ready = move || {
             if demo {

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::{
     article::ArticleHit,
+    memory::SimilarTicket,
     priority::{Impact, Priority, Urgency},
     route::Route,
-    ticket::TicketPart,
+    ticket::{Ticket, TicketPart},
 };
 
 /// Why a best guess should not be used. Not knowing is a result, not an error.
@@ -43,7 +44,7 @@ pub struct Candidate {
     pub confidence: f32,
 }
 
-/// A stretch of the ticket that spoke for a value.
+/// A stretch of the ticket that spoke for an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
     pub part: TicketPart,
@@ -52,8 +53,20 @@ pub struct Evidence {
     /// UTF-16 code units within the part.
     pub utf16: Range<usize>,
     pub text: String,
-    /// What it added to the value's score; larger is stronger.
+    /// What it added to the score of the value, or to the similarity; larger is stronger.
     pub weight: f32,
+}
+
+impl Evidence {
+    /// The stretch of a ticket at these bytes of its text; cut to the part it starts in.
+    pub fn within(ticket: &Ticket, bytes: Range<usize>, weight: f32) -> Self {
+        let (part, bytes) = ticket.locate(bytes);
+        let whole = ticket.part(part);
+        let utf16 = |text: &str| text.encode_utf16().count();
+        let start = utf16(&whole[..bytes.start]);
+        let text = whole[bytes.clone()].to_owned();
+        Self { part, utf16: start..start + utf16(&text), bytes, text, weight }
+    }
 }
 
 impl FieldDecision {
@@ -124,6 +137,7 @@ pub struct Versions {
     pub taxonomy: String,
     pub matrix: String,
     pub knowledge: String,
+    pub memory: String,
     pub server: String,
 }
 
@@ -136,6 +150,8 @@ pub struct TriageDecision {
     /// Sentences for people: why this priority, what disagrees.
     pub reasons: Vec<String>,
     pub articles: Vec<ArticleHit>,
+    /// Confirmed tickets, most alike first.
+    pub similar: Vec<SimilarTicket>,
     /// The model read only the beginning of the text.
     pub truncated: bool,
     pub versions: Versions,

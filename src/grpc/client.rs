@@ -1,5 +1,7 @@
 //! The client that the command line uses for `--server`.
 
+mod memory;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
@@ -48,20 +50,7 @@ impl Client {
 
     /// One ticket's decision, with everything in it.
     pub async fn triage(&self, draft: TicketDraft) -> anyhow::Result<TriageDecision> {
-        let TicketDraft { id, summary, description, requester, service, configuration_item, field_values, attributes } =
-            draft;
-        let entries = |map: BTreeMap<String, String>| map.into_iter().collect();
-        let ticket = pb::Ticket {
-            id,
-            summary,
-            description,
-            requester,
-            service,
-            configuration_item,
-            field_values: entries(field_values),
-            attributes: entries(attributes),
-        };
-        let request = pb::TriageTicketRequest { ticket: Some(ticket), features: Vec::new(), top_n: None };
+        let request = pb::TriageTicketRequest { ticket: Some(wire_ticket(draft)), features: Vec::new(), top_n: None };
         let answer = TriageServiceClient::new(self.channel.clone()).triage_ticket(request).await;
         decision(answer.map_err(|status| self.explain(&status))?.into_inner().decision.unwrap_or_default())
     }
@@ -101,22 +90,40 @@ impl Client {
     }
 }
 
+fn wire_ticket(draft: TicketDraft) -> pb::Ticket {
+    let TicketDraft { id, summary, description, requester, service, configuration_item, field_values, attributes } =
+        draft;
+    let entries = |map: BTreeMap<String, String>| map.into_iter().collect();
+    pb::Ticket {
+        id,
+        summary,
+        description,
+        requester,
+        service,
+        configuration_item,
+        field_values: entries(field_values),
+        attributes: entries(attributes),
+    }
+}
+
 fn decision(decision: pb::Decision) -> anyhow::Result<TriageDecision> {
-    let pb::Decision { ticket_id, fields, priority, reasons, articles, truncated, versions } = decision;
+    let pb::Decision { ticket_id, fields, priority, reasons, articles, truncated, versions, similar_tickets } =
+        decision;
     Ok(TriageDecision {
         ticket_id,
         fields: fields.into_iter().map(field_decision).collect::<anyhow::Result<_>>()?,
         priority: priority.map(priority_decision).transpose()?,
         reasons,
         articles: articles.into_iter().map(article_hit).collect(),
+        similar: similar_tickets.into_iter().map(memory::similar_ticket).collect::<anyhow::Result<_>>()?,
         truncated,
         versions: domain_versions(versions.unwrap_or_default()),
     })
 }
 
 fn domain_versions(versions: pb::Versions) -> Versions {
-    let pb::Versions { model, taxonomy, matrix, knowledge, server } = versions;
-    Versions { model, taxonomy, matrix, knowledge, server }
+    let pb::Versions { model, taxonomy, matrix, knowledge, server, memory } = versions;
+    Versions { model, taxonomy, matrix, knowledge, memory, server }
 }
 
 fn priority_decision(decision: pb::PriorityDecision) -> anyhow::Result<PriorityDecision> {
@@ -212,11 +219,6 @@ fn domain_evidence(evidence: pb::Evidence) -> Evidence {
 fn article_hit(hit: pb::ArticleHit) -> ArticleHit {
     let (kind, status) = (convert::domain_kind(hit.kind()), convert::domain_status(hit.status()));
     let pb::ArticleHit { id, title, kind: _, status: _, products, score, passage } = hit;
-    let pb::Passage { text, highlights } = passage.unwrap_or_default();
-    let highlights = highlights
-        .into_iter()
-        .map(|pb::Highlight { start_byte, end_byte }| start_byte as usize..end_byte as usize)
-        .collect();
     ArticleHit {
         id,
         title,
@@ -224,6 +226,15 @@ fn article_hit(hit: pb::ArticleHit) -> ArticleHit {
         status: status.unwrap_or_default(),
         products,
         score,
-        passage: Passage { text, highlights },
+        passage: domain_passage(passage.unwrap_or_default()),
     }
+}
+
+fn domain_passage(passage: pb::Passage) -> Passage {
+    let pb::Passage { text, highlights } = passage;
+    let highlights = highlights
+        .into_iter()
+        .map(|pb::Highlight { start_byte, end_byte }| start_byte as usize..end_byte as usize)
+        .collect();
+    Passage { text, highlights }
 }

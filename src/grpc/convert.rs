@@ -1,5 +1,8 @@
 //! Wire to domain and back. Messages are taken apart field by field, so that a new one stops the build.
 
+mod memory;
+
+pub(super) use self::memory::{confirmed_ticket, similar_request, similar_ticket};
 use crate::{
     config::Limits,
     domain::{
@@ -76,6 +79,7 @@ pub(super) fn options(features: &[i32], top_n: Option<u32>) -> Result<TriageOpti
         fields: everything,
         explanation: everything,
         articles: everything,
+        similar: everything,
         top_n: TriageOptions::DEFAULT_TOP_N,
     };
     if features.len() > MAX_FEATURES {
@@ -89,8 +93,9 @@ pub(super) fn options(features: &[i32], top_n: Option<u32>) -> Result<TriageOpti
             Ok(pb::Feature::Fields) => options.fields = true,
             Ok(pb::Feature::Explanation) => options.explanation = true,
             Ok(pb::Feature::Articles) => options.articles = true,
+            Ok(pb::Feature::Similar) => options.similar = true,
             Ok(pb::Feature::Unspecified) | Err(_) => {
-                let problem = format!("{feature} is not a feature, expected FIELDS, EXPLANATION or ARTICLES");
+                let problem = format!("{feature} is no feature: FIELDS, EXPLANATION, ARTICLES or SIMILAR");
                 violations.push(FieldViolation::new(format!("features[{index}]"), problem));
             }
         }
@@ -115,7 +120,8 @@ pub(super) fn at_most(
 }
 
 pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
-    let TriageDecision { ticket_id, fields, priority, reasons, articles, truncated, versions: made_by } = decision;
+    let TriageDecision { ticket_id, fields, priority, reasons, articles, similar, truncated, versions: made_by } =
+        decision;
     pb::Decision {
         ticket_id,
         fields: fields.into_iter().map(field_decision).collect(),
@@ -133,6 +139,7 @@ pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
         articles: articles.into_iter().map(article_hit).collect(),
         truncated,
         versions: Some(versions(made_by)),
+        similar_tickets: similar.into_iter().map(similar_ticket).collect(),
     }
 }
 
@@ -201,8 +208,8 @@ fn offset(at: usize) -> u32 {
 }
 
 pub(super) fn versions(versions: Versions) -> pb::Versions {
-    let Versions { model, taxonomy, matrix, knowledge, server } = versions;
-    pb::Versions { model, taxonomy, matrix, knowledge, server }
+    let Versions { model, taxonomy, matrix, knowledge, memory, server } = versions;
+    pb::Versions { model, taxonomy, matrix, knowledge, server, memory }
 }
 
 pub(super) fn server_info(made_by: Versions, fields: Vec<FieldOverview>, limits: &Limits) -> pb::GetServerInfoResponse {
@@ -250,11 +257,7 @@ fn field_info(field: FieldOverview) -> pb::FieldInfo {
 }
 
 pub(super) fn article_hit(hit: ArticleHit) -> pb::ArticleHit {
-    let ArticleHit { id, title, kind, status, products, score, passage: Passage { text, highlights } } = hit;
-    let highlights = highlights
-        .into_iter()
-        .map(|range| pb::Highlight { start_byte: offset(range.start), end_byte: offset(range.end) })
-        .collect();
+    let ArticleHit { id, title, kind, status, products, score, passage: shown } = hit;
     pb::ArticleHit {
         id,
         title,
@@ -262,8 +265,17 @@ pub(super) fn article_hit(hit: ArticleHit) -> pb::ArticleHit {
         status: wire_status(status).into(),
         products,
         score,
-        passage: Some(pb::Passage { text, highlights }),
+        passage: Some(passage(shown)),
     }
+}
+
+fn passage(passage: Passage) -> pb::Passage {
+    let Passage { text, highlights } = passage;
+    let highlights = highlights
+        .into_iter()
+        .map(|range| pb::Highlight { start_byte: offset(range.start), end_byte: offset(range.end) })
+        .collect();
+    pb::Passage { text, highlights }
 }
 
 pub(super) fn wire_article(article: Article) -> pb::Article {

@@ -1,11 +1,15 @@
 //! `KnowledgeService`: parse, call the knowledge base on the compute pool, convert.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 use tonic::{Request, Response, Status, Streaming};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Api, convert, edge, observe, status};
+use super::{
+    Api, convert,
+    import::{Frames, Refused},
+    observe,
+};
 use crate::{
     domain::{article::Article, decision::Versions},
     error::{FieldViolation, TriageError},
@@ -21,9 +25,6 @@ const MAX_SEARCH_DEPTH: usize = 1_000;
 const DEFAULT_LIST_PAGE: usize = 100;
 const MAX_LIST_PAGE: usize = 1_000;
 const MAX_QUERY_CHARS: usize = 1_024;
-/// How long an import may go on sending once the server drains.
-const DRAIN_GRACE: Duration = Duration::from_secs(2);
-const MAX_LISTED_ERRORS: usize = 100;
 
 #[derive(Debug, Clone)]
 pub(crate) struct KnowledgeHandler(pub(crate) Api);
@@ -167,46 +168,28 @@ impl KnowledgeService for KnowledgeHandler {
         &self,
         request: Request<Streaming<pb::UpsertArticlesRequest>>,
     ) -> Result<Response<pb::UpsertArticlesResponse>, Status> {
-        let mut frames = request.into_inner();
-        let draining = self.0.draining.clone();
-        let cut_off = async move {
-            draining.cancelled().await;
-            tokio::time::sleep(DRAIN_GRACE).await;
-        };
+        let mut frames = Frames::new(request.into_inner(), self.0.draining.clone());
         let upsert = async {
             self.0.core()?;
-            tokio::pin!(cut_off);
-            let mut answer = pb::UpsertArticlesResponse::default();
-            let mut index = 0_u64;
-            loop {
-                // What has arrived is stored and acknowledged also while the server drains, for a while.
-                let frame = tokio::select! {
-                    biased;
-                    () = &mut cut_off => return Err(Status::from(super::draining_error())),
-                    frame = frames.message() => frame.map_err(edge::translate)?,
-                };
-                let Some(frame) = frame else { return Ok(answer) };
+            let mut counts = ImportCounts::default();
+            let (mut refused, mut index) = (Refused::default(), 0_u64);
+            while let Some(frame) = frames.next().await? {
                 let pb::UpsertArticlesRequest { articles, validate_only } = frame;
                 let mut valid = Vec::with_capacity(articles.len());
                 for raw in articles {
                     let id = raw.id.clone();
                     match convert::article(raw, &format!("articles[{index}].")) {
                         Ok(article) => valid.push(article),
-                        Err(violations) => {
-                            answer.failed += 1;
-                            if answer.errors.len() < MAX_LISTED_ERRORS {
-                                let error = status::item_error(TriageError::InvalidRequest(violations));
-                                answer.errors.push(pb::ArticleError { index, id, error: Some(error) });
-                            }
-                        }
+                        Err(violations) => refused.add(index, id, violations),
                     }
                     index += 1;
                 }
-                let ImportCounts { imported, updated, unchanged } = self.upsert_frame(valid, validate_only).await?;
-                answer.imported += imported;
-                answer.updated += updated;
-                answer.unchanged += unchanged;
+                counts += self.upsert_frame(valid, validate_only).await?;
             }
+            let ImportCounts { imported, updated, unchanged } = counts;
+            let error = |(index, id, error)| pb::ArticleError { index, id, error: Some(error) };
+            let errors = refused.listed.into_iter().map(error).collect();
+            Ok::<_, Status>(pb::UpsertArticlesResponse { imported, updated, unchanged, failed: refused.count, errors })
         };
         observe("UpsertArticles", upsert).await
     }

@@ -4,7 +4,9 @@ pub mod client;
 pub(crate) mod connections;
 mod convert;
 pub(crate) mod edge;
+mod import;
 mod knowledge;
+mod memory;
 mod status;
 mod triage;
 
@@ -22,12 +24,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-pub(crate) use self::{knowledge::KnowledgeHandler, triage::TriageHandler};
+pub(crate) use self::{knowledge::KnowledgeHandler, memory::MemoryHandler, triage::TriageHandler};
 use crate::{
     compute::{Place, Pool},
     config::Limits,
     error::TriageError,
     knowledge::KnowledgeBase,
+    memory::Memory,
     telemetry::{METRICS, Stage},
     triage::Triager,
 };
@@ -38,11 +41,12 @@ const STARTING_RETRY: Duration = Duration::from_secs(1);
 /// At its caller's deadline tonic ends a call with a code that misleads: our answer leaves a little earlier.
 const ANSWER_MARGIN: Duration = Duration::from_millis(5);
 
-/// What answers once the model and the index are loaded.
+/// What answers once the model and the indexes are loaded.
 #[derive(Debug, Clone)]
 pub struct Core {
     pub triager: Triager,
     pub knowledge: KnowledgeBase,
+    pub memory: Memory,
 }
 
 /// What all handlers share. Cheap to clone.
@@ -53,7 +57,7 @@ pub struct Api {
     pool: Pool,
     limits: Arc<Limits>,
     draining: CancellationToken,
-    /// Changes to the knowledge base take turns here, where waiting costs no thread of the pool.
+    /// Changes to the knowledge base and the memory take turns here, where waiting costs no thread of the pool.
     writes: Arc<Semaphore>,
 }
 
@@ -105,7 +109,7 @@ impl Api {
         callers.map_or(self.limits.deadline, |timeout| timeout.min(self.limits.deadline))
     }
 
-    /// Waits until no other call changes the knowledge base, then for a place.
+    /// Waits until no other call changes the knowledge base or the memory, then for a place.
     async fn wait_to_write(&self) -> Result<(OwnedSemaphorePermit, Place), TriageError> {
         let turn = Arc::clone(&self.writes).acquire_owned().await.map_err(TriageError::internal)?;
         Ok((turn, self.pool.wait().await?))
@@ -154,6 +158,7 @@ impl Api {
         METRICS.calls_in_flight.set(gauge(self.in_flight() as u64));
         if let Ok(core) = self.core() {
             METRICS.articles.set(gauge(core.knowledge.article_count()));
+            METRICS.confirmed_tickets.set(gauge(core.memory.count()));
         }
     }
 }

@@ -26,7 +26,8 @@ use crate::store::{Store, StoreError};
 const WRITER_BYTES: usize = 15_000_000;
 /// Blocks of the document store are read whole: small ones keep the cost of showing a document low.
 const DOCUMENT_BLOCK_BYTES: usize = 8 << 10;
-const CHANGES_PAGE: usize = 1_000;
+/// A commit costs a dozen synchronised files: seldom, and still in bounded memory.
+const CHANGES_PAGE: usize = 5_000;
 /// Behind this many changes that renew most of the index it is merged once, at the end.
 const MIN_BULK_CHANGES: u64 = 500;
 

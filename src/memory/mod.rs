@@ -6,12 +6,15 @@ mod bag;
 mod neighbours;
 mod prepare;
 mod schema;
+mod similar;
 mod snapshot;
+mod unknown;
 
 use std::{path::Path, sync::Arc};
 
 use tantivy::Term;
 
+pub use self::unknown::UnknownArticles;
 use self::{prepare::prepared, schema::Fields, snapshot::Snapshot};
 use crate::{
     domain::memory::{ConfirmedTicket, LinkCounts, Neighbour},

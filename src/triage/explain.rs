@@ -28,14 +28,7 @@ pub(super) fn add_evidence(
         let attributions = classifier.explain(classification, &field.field, &best.value, MAX_EVIDENCE);
         field.evidence = attributions
             .into_iter()
-            .map(|attribution| {
-                let (part, bytes) = ticket.locate(attribution.bytes);
-                let whole = ticket.part(part);
-                let utf16 = |text: &str| text.encode_utf16().count();
-                let start = utf16(&whole[..bytes.start]);
-                let text = whole[bytes.clone()].to_owned();
-                Evidence { part, utf16: start..start + utf16(&text), bytes, text, weight: attribution.weight }
-            })
+            .map(|attribution| Evidence::within(ticket, attribution.bytes, attribution.weight))
             .collect();
     }
 }

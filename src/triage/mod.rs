@@ -1,4 +1,4 @@
-//! The path one ticket takes: text to scores, scores and form to a decision, text to articles.
+//! The path one ticket takes: text to scores, scores and form to a decision, text to articles and to tickets like it.
 //! Everything here is synchronous; callers run it on the compute pool.
 
 mod explain;
@@ -17,6 +17,7 @@ use crate::{
     domain::{
         article::ArticleHit,
         decision::{FieldDecision, TriageDecision, Versions},
+        memory::SimilarTicket,
         priority::{Impact, Priority, Urgency},
         route::Precision,
         taxonomy::{ASSIGNMENT_GROUP, IMPACT, PRIORITY, Taxonomy, URGENCY},
@@ -24,6 +25,7 @@ use crate::{
     },
     error::{FieldViolation, TriageError},
     knowledge::{self, KnowledgeBase},
+    memory::Memory,
     telemetry::{METRICS, Stage},
 };
 
@@ -33,7 +35,8 @@ pub struct TriageOptions {
     pub fields: bool,
     pub explanation: bool,
     pub articles: bool,
-    /// Candidates a field and articles, at least 1.
+    pub similar: bool,
+    /// Candidates a field, articles and similar tickets, at least 1.
     pub top_n: usize,
 }
 
@@ -44,21 +47,28 @@ impl TriageOptions {
 
 impl Default for TriageOptions {
     fn default() -> Self {
-        Self { fields: true, explanation: true, articles: true, top_n: Self::DEFAULT_TOP_N }
+        Self { fields: true, explanation: true, articles: true, similar: true, top_n: Self::DEFAULT_TOP_N }
     }
 }
 
-/// Decides tickets with one model, one taxonomy and, where there is one, a knowledge base. Cheap to clone.
+/// Decides tickets with one model, one taxonomy and, where there are such, a knowledge base and a memory. Cheap to
+/// clone.
 #[derive(Debug, Clone)]
 pub struct Triager {
     classifier: Classifier,
     taxonomy: Arc<Taxonomy>,
     knowledge: Option<KnowledgeBase>,
+    memory: Option<Memory>,
 }
 
 impl Triager {
-    pub fn new(classifier: Classifier, taxonomy: Arc<Taxonomy>, knowledge: Option<KnowledgeBase>) -> Self {
-        Self { classifier, taxonomy, knowledge }
+    pub fn new(
+        classifier: Classifier,
+        taxonomy: Arc<Taxonomy>,
+        knowledge: Option<KnowledgeBase>,
+        memory: Option<Memory>,
+    ) -> Self {
+        Self { classifier, taxonomy, knowledge, memory }
     }
 
     /// The same with another model, which reads texts with the same rules.
@@ -82,6 +92,7 @@ impl Triager {
             priority: None,
             reasons: Vec::new(),
             articles: Vec::new(),
+            similar: Vec::new(),
             truncated: false,
             versions: self.versions(),
         };
@@ -112,7 +123,12 @@ impl Triager {
             }
         }
         if options.articles {
-            (decision.articles, decision.versions) = self.suggest_articles(ticket, options.top_n)?;
+            let (articles, versions) = self.suggest_articles(ticket, options.top_n)?;
+            (decision.articles, decision.versions.knowledge) = (articles, versions.knowledge);
+        }
+        if options.similar {
+            let (similar, versions) = self.similar_tickets(ticket, options.top_n)?;
+            (decision.similar, decision.versions.memory) = (similar, versions.memory);
         }
         Ok(decision)
     }
@@ -131,6 +147,19 @@ impl Triager {
         Ok((hits, Versions { knowledge: view.version().to_string(), ..self.versions() }))
     }
 
+    /// Confirmed tickets that are like this one, most alike first, and what made the answer; none without a memory.
+    pub fn similar_tickets(
+        &self,
+        ticket: &Ticket,
+        top_n: usize,
+    ) -> Result<(Vec<SimilarTicket>, Versions), TriageError> {
+        let Some(view) = self.memory.as_ref().map(Memory::view) else { return Ok((Vec::new(), self.versions())) };
+        let started = Instant::now();
+        let similar = view.similar(ticket, top_n)?;
+        METRICS.record_stage(Stage::Similar, started.elapsed());
+        Ok((similar, Versions { memory: view.version().to_string(), ..self.versions() }))
+    }
+
     /// What makes the answers right now.
     pub fn versions(&self) -> Versions {
         let rows = Impact::ALL.map(|impact| {
@@ -141,6 +170,7 @@ impl Triager {
             taxonomy: self.taxonomy.version.clone(),
             matrix: rows.join("/"),
             knowledge: self.knowledge.as_ref().map(|knowledge| knowledge.version().to_string()).unwrap_or_default(),
+            memory: self.memory.as_ref().map(|memory| memory.version().to_string()).unwrap_or_default(),
             server: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -129,7 +129,7 @@ async fn the_limits_of_a_ticket_hold_from_both_sides() {
 async fn numbers_outside_their_range_and_unknown_enum_numbers_are_named() {
     let server = TestServer::start().await;
     for (features, top_n, fields) in [
-        (vec![pb::Feature::Fields.into(), 4], None, vec!["features[1]"]),
+        (vec![pb::Feature::Fields.into(), 5], None, vec!["features[1]"]),
         (vec![0], None, vec!["features[0]"]),
         (vec![-1], Some(0), vec!["features[0]", "top_n"]),
         (Vec::new(), Some(0), vec!["top_n"]),

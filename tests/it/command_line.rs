@@ -391,8 +391,9 @@ async fn a_server_answers_the_command_line_as_the_bundle_alone_does() {
             |outcome| {
                 outcome.check(0, &[]);
                 let mut decision: Value = serde_json::from_str(&outcome.stdout).unwrap();
-                // Only the server has a knowledge base.
+                // Only the server has a knowledge base and a memory.
                 decision["versions"]["knowledge"].take();
+                decision["versions"]["memory"].take();
                 decision
             },
         );

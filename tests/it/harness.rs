@@ -18,7 +18,11 @@ use ticket_triage::{
     config::{Config, Overrides},
     grpc::Core,
     knowledge::KnowledgeBase,
-    pb::{self, knowledge_service_client::KnowledgeServiceClient, triage_service_client::TriageServiceClient},
+    memory::Memory,
+    pb::{
+        self, knowledge_service_client::KnowledgeServiceClient, memory_service_client::MemoryServiceClient,
+        triage_service_client::TriageServiceClient,
+    },
     store::Store,
     triage::Triager,
 };
@@ -83,9 +87,12 @@ impl TestServer {
         let data_dir = folder.path().join("data");
         let load = move || {
             before_loading();
-            let knowledge = KnowledgeBase::open(Store::open(&data_dir)?, &data_dir)?;
-            let triager = Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()));
-            Ok(Core { triager, knowledge })
+            let store = Store::open(&data_dir)?;
+            let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
+            let memory = Memory::open(store, &data_dir)?;
+            let triager =
+                Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()));
+            Ok(Core { triager, knowledge, memory })
         };
         let app = App::bind(config).await.unwrap();
         let (address, admin_address) = (app.address().unwrap(), app.admin_address().unwrap().unwrap());
@@ -107,6 +114,10 @@ impl TestServer {
 
     pub async fn knowledge(&self) -> KnowledgeServiceClient<Channel> {
         KnowledgeServiceClient::new(self.channel().await)
+    }
+
+    pub async fn memory(&self) -> MemoryServiceClient<Channel> {
+        MemoryServiceClient::new(self.channel().await)
     }
 
     /// Keeps the server from writing to its database.
@@ -391,6 +402,10 @@ impl ServerProcess {
 
     pub async fn knowledge(&self) -> KnowledgeServiceClient<Channel> {
         KnowledgeServiceClient::new(connect(&self.address).await)
+    }
+
+    pub async fn memory(&self) -> MemoryServiceClient<Channel> {
+        MemoryServiceClient::new(connect(&self.address).await)
     }
 
     /// Sends a signal by its name, such as `TERM`.

@@ -10,7 +10,7 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::harness::{TestServer, http, in_time, request, serving, ticket, vpn_ticket};
 
-const SERVICES: [&str; 3] = ["", "triage.v1.TriageService", "triage.v1.KnowledgeService"];
+const SERVICES: [&str; 4] = ["", "triage.v1.TriageService", "triage.v1.KnowledgeService", "triage.v1.MemoryService"];
 
 fn health_of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
@@ -31,14 +31,14 @@ async fn health_and_readiness_wait_for_model_and_index() {
     let (server, ready) = TestServer::launch("", None, move || wait.recv().unwrap()).await;
     let mut watch = HealthClient::new(server.channel().await).watch(health_of("")).await.unwrap().into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
-    assert_eq!(states(&server).await, [ServingStatus::NotServing; 3]);
+    assert_eq!(states(&server).await, [ServingStatus::NotServing; 4]);
     assert_eq!(server.admin("/readyz").await, (503, "not ready\n".to_owned()));
     assert_eq!(server.admin("/livez").await, (200, "ok\n".to_owned()));
 
     go.send(()).unwrap();
     in_time(ready).await.unwrap();
     assert_eq!(in_time(watch.message()).await.unwrap().unwrap().status(), serving());
-    assert_eq!(states(&server).await, [serving(); 3]);
+    assert_eq!(states(&server).await, [serving(); 4]);
     assert_eq!(server.admin("/readyz").await, (200, "ok\n".to_owned()));
     assert_eq!(server.admin("/livez").await, (200, "ok\n".to_owned()));
     assert_eq!(server.admin("/nowhere").await.0, 404);
@@ -80,7 +80,8 @@ async fn reflection_lists_the_services_in_both_versions() {
     let check = |mut names: Vec<String>| {
         names.retain(|name| name.starts_with("triage.") || name == "grpc.health.v1.Health");
         names.sort_unstable();
-        assert_eq!(names, ["grpc.health.v1.Health", "triage.v1.KnowledgeService", "triage.v1.TriageService"]);
+        let ours = ["KnowledgeService", "MemoryService", "TriageService"].map(|name| format!("triage.v1.{name}"));
+        assert_eq!((names[0].as_str(), &names[1..]), ("grpc.health.v1.Health", &ours[..]));
     };
 
     let mut client = v1::server_reflection_client::ServerReflectionClient::new(server.channel().await);
@@ -169,10 +170,10 @@ async fn metrics_count_calls_by_method_and_code_and_time_every_stage() {
     };
     // Other tests of this process count as well.
     assert!(calls("OK") >= 2 && calls("INVALID_ARGUMENT") >= 1);
-    for stage in ["queue", "classify", "explain", "articles", "total"] {
+    for stage in ["queue", "classify", "explain", "articles", "similar", "total"] {
         assert!(metrics.contains(&format!("triage_stage_seconds_count{{stage=\"{stage}\"}}")), "{stage}\n{metrics}");
     }
-    for gauge in ["triage_calls_in_flight", "triage_connections", "triage_articles"] {
+    for gauge in ["triage_calls_in_flight", "triage_connections", "triage_articles", "triage_confirmed_tickets"] {
         assert!(metrics.lines().any(|line| line.starts_with(gauge)), "{gauge}\n{metrics}");
     }
     assert!(metrics.contains("triage_model_info{version=\"default-1+"), "{metrics}");

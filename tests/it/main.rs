@@ -18,6 +18,8 @@ mod fuzz_corpus;
 mod harness;
 mod health;
 mod knowledge;
+mod memory;
+mod memory_import;
 #[cfg(unix)]
 mod redaction;
 mod reload;

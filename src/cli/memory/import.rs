@@ -1,0 +1,237 @@
+//! `triage memory import`: solved tickets from a file of rows into the memory. It goes row by row in bounded memory, and
+//! what is stored already is left as it is: killed half-way and run again, it ends as one clean run.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Instant,
+};
+
+use clap::Args;
+use serde_json::json;
+
+use super::super::{DEFAULT_DATA_DIR, DEFAULT_ID, progress::Progress};
+use crate::{
+    config::Config,
+    domain::{memory::ConfirmedTicket, ticket::TicketLimits},
+    memory::{Memory, UnknownArticles},
+    rows::{Row, Rows, parse_rename},
+    store::ImportCounts,
+};
+
+/// Tickets are stored in batches: one durable write each, and memory for one.
+const BATCH_TICKETS: u64 = 1_000;
+const BATCH_BYTES: usize = 8 << 20;
+/// Behind so many stored tickets they are made findable, so that the end of a long import is not one long wait.
+const PUBLISHED_TICKETS: u64 = 20_000;
+/// Unknown articles named one by one; the rest are counted.
+const MAX_WARNINGS: u64 = 10;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct ImportArgs {
+    /// Solved tickets, one a row: .jsonl, .ndjson or .csv, .gz on top
+    #[arg(value_name = "FILE")]
+    input: PathBuf,
+    /// Columns that hold the text; with several, the first is the summary
+    #[arg(long = "text", value_name = "A,B", value_delimiter = ',', required = true)]
+    text_columns: Vec<String>,
+    /// Column with the ids of the articles that solved the ticket
+    #[arg(long, value_name = "COLUMN")]
+    articles: Option<String>,
+    /// Column with the right value of the field of that name; may be repeated
+    #[arg(long = "label", value_name = "COLUMN")]
+    labels: Vec<String>,
+    /// Column that holds the id (default `id`); where a row has none, its number
+    #[arg(long, value_name = "COLUMN")]
+    id: Option<String>,
+    /// Column that says what was done
+    #[arg(long, value_name = "COLUMN")]
+    resolution: Option<String>,
+    /// Column with the business service
+    #[arg(long, value_name = "COLUMN")]
+    service: Option<String>,
+    /// Column with the configuration item
+    #[arg(long, value_name = "COLUMN")]
+    configuration_item: Option<String>,
+    /// Read column THEIRS under the name OURS
+    #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = parse_rename)]
+    map: Vec<(String, String)>,
+    /// Folder with the memory; created when absent
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl ImportArgs {
+    fn columns(&self) -> Vec<&str> {
+        let optional = [&self.articles, &self.id, &self.resolution, &self.service, &self.configuration_item];
+        let named = self.text_columns.iter().chain(&self.labels);
+        named.chain(optional.into_iter().flatten()).map(String::as_str).collect()
+    }
+
+    fn id_column(&self) -> &str {
+        self.id.as_deref().unwrap_or(DEFAULT_ID)
+    }
+
+    /// The ticket of a row; what is wrong with it where it cannot be kept.
+    fn ticket(&self, row: &Row, limits: &TicketLimits) -> Result<ConfirmedTicket, String> {
+        let (mut summary, mut description) = (String::new(), row.text(&self.text_columns));
+        if description.trim().is_empty() {
+            return Err(format!("no text in {}", self.text_columns.join(", ")));
+        }
+        if let [first, others @ ..] = self.text_columns.as_slice()
+            && !others.is_empty()
+            && let Some(value) = row.value(first)
+            // What is no line is no summary.
+            && !value.trim().contains('\n')
+            && value.trim().chars().count() <= limits.summary_chars
+        {
+            (summary, description) = (value.trim().to_owned(), row.text(others));
+        }
+        let optional =
+            |column: &Option<String>| column.as_ref().and_then(|column| row.label(column)).unwrap_or_default();
+        let labels = self.labels.iter().filter_map(|column| Some((column.clone(), row.label(column)?)));
+        let ticket = ConfirmedTicket {
+            id: row.id(self.id_column()),
+            summary,
+            description,
+            service: optional(&self.service),
+            configuration_item: optional(&self.configuration_item),
+            labels: labels.collect::<BTreeMap<_, _>>(),
+            resolution: optional(&self.resolution),
+            articles: self.articles.as_ref().map(|column| row.list(column)).unwrap_or_default().into_iter().collect(),
+            ..ConfirmedTicket::default()
+        };
+        let violations = ticket.violations("", limits);
+        if violations.is_empty() {
+            return Ok(ticket);
+        }
+        Err(violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// Tickets on their way into the memory.
+struct Batches<'a> {
+    memory: &'a Memory,
+    bar: &'a Progress,
+    tickets: Vec<ConfirmedTicket>,
+    bytes: usize,
+    counts: ImportCounts,
+    unknown: UnknownArticles,
+    unpublished: u64,
+}
+
+impl Batches<'_> {
+    fn add(&mut self, ticket: ConfirmedTicket) -> anyhow::Result<()> {
+        self.bytes += ticket.text_bytes();
+        self.tickets.push(ticket);
+        if self.tickets.len() as u64 >= BATCH_TICKETS || self.bytes >= BATCH_BYTES {
+            self.store()?;
+        }
+        Ok(())
+    }
+
+    fn store(&mut self) -> anyhow::Result<()> {
+        let counts = self.memory.stage(&self.tickets)?;
+        self.counts += counts;
+        let before = self.unknown.count();
+        for (article, number) in self.unknown.add(self.memory, &self.tickets)?.iter().zip(before..MAX_WARNINGS) {
+            debug_assert!(number < MAX_WARNINGS, "the range ends there");
+            self.bar.warn(format_args!("no article `{article}` in the knowledge base; the link to it is kept"));
+        }
+        self.tickets.clear();
+        self.bytes = 0;
+        self.unpublished += counts.imported + counts.updated;
+        if self.unpublished >= PUBLISHED_TICKETS {
+            self.memory.publish()?;
+            self.unpublished = 0;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let rows = Rows::open(&args.input, &args.map)?;
+    rows.require(&args.columns())?;
+    let memory = super::open(&args.data_dir)?;
+    let bar = Progress::counting("tickets");
+    let mut batches = Batches {
+        memory: &memory,
+        bar: &bar,
+        tickets: Vec::new(),
+        bytes: 0,
+        counts: ImportCounts::default(),
+        unknown: UnknownArticles::default(),
+        unpublished: 0,
+    };
+    let (mut failed, mut without_id, mut fatal) = (0_u64, 0_u64, None);
+    for row in rows {
+        bar.step();
+        let row = match row {
+            Ok(row) => row,
+            Err(error) => {
+                failed += 1;
+                if error.is_fatal() {
+                    fatal = Some(error);
+                    break;
+                }
+                bar.warn(error);
+                continue;
+            }
+        };
+        without_id += u64::from(row.value(args.id_column()).is_none());
+        match args.ticket(&row, &config.limits.ticket) {
+            Ok(ticket) => batches.add(ticket)?,
+            Err(problem) => {
+                failed += 1;
+                bar.warn(format_args!("{}, row {}: {problem}", args.input.display(), row.number));
+            }
+        }
+    }
+    batches.store()?;
+    memory.publish()?;
+    bar.finish();
+    let Batches { counts, unknown, .. } = batches;
+    if unknown.count() > MAX_WARNINGS {
+        eprintln!("warning: {} articles in all are not in the knowledge base", unknown.count());
+    }
+    if without_id > 0 {
+        let column = args.id_column();
+        eprintln!(
+            "warning: {without_id} rows have nothing in `{column}` and go by their number; name the column with --id, \
+             or the rows of another file will replace them"
+        );
+    }
+    report(args, counts, (failed, unknown.count()), started.elapsed().as_secs_f64())?;
+    if let Some(error) = fatal {
+        return Err(error.into());
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn report(
+    args: &ImportArgs,
+    counts: ImportCounts,
+    (failed, unknown_articles): (u64, u64),
+    seconds: f64,
+) -> io::Result<()> {
+    let ImportCounts { imported, updated, unchanged } = counts;
+    let mut out = io::stdout().lock();
+    if args.json {
+        let summary = json!({
+            "imported": imported,
+            "updated": updated,
+            "unchanged": unchanged,
+            "failed": failed,
+            "unknown_articles": unknown_articles,
+            "seconds": seconds,
+        });
+        return writeln!(out, "{summary}");
+    }
+    writeln!(out, "{imported} new, {updated} updated, {unchanged} unchanged, {failed} failed in {seconds:.1} s")
+}

@@ -1,0 +1,194 @@
+//! `triage memory`: from an export to similar tickets, wrong rows and interruptions included.
+
+use std::{fmt::Write as _, fs, path::Path, time::Instant};
+
+use serde_json::Value;
+use ticket_triage::{memory::Memory, store::Store};
+
+use crate::harness::{Outcome, PATIENCE, ServerProcess, file, program, run};
+
+const ROWS: &str = "{\"id\": 1, \"title\": \"Paper jam\", \"body\": \"Printer on floor two\", \"kb\": [\"KB1\", \"KB2\"], \"category\": \"printer\", \"fix\": \"Cleaned it.\"}\n\
+     {\"id\": \"2\", \"title\": \"VPN drops\", \"body\": null, \"kb\": {\"KB3\": true}, \"category\": \"\"}\n\
+     {\"id\": \"3\", \"title\": \" \", \"body\": \"\"}\n\
+     not json\n\
+     {\"id\": \"4\", \"title\": \"\", \"body\": \"Toner is empty\", \"kb\": \"KB1\"}\n";
+
+fn json(outcome: &Outcome) -> Value {
+    serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{}\n{}", outcome.stdout, outcome.stderr))
+}
+
+fn counts(outcome: &Outcome) -> [u64; 5] {
+    let summary = json(outcome);
+    assert!(summary["seconds"].is_number());
+    ["imported", "updated", "unchanged", "failed", "unknown_articles"].map(|count| summary[count].as_u64().unwrap())
+}
+
+fn import(rows: &str, data_dir: &str, flags: &[&str]) -> Outcome {
+    let fixed = ["memory", "import", rows, "--text", "title,body", "--data-dir", data_dir, "--json"];
+    run(fixed.iter().chain(flags))
+}
+
+fn open(data_dir: &Path) -> Memory {
+    Memory::open(Store::open(data_dir).unwrap(), data_dir).unwrap()
+}
+
+#[test]
+fn an_export_is_remembered_and_wrong_rows_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = file(folder.path(), "solved.jsonl", ROWS);
+    let data_dir = folder.path().join("data");
+    let data = data_dir.to_str().unwrap();
+    let wiki = folder.path().join("wiki");
+    fs::create_dir(&wiki).unwrap();
+    file(&wiki, "KB1.md", "# Clear a jam\n\nOpen it.\n");
+    run(["kb", "import", wiki.to_str().unwrap(), "--data-dir", data]).check(0, &[]);
+
+    let flags = ["--articles", "kb", "--label", "category", "--resolution", "fix"];
+    let first = import(&rows, data, &flags);
+    first.check(
+        1,
+        &["row 3: no text in title, body", "line 4: not a JSON object", "no article `KB2`", "no article `KB3`"],
+    );
+    assert!(!first.stderr.contains("KB1"), "{}", first.stderr);
+    assert_eq!(counts(&first), [3, 0, 0, 2, 2]);
+    let second = import(&rows, data, &flags);
+    assert_eq!(counts(&second), [0, 0, 3, 2, 2]);
+
+    let memory = open(&data_dir);
+    let ticket = memory.get("1").unwrap().unwrap();
+    assert_eq!((ticket.summary.as_str(), ticket.description.as_str()), ("Paper jam", "Printer on floor two"));
+    assert_eq!((ticket.labels["category"].as_str(), ticket.resolution.as_str()), ("printer", "Cleaned it."));
+    assert_eq!(ticket.articles.iter().collect::<Vec<_>>(), ["KB1", "KB2"]);
+    assert!(memory.get("2").unwrap().unwrap().labels.is_empty());
+    assert_eq!(memory.get("4").unwrap().unwrap().description, "Toner is empty");
+    drop(memory);
+
+    let found = run(["memory", "similar", "paper jam again", "--data-dir", data, "--json"]);
+    found.check(0, &[]);
+    let found = json(&found);
+    assert_eq!((&found["tickets"][0]["id"], &found["tickets"][0]["articles"][0]), (&"1".into(), &"KB1".into()));
+    let shown = run(["memory", "similar", "paper jam again", "--data-dir", data]);
+    shown.check(0, &[]);
+    for part in ["1  Paper jam", "solved by KB1, KB2", "category printer", "Cleaned it.", "both say: paper jam"] {
+        assert!(shown.stdout.contains(part), "{part:?} is missing in\n{}", shown.stdout);
+    }
+
+    let deleted = run(["memory", "delete", "1", "9", "--data-dir", data]);
+    deleted.check(0, &["no ticket `9`"]);
+    assert_eq!(deleted.stdout, "1 deleted\n");
+    let gone = run(["memory", "similar", "paper jam again", "--data-dir", data]);
+    assert_eq!((gone.code, gone.stdout.as_str()), (Some(0), "no ticket in the memory is like this\n"));
+}
+
+#[test]
+fn unknown_articles_are_kept_and_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = file(folder.path(), "a.csv", "id,title,body,kb\n1,Paper jam,,KB1;KB2\n2,Toner,,KB1\n");
+    let data_dir = folder.path().join("data");
+    let outcome = import(&rows, data_dir.to_str().unwrap(), &["--articles", "kb"]);
+    outcome.check(0, &["no article `KB1`", "no article `KB2`"]);
+    assert_eq!(counts(&outcome), [2, 0, 0, 0, 2]);
+    assert_eq!(open(&data_dir).get("1").unwrap().unwrap().articles.len(), 2);
+}
+
+#[test]
+fn what_cannot_be_imported_is_said_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = file(folder.path(), "a.csv", "number,title,body,kb\n1,Paper jam,,KB1\n");
+    let data_dir = folder.path().join("data");
+    let data = data_dir.to_str().unwrap();
+    import(&rows, data, &["--articles", "links"]).check(1, &["no column `links`", "`kb`"]);
+    import(&rows, data, &["--label", "category", "--id", "nr"]).check(1, &["`category`", "`nr`"]);
+    import("absent.csv", data, &[]).check(1, &["absent.csv"]);
+    import("a.txt", data, &[]).check(1, &["a.txt", ".jsonl"]);
+    run(["memory", "import", &rows, "--data-dir", data]).check(2, &["--text"]);
+    assert!(!data_dir.exists());
+    run(["memory", "similar", "x", "--data-dir", data]).check(1, &["no memory in", "triage memory import"]);
+    run(["memory", "delete", "1", "--data-dir", data]).check(1, &["no memory in"]);
+    run(["memory", "similar", " ", "--data-dir", data]).check(2, &["nothing to compare with"]);
+    assert!(!data_dir.exists());
+    import(&rows, data, &[]).check(0, &["1 rows have nothing in `id`", "--id"]);
+}
+
+#[tokio::test]
+async fn a_running_server_is_asked_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = file(folder.path(), "solved.jsonl", ROWS);
+    let data_dir = folder.path().join("data");
+    let data = data_dir.to_str().unwrap();
+    import(&rows, data, &[]).check(1, &[]);
+    let server = ServerProcess::start(&data_dir, &[]).await;
+    import(&rows, data, &[]).check(1, &["is held by another process", "--server"]);
+    let asked = run(["memory", "similar", "paper jam", "--server", &server.address, "--json"]);
+    asked.check(0, &[]);
+    assert_eq!(json(&asked)["tickets"][0]["id"], "1");
+    let deleted = run(["memory", "delete", "1", "9", "--server", &server.address, "--json"]);
+    assert_eq!(json(&deleted), serde_json::json!({"deleted": 1, "unknown": ["9"]}));
+    let classified = run(["classify", "vpn drops", "--server", &server.address, "--json"]);
+    assert_eq!(json(&classified)["similar_tickets"][0]["id"], "2");
+}
+
+/// Many tickets of a few words each; those with an odd number share theirs.
+fn many_rows(count: usize) -> String {
+    (0..count).fold(String::new(), |mut rows, number| {
+        let word = if number % 2 == 0 { format!("word{number}") } else { "printer".to_owned() };
+        writeln!(
+            rows,
+            "{{\"id\": \"{number}\", \"title\": \"Ticket {word}\", \"body\": \"offline\", \"kb\": \"KB{}\"}}",
+            number % 7
+        )
+        .unwrap();
+        rows
+    })
+}
+
+/// Everything that can be seen of a memory.
+fn state(data_dir: &Path) -> String {
+    let memory = open(data_dir);
+    let mut state = format!("{} {}", memory.count(), memory.version());
+    let mut last = None;
+    loop {
+        let page = memory.list(last.as_deref(), 1_000).unwrap();
+        for ticket in &page.tickets {
+            write!(state, "\n{ticket:?}").unwrap();
+        }
+        last = page.tickets.last().map(|ticket| ticket.id.clone());
+        if !page.more {
+            break;
+        }
+    }
+    for text in ["printer offline", "ticket word4000", "word7"] {
+        write!(state, "\n{:?}", memory.view().neighbours(text, "", 20).unwrap()).unwrap();
+    }
+    state
+}
+
+#[test]
+fn an_import_that_was_killed_and_run_again_ends_as_one_clean_run() {
+    const ROWS: usize = 12_000;
+    let folder = tempfile::tempdir().unwrap();
+    let rows = file(folder.path(), "many.jsonl", many_rows(ROWS));
+    let [killed, clean] = ["killed", "clean"].map(|name| folder.path().join(name));
+    let flags = ["--articles", "kb"];
+    let arguments = ["memory", "import", &rows, "--text", "title,body", "--articles", "kb", "--data-dir"];
+    let stored = |data_dir: &Path| {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let database = rusqlite::Connection::open_with_flags(data_dir.join("triage.sqlite3"), flags).ok()?;
+        database.query_row("SELECT COUNT(*) FROM memory_tickets", [], |row| row.get::<_, i64>(0)).ok()
+    };
+    let mut process = program().args(arguments).arg(&killed).spawn().unwrap();
+    let started = Instant::now();
+    while stored(&killed).unwrap_or(0) == 0 {
+        assert!(started.elapsed() < PATIENCE && process.try_wait().unwrap().is_none(), "nothing is stored");
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let kept = u64::try_from(stored(&killed).unwrap()).unwrap();
+    assert!(kept > 0 && kept < ROWS as u64, "the kill came too late: {kept}");
+
+    let again = import(&rows, killed.to_str().unwrap(), &flags);
+    again.check(0, &[]);
+    assert_eq!(counts(&again), [ROWS as u64 - kept, 0, kept, 0, 7]);
+    import(&rows, clean.to_str().unwrap(), &flags).check(0, &[]);
+    assert_eq!(state(&killed), state(&clean));
+}
