@@ -30,7 +30,7 @@ pub(crate) trait Derived: Sized {
     /// `previous` is the snapshot that this one takes the place of; it may save work and never changes the outcome.
     fn snapshot(
         &self,
-        searcher: Searcher,
+        searcher: &Searcher,
         version: u64,
         previous: Option<&Self::Snapshot>,
     ) -> Result<Self::Snapshot, TantivyError>;

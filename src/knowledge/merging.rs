@@ -70,3 +70,42 @@ impl Merging {
         groups
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        domain::article::Article,
+        knowledge::{index::DerivedIndex, schema::Fields},
+        store::Store,
+    };
+
+    fn articles(count: usize) -> Vec<Article> {
+        let body = "word ".repeat(2_000);
+        (0..count)
+            .map(|number| Article {
+                id: number.to_string(),
+                title: "T".into(),
+                body: body.clone(),
+                ..Article::default()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn many_changes_end_in_one_segment_and_single_ones_leave_it_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.upsert_articles(&articles(3)).unwrap();
+        let index: DerivedIndex<Fields> = DerivedIndex::open(&store, &folder.path().join("index")).unwrap();
+        store.upsert_articles(&articles(1_000)).unwrap();
+        index.catch_up(&store).unwrap();
+        assert_eq!((index.snapshot().segments.len(), index.documents()), (1, 1_000));
+        for number in 0..9 {
+            let article = Article { id: format!("new {number}"), title: "T".into(), ..Article::default() };
+            store.upsert_articles(&[article]).unwrap();
+            index.catch_up(&store).unwrap();
+            let documents: Vec<_> = index.snapshot().segments.iter().map(|segment| segment.documents).collect();
+            assert!(documents.contains(&1_000) && documents.len() <= 4, "{documents:?}");
+        }
+    }
+}

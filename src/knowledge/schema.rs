@@ -144,11 +144,11 @@ impl Derived for Fields {
 
     fn snapshot(
         &self,
-        searcher: Searcher,
+        searcher: &Searcher,
         version: u64,
         _previous: Option<&Snapshot>,
     ) -> Result<Snapshot, TantivyError> {
-        Snapshot::load(searcher, self, version)
+        Snapshot::load(searcher.clone(), self, version)
     }
 
     fn last_change(store: &Store) -> Result<u64, StoreError> {

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_bag_is_bounded() {
-        let long: String = (0..20_000).map(|number| format!("w{number} ")).collect();
+        let long = (0..20_000).map(|number| format!("w{number}")).collect::<Vec<_>>().join(" ");
         assert_eq!(features(&long).len(), MAX_FEATURES);
         assert_eq!(features(&"printer ".repeat(2_000))[0].count, 255);
     }

@@ -192,8 +192,9 @@ mod tests {
 
         fn segment_files(&self) -> BTreeSet<String> {
             let files = fs::read_dir(self.folder.path().join(INDEX_FOLDER)).unwrap();
-            let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            names.filter(|name| name.ends_with(".term")).collect()
+            let paths = files.map(|entry| entry.unwrap().path());
+            let terms = paths.filter(|path| path.extension().is_some_and(|extension| extension == "term"));
+            terms.map(|path| path.display().to_string()).collect()
         }
 
         fn segments_with(&self, term: &str) -> usize {
@@ -286,6 +287,20 @@ mod tests {
     }
 
     #[test]
+    fn a_corrected_ticket_does_not_rewrite_the_others_and_a_deleted_one_leaves_nothing() {
+        let tickets: Vec<_> = (0..40).map(|number| ticket(&number.to_string(), "printer jam")).collect();
+        let desk = Desk::new(&tickets);
+        let before = desk.segment_files();
+        desk.memory.upsert(&[ticket("7", "xylophone")]).unwrap();
+        assert!(desk.segment_files().is_superset(&before));
+        assert_eq!(desk.segment_files().len(), 2);
+        assert_eq!((desk.ids("xylophone"), desk.memory.count()), (vec!["7".to_owned()], 40));
+        desk.memory.delete(&["8".to_owned()]).unwrap();
+        assert!(desk.segment_files().is_disjoint(&before));
+        assert_eq!(desk.memory.view().neighbours("printer jam", "", 100).unwrap().len(), 38);
+    }
+
+    #[test]
     fn links_count_what_an_article_did() {
         let refused = ConfirmedTicket { refused: BTreeSet::from(["A".to_owned()]), ..ticket("3", "c") };
         let desk = Desk::new(&[solved("1", "a", &["A", "B"]), solved("2", "b", &["A"]), refused]);
@@ -350,20 +365,20 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
         #[test]
         fn the_way_to_a_memory_does_not_matter(batches in steps()) {
-            let carried_on = Desk::new(&[]);
-            let mut kept: BTreeMap<String, String> = BTreeMap::new();
+            // Enough in one segment for deletions to stay in it for a while.
+            let first = (0..30).map(|number| (number.to_string(), format!("printer jam {}", "mail ".repeat(number % 7))));
+            let mut kept: BTreeMap<String, String> = first.collect();
+            let tickets: Vec<_> = kept.iter().map(|(id, text)| solved(id, text, &[id])).collect();
+            let carried_on = Desk::new(&tickets);
             for batch in batches {
                 for (id, text) in &batch {
                     let id = id.to_string();
-                    match text {
-                        Some(text) => {
-                            carried_on.memory.stage(&[solved(&id, text, &[&id])]).unwrap();
-                            kept.insert(id, text.clone());
-                        }
-                        None => {
-                            let unknown = carried_on.memory.delete(std::slice::from_ref(&id)).unwrap();
-                            prop_assert_eq!(unknown.is_empty(), kept.remove(&id).is_some());
-                        }
+                    if let Some(text) = text {
+                        carried_on.memory.stage(&[solved(&id, text, &[&id])]).unwrap();
+                        kept.insert(id, text.clone());
+                    } else {
+                        let unknown = carried_on.memory.delete(std::slice::from_ref(&id)).unwrap();
+                        prop_assert_eq!(unknown.is_empty(), kept.remove(&id).is_some());
                     }
                 }
                 carried_on.memory.publish().unwrap();

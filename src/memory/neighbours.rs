@@ -24,6 +24,8 @@ use crate::{
 
 /// At least so many candidates are compared with the whole text, and twice as many as are asked for.
 const MIN_CANDIDATES: usize = 64;
+/// Postings that finding candidates may read: of a large memory the least telling words are left out.
+const MAX_POSTINGS: u32 = 250_000;
 /// Words and pairs that explain a similarity, before those that touch become phrases.
 const MAX_SHARED_FEATURES: usize = 12;
 const MAX_SHARED: usize = 5;
@@ -101,19 +103,25 @@ fn candidates(
 /// ticket holds only where there are no others.
 fn choose_terms<'a>(snapshot: &Snapshot, features: &'a [Feature]) -> Vec<(&'a str, f32)> {
     let words = features.iter().filter_map(|feature| Some((feature.term.as_deref()?, feature)));
-    let mut terms: Vec<(&str, f32)> = words
+    let mut terms: Vec<(&str, f32, u32)> = words
         .filter_map(|(term, feature)| {
-            let found = snapshot.frequencies.of(feature.hash);
-            let weight = || rank::inverse_document_frequency(found.min(snapshot.tickets), snapshot.tickets);
-            (found > 0).then(|| (term, f32::from(u16::from(feature.count).min(MAX_REPEATS)) * weight()))
+            let found = snapshot.frequencies.of(feature.hash).min(snapshot.tickets);
+            let times = f32::from(u16::from(feature.count).min(MAX_REPEATS));
+            (found > 0).then(|| (term, times * rank::inverse_document_frequency(found, snapshot.tickets), found))
         })
         .collect();
-    if !terms.iter().all(|(term, _)| is_desk_term(term)) {
-        terms.retain(|(term, _)| !is_desk_term(term));
+    if !terms.iter().all(|(term, ..)| is_desk_term(term)) {
+        terms.retain(|(term, ..)| !is_desk_term(term));
     }
-    terms.sort_unstable_by(|(a, a_weight), (b, b_weight)| b_weight.total_cmp(a_weight).then_with(|| a.cmp(b)));
-    terms.truncate(MAX_TERMS);
-    terms
+    terms.sort_unstable_by(|(a, a_weight, _), (b, b_weight, _)| b_weight.total_cmp(a_weight).then_with(|| a.cmp(b)));
+    let mut postings = 0_u32;
+    let affordable = terms.into_iter().take(MAX_TERMS).enumerate().filter(|(place, (.., found))| {
+        let all = postings.saturating_add(*found);
+        let fits = *place == 0 || all <= MAX_POSTINGS;
+        postings = if fits { all } else { postings };
+        fits
+    });
+    affordable.map(|(_, (term, weight, _))| (term, weight)).collect()
 }
 
 /// A text's features with their TF-IDF weights.
@@ -162,7 +170,9 @@ impl<'a> Weighted<'a> {
         if shared.is_empty() || scale <= 0.0 {
             return None;
         }
-        shared.iter_mut().for_each(|(_, part)| *part /= scale);
+        for (_, part) in &mut shared {
+            *part /= scale;
+        }
         Some(Likeness { similarity: (product / scale).min(1.0), shared })
     }
 }

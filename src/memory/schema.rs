@@ -89,7 +89,7 @@ impl Derived for Fields {
 
     fn snapshot(
         &self,
-        searcher: Searcher,
+        searcher: &Searcher,
         version: u64,
         previous: Option<&Snapshot>,
     ) -> Result<Snapshot, TantivyError> {

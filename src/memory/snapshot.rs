@@ -86,7 +86,7 @@ fn slot(hash: u32) -> usize {
 impl Snapshot {
     /// Counts the frequencies of what `previous` does not know and takes over the rest.
     pub(super) fn load(
-        searcher: Searcher,
+        searcher: &Searcher,
         fields: &Fields,
         version: u64,
         previous: Option<&Self>,

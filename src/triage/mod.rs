@@ -31,6 +31,7 @@ use crate::{
 
 /// What a caller wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a part of the answer, in any combination")]
 pub struct TriageOptions {
     pub fields: bool,
     pub explanation: bool,
