@@ -8,7 +8,7 @@
 
 use std::{error::Error, path::Path, time::Instant};
 
-use ticket_triage::{domain::memory::ConfirmedTicket, memory::Memory, rows::Rows, store::Store};
+use ticket_triage::{domain::memory::ConfirmedTicket, encode::Redactor, memory::Memory, rows::Rows, store::Store};
 
 const BATCH: usize = 2_000;
 const ASKED: usize = 500;
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
 
     let started = Instant::now();
-    let memory = Memory::open(Store::open(folder.path())?, folder.path())?;
+    let memory = Memory::open(Store::open(folder.path())?, folder.path(), Redactor::default())?;
     for start in (0..wanted).step_by(BATCH) {
         let batch: Vec<_> = (start..wanted.min(start + BATCH)).map(|number| made(&sources, number)).collect();
         memory.stage(&batch)?;
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(memory);
 
     let started = Instant::now();
-    let memory = Memory::open(Store::open(folder.path())?, folder.path())?;
+    let memory = Memory::open(Store::open(folder.path())?, folder.path(), Redactor::default())?;
     println!("open: {:.0} ms, {}", started.elapsed().as_secs_f64() * 1_000.0, resident());
 
     measure("add one", 50, |number| memory.upsert(&[made(&sources, wanted + number)]).map(|_| ()))?;

@@ -69,16 +69,16 @@ pub(super) struct SimilarArgs {
 pub(super) fn run(command: MemoryCommand, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
         MemoryCommand::Import(args) => import::run(&args, config),
-        MemoryCommand::Delete(args) => delete(&args),
+        MemoryCommand::Delete(args) => delete(&args, config),
         MemoryCommand::Similar(args) => similar(&args, config),
     }
 }
 
-fn delete(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
+fn delete(args: &DeleteArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let unknown = if let Some(address) = &args.server {
         block_on(async { Client::connect(address).await?.delete_tickets(&args.ids).await })?
     } else {
-        open_existing(&args.data_dir)?.delete(&args.ids)?
+        open_existing(&args.data_dir, config)?.delete(&args.ids)?
     };
     let deleted = args.ids.len() - unknown.len();
     let mut out = io::stdout().lock();
@@ -103,7 +103,7 @@ fn similar(args: &SimilarArgs, config: &Config) -> anyhow::Result<ExitCode> {
         block_on(async { Client::connect(address).await?.similar_tickets(draft, args.limit).await })?
     } else {
         let ticket = draft.parse("", &config.limits.ticket).map_err(TriageError::InvalidRequest)?;
-        let memory = open_existing(&args.data_dir)?;
+        let memory = open_existing(&args.data_dir, config)?;
         if memory.count() == 0 {
             eprintln!("warning: there is no ticket in the memory; fill it with `triage memory import`");
         }
@@ -140,15 +140,15 @@ pub(super) fn similar_json(ticket: &SimilarTicket) -> Value {
 }
 
 /// For commands that only read or delete: a folder without a database is a misspelt one.
-fn open_existing(data_dir: &Path) -> anyhow::Result<Memory> {
+fn open_existing(data_dir: &Path, config: &Config) -> anyhow::Result<Memory> {
     anyhow::ensure!(
         Store::exists(data_dir),
         "no memory in {}: fill one with `triage memory import`, or name another folder with --data-dir",
         data_dir.display()
     );
-    open(data_dir)
+    open(data_dir, config)
 }
 
-fn open(data_dir: &Path) -> anyhow::Result<Memory> {
-    Ok(Memory::open(Store::open(data_dir)?, data_dir)?)
+fn open(data_dir: &Path, config: &Config) -> anyhow::Result<Memory> {
+    Ok(Memory::open(Store::open(data_dir)?, data_dir, config.redactor.clone())?)
 }

@@ -67,6 +67,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
     };
     let classifier = model.as_deref().map_or_else(Classifier::embedded, Classifier::load)?;
     let classifier = classifier.with_redactor(config.redactor.clone());
+    let redactor = config.redactor.clone();
     let store = Store::open(&data_dir)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -85,7 +86,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
 
         let load = move || {
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
-            let memory = Memory::open(store, &data_dir)?;
+            let memory = Memory::open(store, &data_dir, redactor)?;
             // A base that holds the desk's own articles is shown as it is.
             if demo && knowledge.article_count() == 0 {
                 knowledge.upsert(&demo_articles()?)?;

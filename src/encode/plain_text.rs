@@ -106,6 +106,10 @@ impl<'a> PlainText<'a> {
         self.is_truncated
     }
 
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     pub(crate) fn into_sources(self) -> Sources {
         self.sources
     }

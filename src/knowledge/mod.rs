@@ -14,7 +14,7 @@ mod language;
 mod markdown;
 mod merging;
 pub(crate) mod passage;
-mod question;
+pub(crate) mod question;
 pub(crate) mod rank;
 mod schema;
 mod search;

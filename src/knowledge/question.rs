@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A word repeated more often, as in a pasted log, says no more.
-const MAX_REPEATS: f32 = 6.0;
+pub(crate) const MAX_REPEATS: f32 = 6.0;
 /// Of a long text, such as a pasted log, only the beginning is looked at.
 const MAX_DIFFERENT_WORDS: usize = 400;
 pub(crate) const MAX_BYTES_READ: usize = 16 << 10;
@@ -187,6 +187,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::article::{Article, Day},
+        encode::Redactor,
         knowledge::{KnowledgeBase, SearchFilter},
         store::Store,
     };
@@ -293,7 +294,7 @@ mod tests {
     }
 
     fn suggested(knowledge: &KnowledgeBase, text: &str) -> Vec<String> {
-        let hits = knowledge.suggest(text, Day::parse("2026-06-15").unwrap(), 10).unwrap();
+        let hits = knowledge.suggest(text, &Redactor::default(), Day::parse("2026-06-15").unwrap(), 10).unwrap();
         hits.into_iter().map(|hit| hit.id).collect()
     }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::Range};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::knowledge::{rank::MAX_BYTES_READ, words::Terms};
+use crate::knowledge::{question::MAX_BYTES_READ, words::Terms};
 
 /// Different words and pairs a text; the first ones count.
 const MAX_FEATURES: usize = 512;

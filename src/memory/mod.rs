@@ -18,6 +18,7 @@ pub use self::unknown::UnknownArticles;
 use self::{prepare::prepared, schema::Fields, snapshot::Snapshot};
 use crate::{
     domain::memory::{ConfirmedTicket, LinkCounts, Neighbour},
+    encode::{PlainText, Redactor},
     knowledge::{IndexError, index::DerivedIndex},
     store::{ImportCounts, MemoryPage, Store},
 };
@@ -32,14 +33,16 @@ const INDEX_FOLDER: &str = "index/memory";
 pub struct Memory {
     store: Store,
     index: Arc<MemoryIndex>,
+    redactor: Redactor,
 }
 
 impl Memory {
     /// Opens the index in the data directory and brings it up to date; builds it anew where it is missing, damaged or
-    /// not of this database. Takes some seconds for hundreds of thousands of tickets then.
-    pub fn open(store: Store, data_directory: &Path) -> Result<Self, IndexError> {
+    /// not of this database. Takes some seconds for hundreds of thousands of tickets then. What `redactor` finds in
+    /// the text of a ticket is never kept.
+    pub fn open(store: Store, data_directory: &Path, redactor: Redactor) -> Result<Self, IndexError> {
         let index = MemoryIndex::open(&store, &data_directory.join(INDEX_FOLDER))?;
-        Ok(Self { store, index: Arc::new(index) })
+        Ok(Self { store, index: Arc::new(index), redactor })
     }
 
     /// Adds or replaces tickets by id. They are durable and can be found when it returns; on an error nothing of them
@@ -54,12 +57,12 @@ impl Memory {
 
     /// What [`Self::upsert`] would do; stores nothing.
     pub fn plan(&self, tickets: &[ConfirmedTicket]) -> Result<ImportCounts, IndexError> {
-        Ok(self.store.plan_memory_tickets(&prepared_all(tickets))?)
+        Ok(self.store.plan_memory_tickets(&self.prepared(tickets))?)
     }
 
     /// Stores tickets that [`Self::publish`] makes findable: for many at a time.
     pub fn stage(&self, tickets: &[ConfirmedTicket]) -> Result<ImportCounts, IndexError> {
-        Ok(self.store.upsert_memory_tickets(&prepared_all(tickets))?)
+        Ok(self.store.upsert_memory_tickets(&self.prepared(tickets))?)
     }
 
     /// Makes everything stored findable.
@@ -100,10 +103,10 @@ impl Memory {
     pub fn count(&self) -> u64 {
         self.index.documents()
     }
-}
 
-fn prepared_all(tickets: &[ConfirmedTicket]) -> Vec<ConfirmedTicket> {
-    tickets.iter().map(prepared).collect()
+    fn prepared(&self, tickets: &[ConfirmedTicket]) -> Vec<ConfirmedTicket> {
+        tickets.iter().map(|ticket| prepared(ticket, &self.redactor)).collect()
+    }
 }
 
 /// The memory as it stood behind one change.
@@ -122,7 +125,8 @@ impl MemoryView<'_> {
     /// one with the id `leave_out` is left out, none where that is empty. The text may be of any length and as messy
     /// as it came; the cost is bounded.
     pub fn neighbours(&self, text: &str, leave_out: &str, limit: usize) -> Result<Vec<Neighbour>, IndexError> {
-        let found = neighbours::neighbours(&self.snapshot, self.memory.index.fields(), text, leave_out, limit);
+        let text = PlainText::of(text, usize::MAX, &self.memory.redactor);
+        let found = neighbours::neighbours(&self.snapshot, self.memory.index.fields(), &text, leave_out, limit);
         found.map_err(|error| self.memory.index.error(error))
     }
 
@@ -161,7 +165,7 @@ mod tests {
     impl Desk {
         fn new(tickets: &[ConfirmedTicket]) -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let memory = Memory::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap();
+            let memory = Memory::open(Store::open(folder.path()).unwrap(), folder.path(), Redactor::default()).unwrap();
             memory.upsert(tickets).unwrap();
             Self { folder, memory }
         }
@@ -170,7 +174,7 @@ mod tests {
         fn reopened(self) -> Self {
             let Self { folder, memory } = self;
             drop(memory);
-            let memory = Memory::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap();
+            let memory = Memory::open(Store::open(folder.path()).unwrap(), folder.path(), Redactor::default()).unwrap();
             Self { folder, memory }
         }
 

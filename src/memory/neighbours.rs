@@ -16,7 +16,8 @@ use crate::{
     domain::memory::{Neighbour, SharedText},
     encode::{PlainText, Sources},
     knowledge::{
-        rank::{self, MAX_REPEATS, MAX_TERMS},
+        question::MAX_REPEATS,
+        rank::{self, MAX_TERMS},
         top::{Ranked, Top},
         words::is_desk_term,
     },
@@ -35,13 +36,11 @@ const MAX_SHARED: usize = 5;
 pub(super) fn neighbours(
     snapshot: &Snapshot,
     fields: &Fields,
-    text: &str,
+    text: &PlainText<'_>,
     leave_out: &str,
     limit: usize,
 ) -> Result<Vec<Neighbour>, TantivyError> {
-    let text = PlainText::of(text, usize::MAX);
     let features = bag::features(text.as_str());
-    let sources = text.into_sources();
     let asking = Weighted::new(&features, snapshot);
     let mut compared = Vec::new();
     let mut bag = Vec::new();
@@ -66,7 +65,7 @@ pub(super) fn neighbours(
             similarity: likeness.similarity,
             articles: strings(segment.linked_ids.solved.as_ref(), document)?,
             refused: strings(segment.linked_ids.refused.as_ref(), document)?,
-            shared: phrases(likeness.shared, &features, &sources),
+            shared: phrases(likeness.shared, &features, text.sources()),
         })
     };
     compared.into_iter().map(neighbour).collect()
@@ -106,7 +105,7 @@ fn choose_terms<'a>(snapshot: &Snapshot, features: &'a [Feature]) -> Vec<(&'a st
     let mut terms: Vec<(&str, f32, u32)> = words
         .filter_map(|(term, feature)| {
             let found = snapshot.frequencies.of(feature.hash).min(snapshot.tickets);
-            let times = f32::from(u16::from(feature.count).min(MAX_REPEATS));
+            let times = f32::from(feature.count).min(MAX_REPEATS);
             (found > 0).then(|| (term, times * rank::inverse_document_frequency(found, snapshot.tickets), found))
         })
         .collect();

@@ -1,22 +1,22 @@
 //! The one place where a ticket's text is made ready before it is kept: as training and serving read it, through
-//! [`PlainText`]. Nothing of a ticket reaches the store or the index but what comes out of here.
+//! [`PlainText`], and redacted. Nothing of a ticket reaches the store or the index but what comes out of here.
 
 use crate::{
     domain::memory::ConfirmedTicket,
-    encode::{PlainText, Sources},
+    encode::{PlainText, Redactor, Sources},
 };
 
 /// The ticket with the text that may be kept.
-pub(super) fn prepared(ticket: &ConfirmedTicket) -> ConfirmedTicket {
+pub(super) fn prepared(ticket: &ConfirmedTicket, redactor: &Redactor) -> ConfirmedTicket {
     let text = ticket.text();
-    let plain = PlainText::of(&text, usize::MAX);
+    let plain = PlainText::of(&text, usize::MAX, redactor);
     let description_start = text.len() - ticket.description.len();
     let kept = plain.as_str().to_owned();
     let (summary, description) = kept.split_at(boundary(&kept, &plain.into_sources(), description_start));
     ConfirmedTicket {
         summary: summary.trim().to_owned(),
         description: description.trim().to_owned(),
-        resolution: PlainText::of(&ticket.resolution, usize::MAX).as_str().trim().to_owned(),
+        resolution: PlainText::of(&ticket.resolution, usize::MAX, redactor).as_str().trim().to_owned(),
         ..ticket.clone()
     }
 }
@@ -36,12 +36,12 @@ mod tests {
     fn check(summary: &str, description: &str, expected: (&str, &str)) {
         let ticket =
             ConfirmedTicket { summary: summary.into(), description: description.into(), ..ConfirmedTicket::default() };
-        let kept = prepared(&ticket);
+        let kept = prepared(&ticket, &Redactor::default());
         assert_eq!((kept.summary.as_str(), kept.description.as_str()), expected, "{summary:?} {description:?}");
         // What is asked later is prepared as a whole.
         let (text, kept) = (ticket.text(), kept.text());
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(words(PlainText::of(&text, usize::MAX).as_str()), words(&kept));
+        assert_eq!(words(PlainText::of(&text, usize::MAX, &Redactor::default()).as_str()), words(&kept));
     }
 
     #[test]
@@ -63,9 +63,9 @@ mod tests {
             resolution: "<p>Cleaned the <b>tray</b></p>".into(),
             ..ConfirmedTicket::default()
         };
-        let kept = prepared(&ticket);
+        let kept = prepared(&ticket, &Redactor::default());
         assert_eq!(kept.description, text);
         assert_eq!(kept.resolution, "Cleaned the tray");
-        assert_eq!(prepared(&kept), kept, "what is kept stays as it is");
+        assert_eq!(prepared(&kept, &Redactor::default()), kept, "what is kept stays as it is");
     }
 }

@@ -84,12 +84,13 @@ impl TestServer {
         let config = Config::load(Some(&file), [], &overrides).unwrap();
 
         let taxonomy = Arc::new(config.taxonomy.clone());
+        let redactor = config.redactor.clone();
         let data_dir = folder.path().join("data");
         let load = move || {
             before_loading();
             let store = Store::open(&data_dir)?;
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
-            let memory = Memory::open(store, &data_dir)?;
+            let memory = Memory::open(store, &data_dir, redactor)?;
             let triager =
                 Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()));
             Ok(Core { triager, knowledge, memory })

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path, time::Instant};
 
 use serde_json::Value;
-use ticket_triage::{memory::Memory, store::Store};
+use ticket_triage::{encode::Redactor, memory::Memory, store::Store};
 
 use crate::harness::{Outcome, PATIENCE, ServerProcess, file, program, run};
 
@@ -29,7 +29,7 @@ fn import(rows: &str, data_dir: &str, flags: &[&str]) -> Outcome {
 }
 
 fn open(data_dir: &Path) -> Memory {
-    Memory::open(Store::open(data_dir).unwrap(), data_dir).unwrap()
+    Memory::open(Store::open(data_dir).unwrap(), data_dir, Redactor::default()).unwrap()
 }
 
 #[test]

@@ -158,7 +158,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     let started = Instant::now();
     let rows = Rows::open(&args.input, &args.map)?;
     rows.require(&args.columns())?;
-    let memory = super::open(&args.data_dir)?;
+    let memory = super::open(&args.data_dir, config)?;
     let bar = Progress::counting("tickets");
     let mut batches = Batches {
         memory: &memory,
