@@ -97,35 +97,31 @@ pub(super) fn decode(bag: &[u8]) -> impl Iterator<Item = (u32, u8)> {
 mod tests {
     use super::*;
 
-    /// The features as they are read in the text, words before pairs.
+    /// The features as they are read in the text, in alphabetic order.
     fn read(text: &str) -> Vec<String> {
-        let mut features = features(text);
-        features.sort_by_key(|feature| (feature.term.is_none(), feature.bytes.start, feature.bytes.end));
         let times = |feature: &Feature| if feature.count > 1 { format!(" x{}", feature.count) } else { String::new() };
-        features.iter().map(|feature| format!("{}{}", &text[feature.bytes.clone()], times(feature))).collect()
+        let mut read: Vec<String> = features(text)
+            .iter()
+            .map(|feature| format!("{}{}", &text[feature.bytes.clone()], times(feature)))
+            .collect();
+        read.sort();
+        read
     }
 
     #[test]
     fn words_and_pairs_are_counted() {
         for (text, expected) in [
+            // Both pairs of printer and jam are one, however they end.
             (
                 "The printer jams, the Printers jam",
-                &["printer x2", "jams x2", "printer jams", "jams, the Printers"][..],
+                &["jams x2", "jams, the Printers", "printer jams x2", "printer x2"][..],
             ),
-            ("Paper in the tray", &["Paper", "tray", "Paper in the tray"]),
-            ("vpn ora-01017 shown", &["vpn", "ora", "ora-01017", "01017", "shown", "vpn ora-01017", "ora-01017 shown"]),
+            ("Paper in the tray", &["Paper", "Paper in the tray", "tray"]),
+            ("vpn ora-01017 shown", &["01017", "ora", "ora-01017", "ora-01017 shown", "shown", "vpn", "vpn ora-01017"]),
             ("", &[]),
             ("the and of", &[]),
         ] {
-            let mut found = read(text);
-            let mut expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
-            if text.starts_with("The") {
-                // The pair stands there twice, in one and in many.
-                expected[2].push_str(" x2");
-            }
-            found.sort();
-            expected.sort();
-            assert_eq!(found, expected, "{text}");
+            assert_eq!(read(text), expected, "{text}");
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     domain::memory::{Neighbour, SharedText},
     encode::{PlainText, Sources},
     knowledge::{
+        derived::Derived as _,
         question::MAX_REPEATS,
         rank::{self, MAX_TERMS},
         top::{Ranked, Top},
@@ -42,23 +43,28 @@ pub(super) fn neighbours(
 ) -> Result<Vec<Neighbour>, TantivyError> {
     let features = bag::features(text.as_str());
     let asking = Weighted::new(&features, snapshot);
-    let mut compared = Vec::new();
+    let own = snapshot.find(&fields.id_term(leave_out))?;
+    let mut compared: Vec<(Ranked, Likeness)> = Vec::new();
     let mut bag = Vec::new();
     for candidate in candidates(snapshot, fields, &features, MIN_CANDIDATES.max(2 * limit))? {
-        let segment = &snapshot.segments[candidate.segment];
-        let id = segment.ticket_id(candidate.document)?;
-        if id == leave_out {
+        if own == Some((candidate.segment, candidate.document)) {
             continue;
         }
-        segment.bag(candidate.document, &mut bag)?;
+        snapshot.segments[candidate.segment].bag(candidate.document, &mut bag)?;
         if let Some(likeness) = asking.compare(&bag) {
-            compared.push((id, segment, candidate.document, likeness));
+            compared.push((candidate, likeness));
         }
     }
-    compared.sort_unstable_by(|(a_id, .., a), (b_id, .., b)| {
+    keep_most_alike(&mut compared, limit);
+    let mut named = Vec::with_capacity(compared.len());
+    for (Ranked { segment, document, score: _ }, likeness) in compared {
+        let segment = &snapshot.segments[segment];
+        named.push((segment.ticket_id(document)?, segment, document, likeness));
+    }
+    named.sort_unstable_by(|(a_id, .., a), (b_id, .., b)| {
         b.similarity.total_cmp(&a.similarity).then_with(|| a_id.cmp(b_id))
     });
-    compared.truncate(limit);
+    named.truncate(limit);
     let neighbour = |(id, segment, document, likeness): (String, &Segment, u32, Likeness)| {
         Ok(Neighbour {
             id,
@@ -68,7 +74,17 @@ pub(super) fn neighbours(
             shared: phrases(likeness.shared, &features, text.sources()),
         })
     };
-    compared.into_iter().map(neighbour).collect()
+    named.into_iter().map(neighbour).collect()
+}
+
+/// The `limit` most alike and every further one that is as alike as the last: which of them stay is told by their ids,
+/// which are costly to read.
+fn keep_most_alike(compared: &mut Vec<(Ranked, Likeness)>, limit: usize) {
+    compared.sort_unstable_by(|(_, a), (_, b)| b.similarity.total_cmp(&a.similarity));
+    if let Some((_, last)) = limit.checked_sub(1).and_then(|last| compared.get(last)) {
+        let least = last.similarity;
+        compared.retain(|(_, likeness)| likeness.similarity >= least);
+    }
 }
 
 /// The tickets that hold the text's most telling words, at most one more than `wanted`: one may be the asking ticket.

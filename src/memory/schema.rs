@@ -108,3 +108,54 @@ impl Derived for Fields {
         store.memory_changes_since(sequence, limit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use sha2::{Digest as _, Sha256};
+    use tantivy::schema::Value as _;
+
+    use super::*;
+
+    /// Everything of some tickets that goes into an index, terms included.
+    fn indexed_content() -> String {
+        let fields = Fields::new();
+        let index = Index::create_in_ram(fields.schema.clone());
+        Fields::register_tokenizers(&index);
+        let mut content = serde_json::to_string(&fields.schema).unwrap();
+        for description in [
+            "Printers out of paper",
+            "ORA-01017 at sign-in: see `C:\\vpn.log`, build 10.0.22631. Größe zählt, KB5034441 don't x@y.example",
+            &"日本語のテキスト VPN über e-mail ".repeat(900),
+        ] {
+            let ticket = ConfirmedTicket {
+                id: "INC1".into(),
+                summary: "Summary of it".into(),
+                description: description.into(),
+                articles: ["KB1".to_owned(), "KB2".to_owned()].into(),
+                refused: ["KB3".to_owned()].into(),
+                ..ConfirmedTicket::default()
+            };
+            for (field, value) in fields.document(&ticket).field_values() {
+                let name = fields.schema.get_field_name(field);
+                write!(content, "\n{name} {:?} {:?}", value.as_str(), value.as_bytes()).unwrap();
+                let (Some(text), Ok(mut tokenizer)) = (value.as_str(), index.tokenizer_for_field(field)) else {
+                    continue;
+                };
+                tokenizer.token_stream(text).process(&mut |token| write!(content, " {}", token.text).unwrap());
+            }
+        }
+        content
+    }
+
+    #[test]
+    fn what_is_indexed_changes_only_with_the_version() {
+        let hash = Sha256::digest(indexed_content()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        assert_eq!(
+            (Fields::VERSION, hash.as_str()),
+            (1, "7563bd7441e5039fe8072696484551521b2984af359c28fe88326f849269edb0"),
+            "what is indexed changed: raise VERSION, then write the hash here"
+        );
+    }
+}

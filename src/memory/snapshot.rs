@@ -37,6 +37,8 @@ pub(super) struct Segment {
     pub text: Arc<InvertedIndexReader>,
     pub lengths: FieldNormReader,
     pub links: Links<Arc<InvertedIndexReader>>,
+    /// Finds tickets by their ids.
+    tickets: Arc<InvertedIndexReader>,
     pub ids: Option<StrColumn>,
     pub linked_ids: Links<Option<StrColumn>>,
     bags: Option<BytesColumn>,
@@ -114,6 +116,18 @@ impl Snapshot {
         let tickets = segments.iter().map(Segment::living).sum();
         Ok(Self { version, segments, mean_length, tickets, frequencies })
     }
+
+    /// Segment and number of the ticket with this id.
+    pub(super) fn find(&self, id: &Term) -> Result<Option<(usize, u32)>, TantivyError> {
+        for (place, segment) in self.segments.iter().enumerate() {
+            let Some(info) = segment.tickets.get_term_info(id)? else { continue };
+            let block = segment.tickets.read_block_postings_from_terminfo(&info, IndexRecordOption::Basic)?;
+            if let Some(document) = block.docs().iter().find(|document| segment.is_alive(**document)) {
+                return Ok(Some((place, *document)));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Segment {
@@ -127,6 +141,7 @@ impl Segment {
                 solved: reader.inverted_index(fields.articles)?,
                 refused: reader.inverted_index(fields.refused)?,
             },
+            tickets: reader.inverted_index(fields.id)?,
             ids: columns.str(ID_COLUMN)?,
             linked_ids: Links { solved: columns.str(ARTICLES_COLUMN)?, refused: columns.str(REFUSED_COLUMN)? },
             bags: columns.bytes(BAG_COLUMN)?,
