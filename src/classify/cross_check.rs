@@ -31,7 +31,7 @@ const USUAL_VECTORS: f32 = 2.0;
 /// Of fewer rows every one is held back once while choosing: a single fold would be all noise.
 const FEW_ROWS: usize = 6_000;
 /// More rows make a choice no clearer.
-const ROWS_TO_CHOOSE: usize = 12_000;
+const ROWS_TO_CHOOSE: usize = 8_000;
 /// From this many rows on a feature needs three texts to count.
 const MANY_ROWS: usize = 20_000;
 /// From this many rows on a tenth of them is enough to check with.

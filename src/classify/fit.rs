@@ -15,7 +15,7 @@ use std::{
 use super::samples::Samples;
 
 /// The solver stops when no gradient violates optimality by more.
-const TOLERANCE: f32 = 0.03;
+const TOLERANCE: f32 = 0.05;
 
 /// What a wrong side costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,6 +38,8 @@ pub(crate) struct Problem<'a> {
     pub(crate) seed: u64,
     /// The square of the length of each of `rows`.
     squares: Vec<f32>,
+    /// The part of it that the sparse features have.
+    sparse_squares: Vec<f32>,
 }
 
 impl<'a> Problem<'a> {
@@ -49,7 +51,8 @@ impl<'a> Problem<'a> {
         seed: u64,
     ) -> Self {
         let squares = rows.iter().map(|row| samples.square(*row as usize)).collect();
-        Self { samples, rows, labels, label_count, seed, squares }
+        let sparse_squares = rows.iter().map(|row| samples.sparse_square(*row as usize)).collect();
+        Self { samples, rows, labels, label_count, seed, squares, sparse_squares }
     }
 
     /// Runs `task` for every label on up to `threads` threads; the results come in the order of the labels.
@@ -240,18 +243,14 @@ impl Emphasis {
         let mut squares: Vec<f32> =
             ratios.iter().map(|ratio| (1.0 - contrast + contrast * ratio / mean).powi(2)).collect();
         // On the whole the features keep their strength beside the vectors.
-        let (mut plain, mut stretched) = (0.0, f32::MIN_POSITIVE);
-        for &place in places {
-            let row = problem.rows[place as usize] as usize;
-            plain += samples.sparse_square(row);
-            stretched += samples.emphasised_square(row, &squares);
+        let mut lengths: Vec<f32> =
+            problem.rows.iter().map(|row| samples.emphasised_square(*row as usize, &squares)).collect();
+        let total = |lengths: &[f32]| places.iter().map(|place| lengths[*place as usize]).sum::<f32>();
+        let scale = total(&problem.sparse_squares) / total(&lengths).max(f32::MIN_POSITIVE);
+        squares.iter_mut().for_each(|square| *square *= scale);
+        for ((length, sparse), all) in lengths.iter_mut().zip(&problem.sparse_squares).zip(&problem.squares) {
+            *length = *length * scale + all - sparse;
         }
-        for square in &mut squares {
-            *square *= plain / stretched;
-        }
-        let length =
-            |row: &u32| samples.emphasised_square(*row as usize, &squares) + samples.dense_square(*row as usize);
-        let lengths = problem.rows.iter().map(length).collect();
         Self { squares, lengths }
     }
 }

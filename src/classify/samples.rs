@@ -261,7 +261,8 @@ impl Samples {
 
     /// The square of the row's length.
     pub(crate) fn square(&self, row: usize) -> f32 {
-        self.sparse_square(row) + self.dense_square(row)
+        let dense: f32 = self.dense.row(row).iter().map(|value| f32::from(*value).powi(2)).sum();
+        1.0 + self.sparse_square(row) + dense * self.dense_scale(row).powi(2)
     }
 
     /// The part of the square that the sparse features have.
@@ -273,12 +274,6 @@ impl Samples {
     pub(crate) fn emphasised_square(&self, row: usize, squares: &[f32]) -> f32 {
         let square = |(id, value): (u32, u16)| f32::from(value).powi(2) * squares[id as usize];
         self.rows.row(row).map(square).sum::<f32>() * self.unit.powi(2)
-    }
-
-    /// The part that the vector and the feature that is always 1 have.
-    pub(crate) fn dense_square(&self, row: usize) -> f32 {
-        let dense: f32 = self.dense.row(row).iter().map(|value| f32::from(*value).powi(2)).sum();
-        1.0 + dense * self.dense_scale(row).powi(2)
     }
 
     fn dense_scale(&self, row: usize) -> f32 {
