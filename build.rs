@@ -11,8 +11,13 @@ use std::{
 
 use prost::Message as _;
 
-const FILES: [&str; 4] =
-    ["triage/v1/ticket.proto", "triage/v1/triage.proto", "triage/v1/knowledge.proto", "triage/v1/memory.proto"];
+const FILES: [&str; 5] = [
+    "triage/v1/ticket.proto",
+    "triage/v1/triage.proto",
+    "triage/v1/knowledge.proto",
+    "triage/v1/memory.proto",
+    "triage/v1/feedback.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     // tonic-prost-build prints no rerun lines for descriptors that it is handed.

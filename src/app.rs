@@ -32,17 +32,18 @@ use crate::{
     config::{Config, Limits},
     domain::ticket::{TicketDraft, TicketLimits},
     error::TriageError,
-    grpc::{Api, Core, KnowledgeHandler, MemoryHandler, TriageHandler, connections, edge},
+    grpc::{Api, Core, FeedbackHandler, KnowledgeHandler, MemoryHandler, TriageHandler, connections, edge},
     pb,
     telemetry::METRICS,
     triage::TriageOptions,
 };
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     <pb::triage_service_server::TriageServiceServer<TriageHandler> as NamedService>::NAME,
     <pb::knowledge_service_server::KnowledgeServiceServer<KnowledgeHandler> as NamedService>::NAME,
     <pb::memory_service_server::MemoryServiceServer<MemoryHandler> as NamedService>::NAME,
+    <pb::feedback_service_server::FeedbackServiceServer<FeedbackHandler> as NamedService>::NAME,
 ];
 
 /// A server that is bound and not yet serving.
@@ -196,6 +197,9 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
     let memory = pb::memory_service_server::MemoryServiceServer::new(MemoryHandler(api.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limits.batch_bytes);
+    let feedback = pb::feedback_service_server::FeedbackServiceServer::new(FeedbackHandler(api.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limits.batch_bytes);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
@@ -210,6 +214,7 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
         .add_service(triage)
         .add_service(knowledge)
         .add_service(memory)
+        .add_service(feedback)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
 }

@@ -10,6 +10,7 @@ pub mod config;
 pub mod domain;
 pub mod encode;
 pub mod error;
+pub mod feedback;
 pub mod grpc;
 pub mod knowledge;
 pub mod memory;

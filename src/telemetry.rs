@@ -71,7 +71,7 @@ const BUCKETS: [f64; 15] =
 type StageSeconds = Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>;
 
 /// The process' metrics. Labels come from closed sets only: stages, methods, codes, fields of the model, routes,
-/// outcomes, and the one version that serves.
+/// outcomes, events, and the one version that serves.
 pub struct Metrics {
     registry: Registry,
     stage_seconds: StageSeconds,
@@ -79,6 +79,7 @@ pub struct Metrics {
     abstentions: Family<[(&'static str, String); 2], Counter>,
     decisions: Family<[(&'static str, String); 2], Counter>,
     reloads: Family<[(&'static str, &'static str); 1], Counter>,
+    article_feedback: Family<[(&'static str, &'static str); 1], Counter>,
     model: Family<[(&'static str, String); 1], Gauge>,
     /// Queued calls whose caller had left before they were worked on.
     pub abandoned: Counter,
@@ -102,6 +103,7 @@ impl Metrics {
             abstentions: Family::default(),
             decisions: Family::default(),
             reloads: Family::default(),
+            article_feedback: Family::default(),
             model: Family::default(),
             abandoned: Counter::default(),
             connections: Gauge::default(),
@@ -120,6 +122,7 @@ impl Metrics {
         registry.register("abstentions", "Fields whose best guess was not to be used", self.abstentions.clone());
         registry.register("decisions", "Decided fields by the route of their value", self.decisions.clone());
         registry.register("reloads", "Readings of the model folder on SIGHUP, by outcome", self.reloads.clone());
+        registry.register("article_feedback", "Recorded feedback on articles", self.article_feedback.clone());
         registry.register("model_info", "The version of the model that serves", self.model.clone());
         registry.register("abandoned", "Queued calls whose caller had left", self.abandoned.clone());
         registry.register("connections", "Open gRPC connections", self.connections.clone());
@@ -154,6 +157,11 @@ impl Metrics {
     /// Counts a SIGHUP by what came of it.
     pub fn count_reload(&self, outcome: ReloadOutcome) {
         self.reloads.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+
+    /// Counts what became of a suggested article, once it is recorded.
+    pub fn count_article_feedback(&self, event: &'static str) {
+        self.article_feedback.get_or_create(&[("event", event)]).inc();
     }
 
     /// Names the model that serves from now on, and no other.
@@ -196,6 +204,7 @@ mod tests {
         metrics.count_call("TriageTicket", "OK");
         metrics.count_decision("type", "autofill");
         metrics.count_reload(ReloadOutcome::Refused);
+        metrics.count_article_feedback("helped");
         metrics.set_model("a", None);
         metrics.set_model("b", Some("a"));
         metrics.set_model("b", Some("b"));
@@ -205,6 +214,7 @@ mod tests {
             r#"triage_calls_total{method="TriageTicket",code="OK"} 1"#,
             r#"triage_decisions_total{field="type",route="autofill"} 1"#,
             r#"triage_reloads_total{outcome="refused"} 1"#,
+            r#"triage_article_feedback_total{event="helped"} 1"#,
             r#"triage_model_info{version="b"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

@@ -20,8 +20,10 @@ use crate::{
         ticket::{TicketDraft, TicketLimits},
     },
     error::TriageError,
+    feedback::Feedback,
     grpc::client::Client,
     knowledge::KnowledgeBase,
+    memory::Memory,
     rows::{Rows, parse_rename},
     store::Store,
     triage::{TriageOptions, Triager},
@@ -50,7 +52,7 @@ pub(super) struct ClassifyArgs {
     /// Ask a running server
     #[arg(long, value_name = "ADDRESS", conflicts_with = "data_dir")]
     server: Option<String>,
-    /// Also suggest articles from the knowledge base in this folder
+    /// Also suggest articles and show similar tickets from this folder
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Tickets, one a row: .jsonl, .ndjson or .csv, .gz on top; needs --text
@@ -118,7 +120,11 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
     let columns: Vec<&str> = args.text_columns.iter().map(String::as_str).collect();
     rows.require(&columns)?;
     let triager = local_triager(args, config)?;
-    let options = TriageOptions { articles: args.data_dir.is_some(), ..TriageOptions::default() };
+    let options = TriageOptions {
+        articles: args.data_dir.is_some(),
+        similar: args.data_dir.is_some(),
+        ..TriageOptions::default()
+    };
     let (mut failed, bar) = (0_u64, Progress::counting("tickets"));
     let mut out = io::BufWriter::new(io::stdout().lock());
     if let Some(id) = &args.id {
@@ -157,11 +163,16 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
 fn local_triager(args: &ClassifyArgs, config: &Config) -> anyhow::Result<Triager> {
     let classifier = args.model.as_deref().map_or_else(Classifier::embedded, Classifier::load)?;
     let classifier = classifier.with_redactor(config.redactor.clone());
-    let knowledge = match &args.data_dir {
-        Some(data_dir) => Some(KnowledgeBase::open(Store::open(data_dir)?, data_dir)?),
-        None => None,
+    let taxonomy = Arc::new(config.taxonomy.clone());
+    let triager = if let Some(data_dir) = &args.data_dir {
+        let store = Store::open(data_dir)?;
+        let knowledge = KnowledgeBase::open(store.clone(), data_dir)?;
+        let memory = Memory::open(store.clone(), data_dir, config.redactor.clone())?;
+        let feedback = Feedback::open(store, memory.clone())?;
+        Triager::new(classifier, taxonomy, Some(knowledge), Some(memory)).with_feedback(feedback)
+    } else {
+        Triager::new(classifier, taxonomy, None, None)
     };
-    let triager = Triager::new(classifier, Arc::new(config.taxonomy.clone()), knowledge, None);
     for mismatch in triager.mismatches() {
         eprintln!("warning: {mismatch}");
     }
@@ -218,6 +229,7 @@ fn write_without_text(
         "priority_route": null,
         "reasons": ["there is no text to go by"],
         "articles": [],
+        "suggestion_handle": null,
         "similar_tickets": [],
         "truncated": false,
         "versions": versions_json(versions),
@@ -242,6 +254,7 @@ fn to_json(decision: &TriageDecision) -> Value {
         "priority_route": decision.priority.as_ref().map(|priority| priority.route.as_str()),
         "reasons": decision.reasons,
         "articles": decision.articles.iter().map(article_json).collect::<Vec<_>>(),
+        "suggestion_handle": decision.suggestion_handle,
         "similar_tickets": decision.similar.iter().map(similar_json).collect::<Vec<_>>(),
         "truncated": decision.truncated,
         "versions": versions_json(&decision.versions),

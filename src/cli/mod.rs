@@ -5,6 +5,7 @@
 
 mod classify;
 mod eval;
+mod feedback;
 mod kb;
 mod memory;
 mod output;
@@ -61,6 +62,9 @@ enum Command {
     /// Remember solved tickets and find those that are like another
     #[command(subcommand)]
     Memory(memory::MemoryCommand),
+    /// Say what became of what was proposed
+    #[command(subcommand)]
+    Feedback(feedback::FeedbackCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell to complete for
@@ -109,6 +113,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             return kb::run(command, &config);
         }
         Command::Memory(command) => return memory::run(command, &load_config(config, &Overrides::default())?),
+        Command::Feedback(command) => {
+            feedback::run(command, &load_config(config, &Overrides::default())?)?;
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triage", &mut io::stdout());
             io::stdout().flush()?;

@@ -17,6 +17,7 @@ use crate::{
     classify::Classifier,
     config::Overrides,
     domain::article::Article,
+    feedback::Feedback,
     grpc::Core,
     knowledge::{KnowledgeBase, import},
     memory::Memory,
@@ -86,16 +87,18 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
 
         let load = move || {
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
-            let memory = Memory::open(store, &data_dir, redactor)?;
+            let memory = Memory::open(store.clone(), &data_dir, redactor)?;
+            let feedback = Feedback::open(store, memory.clone())?;
             // A base that holds the desk's own articles is shown as it is.
             if demo && knowledge.article_count() == 0 {
                 knowledge.upsert(&demo_articles()?)?;
             }
-            let triager = Triager::new(classifier, taxonomy, Some(knowledge.clone()), Some(memory.clone()));
+            let triager = Triager::new(classifier, taxonomy, Some(knowledge.clone()), Some(memory.clone()))
+                .with_feedback(feedback.clone());
             for mismatch in triager.mismatches() {
                 tracing::warn!("{mismatch}");
             }
-            Ok(Core { triager, knowledge, memory })
+            Ok(Core { triager, knowledge, memory, feedback })
         };
         let on_ready = move || {
             if demo {

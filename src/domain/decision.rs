@@ -150,6 +150,8 @@ pub struct TriageDecision {
     /// Sentences for people: why this priority, what disagrees.
     pub reasons: Vec<String>,
     pub articles: Vec<ArticleHit>,
+    /// For feedback on the articles; none where there are none.
+    pub suggestion_handle: Option<String>,
     /// Confirmed tickets, most alike first.
     pub similar: Vec<SimilarTicket>,
     /// The model read only the beginning of the text.

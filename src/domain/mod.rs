@@ -3,6 +3,7 @@
 
 pub mod article;
 pub mod decision;
+pub mod feedback;
 pub mod memory;
 pub mod priority;
 pub mod route;

@@ -1,5 +1,6 @@
 //! The client that the command line uses for `--server`.
 
+mod feedback;
 mod memory;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -107,14 +108,24 @@ fn wire_ticket(draft: TicketDraft) -> pb::Ticket {
 }
 
 fn decision(decision: pb::Decision) -> anyhow::Result<TriageDecision> {
-    let pb::Decision { ticket_id, fields, priority, reasons, articles, truncated, versions, similar_tickets } =
-        decision;
+    let pb::Decision {
+        ticket_id,
+        fields,
+        priority,
+        reasons,
+        articles,
+        truncated,
+        versions,
+        similar_tickets,
+        suggestion_handle,
+    } = decision;
     Ok(TriageDecision {
         ticket_id,
         fields: fields.into_iter().map(field_decision).collect::<anyhow::Result<_>>()?,
         priority: priority.map(priority_decision).transpose()?,
         reasons,
         articles: articles.into_iter().map(article_hit).collect(),
+        suggestion_handle: Some(suggestion_handle).filter(|handle| !handle.is_empty()),
         similar: similar_tickets.into_iter().map(memory::similar_ticket).collect::<anyhow::Result<_>>()?,
         truncated,
         versions: domain_versions(versions.unwrap_or_default()),

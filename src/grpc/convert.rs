@@ -1,7 +1,9 @@
 //! Wire to domain and back. Messages are taken apart field by field, so that a new one stops the build.
 
+mod feedback;
 mod memory;
 
+pub(super) use self::feedback::{article_event, article_feedback, article_usage};
 pub(super) use self::memory::{confirmed_ticket, similar_request, similar_ticket};
 use crate::{
     config::Limits,
@@ -120,8 +122,17 @@ pub(super) fn at_most(
 }
 
 pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
-    let TriageDecision { ticket_id, fields, priority, reasons, articles, similar, truncated, versions: made_by } =
-        decision;
+    let TriageDecision {
+        ticket_id,
+        fields,
+        priority,
+        reasons,
+        articles,
+        suggestion_handle,
+        similar,
+        truncated,
+        versions: made_by,
+    } = decision;
     pb::Decision {
         ticket_id,
         fields: fields.into_iter().map(field_decision).collect(),
@@ -137,6 +148,7 @@ pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
         }),
         reasons,
         articles: articles.into_iter().map(article_hit).collect(),
+        suggestion_handle: suggestion_handle.unwrap_or_default(),
         truncated,
         versions: Some(versions(made_by)),
         similar_tickets: similar.into_iter().map(similar_ticket).collect(),

@@ -125,11 +125,18 @@ impl KnowledgeService for KnowledgeHandler {
             .unary("SuggestArticles", request, async |request| {
                 let (ticket, top_n) = convert::suggest_request(request, &self.0.limits.ticket)?;
                 let place = self.0.pool.admit()?;
-                let (articles, versions) =
-                    self.0.compute(place, move |core| core.triager.suggest_articles(&ticket, top_n)).await?;
+                let (articles, versions, handle) = self
+                    .0
+                    .compute(place, move |core| {
+                        let (articles, versions) = core.triager.suggest_articles(&ticket, top_n)?;
+                        let handle = core.triager.suggestion_handle(&ticket, &articles)?;
+                        Ok((articles, versions, handle))
+                    })
+                    .await?;
                 Ok(pb::SuggestArticlesResponse {
                     articles: articles.into_iter().map(convert::article_hit).collect(),
                     versions: Some(convert::versions(versions)),
+                    suggestion_handle: handle.unwrap_or_default(),
                 })
             })
             .await
@@ -203,9 +210,17 @@ impl KnowledgeService for KnowledgeHandler {
                 let pb::GetArticleRequest { id } = request;
                 check_id(&id)?;
                 let place = self.0.pool.admit()?;
-                let article =
-                    self.0.compute(place, move |core| core.knowledge.get(&id)?.ok_or_else(|| not_found(&id))).await?;
-                Ok(pb::GetArticleResponse { article: Some(convert::wire_article(article)) })
+                let (article, usage) = self
+                    .0
+                    .compute(place, move |core| {
+                        let article = core.knowledge.get(&id)?.ok_or_else(|| not_found(&id))?;
+                        Ok((article, core.feedback.usage(&id)?))
+                    })
+                    .await?;
+                Ok(pb::GetArticleResponse {
+                    article: Some(convert::wire_article(article)),
+                    usage: Some(convert::article_usage(usage)),
+                })
             })
             .await
     }

@@ -4,6 +4,7 @@ pub mod client;
 pub(crate) mod connections;
 mod convert;
 pub(crate) mod edge;
+mod feedback;
 mod import;
 mod knowledge;
 mod memory;
@@ -24,11 +25,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-pub(crate) use self::{knowledge::KnowledgeHandler, memory::MemoryHandler, triage::TriageHandler};
+pub(crate) use self::{
+    feedback::FeedbackHandler, knowledge::KnowledgeHandler, memory::MemoryHandler, triage::TriageHandler,
+};
 use crate::{
     compute::{Place, Pool},
     config::Limits,
     error::TriageError,
+    feedback::Feedback,
     knowledge::KnowledgeBase,
     memory::Memory,
     telemetry::{METRICS, Stage},
@@ -47,6 +51,7 @@ pub struct Core {
     pub triager: Triager,
     pub knowledge: KnowledgeBase,
     pub memory: Memory,
+    pub feedback: Feedback,
 }
 
 /// What all handlers share. Cheap to clone.

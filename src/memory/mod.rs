@@ -14,6 +14,7 @@ use std::{path::Path, sync::Arc};
 
 use tantivy::Term;
 
+pub(crate) use self::prepare::prepared_within;
 pub use self::unknown::UnknownArticles;
 use self::{prepare::prepared, schema::Fields, snapshot::Snapshot};
 use crate::{
@@ -63,6 +64,11 @@ impl Memory {
     /// Stores tickets that [`Self::publish`] makes findable: for many at a time.
     pub fn stage(&self, tickets: &[ConfirmedTicket]) -> Result<ImportCounts, IndexError> {
         Ok(self.store.upsert_memory_tickets(&self.prepared(tickets))?)
+    }
+
+    /// What is taken out of every text that is kept.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// Makes everything stored findable.

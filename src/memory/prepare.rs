@@ -8,15 +8,20 @@ use crate::{
 
 /// The ticket with the text that may be kept.
 pub(super) fn prepared(ticket: &ConfirmedTicket, redactor: &Redactor) -> ConfirmedTicket {
+    prepared_within(ticket, usize::MAX, redactor)
+}
+
+/// The same with no more than the first `max_bytes` of summary and description, and of the resolution.
+pub(crate) fn prepared_within(ticket: &ConfirmedTicket, max_bytes: usize, redactor: &Redactor) -> ConfirmedTicket {
     let text = ticket.text();
-    let plain = PlainText::of(&text, usize::MAX, redactor);
+    let plain = PlainText::of(&text, max_bytes, redactor);
     let description_start = text.len() - ticket.description.len();
     let kept = plain.as_str().to_owned();
     let (summary, description) = kept.split_at(boundary(&kept, &plain.into_sources(), description_start));
     ConfirmedTicket {
         summary: summary.trim().to_owned(),
         description: description.trim().to_owned(),
-        resolution: PlainText::of(&ticket.resolution, usize::MAX, redactor).as_str().trim().to_owned(),
+        resolution: PlainText::of(&ticket.resolution, max_bytes, redactor).as_str().trim().to_owned(),
         ..ticket.clone()
     }
 }

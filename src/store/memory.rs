@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use super::{
     Store, StoreError,
     changes::{CHANGES_PAGE_BYTES, Change, ContentHash, Effect, ImportCounts, closed, closed_or_null},
+    feedback::{forget_ticket, with_links},
 };
 use crate::domain::{
     article::Day,
@@ -37,7 +38,7 @@ impl Store {
     }
 
     /// Adds or replaces tickets by id, with their links: all of them or, on an error, none. Of two with one id the
-    /// later counts.
+    /// later counts. Links that came through feedback stay, but where the ticket says otherwise of the article.
     pub fn upsert_memory_tickets(&self, tickets: &[ConfirmedTicket]) -> Result<ImportCounts, StoreError> {
         let failed = self.failed("writing confirmed tickets");
         let mut writer = self.writer();
@@ -54,7 +55,7 @@ impl Store {
         let mut counts = ImportCounts::default();
         let mut planned = HashMap::new();
         for ticket in tickets {
-            let hash = content_hash(ticket);
+            let hash = content_hash(&*with_links(&reader, ticket).map_err(&failed)?);
             let known = match planned.get(ticket.id.as_str()) {
                 Some(hash) => Some(*hash),
                 None => stored_hash(&reader, &ticket.id).map_err(&failed)?,
@@ -109,7 +110,7 @@ impl Store {
     }
 }
 
-fn upsert(transaction: &Transaction<'_>, tickets: &[ConfirmedTicket]) -> rusqlite::Result<ImportCounts> {
+pub(super) fn upsert(transaction: &Transaction<'_>, tickets: &[ConfirmedTicket]) -> rusqlite::Result<ImportCounts> {
     let mut counts = ImportCounts::default();
     let mut sequence = last_change(transaction)?;
     let mut write = transaction.prepare_cached(&format!(
@@ -125,6 +126,7 @@ fn upsert(transaction: &Transaction<'_>, tickets: &[ConfirmedTicket]) -> rusqlit
         transaction.prepare_cached("INSERT INTO memory_links (ticket_id, article_id, outcome) VALUES (?1, ?2, ?3)")?;
     let mut revive = transaction.prepare_cached("DELETE FROM deleted_memory_tickets WHERE id = ?1")?;
     for ticket in tickets {
+        let ticket = &*with_links(transaction, ticket)?;
         let hash = content_hash(ticket);
         let effect = Effect::of(stored_hash(transaction, &ticket.id)?, hash);
         counts.add(effect);
@@ -174,6 +176,7 @@ fn delete(transaction: &Transaction<'_>, ids: &[String]) -> rusqlite::Result<Vec
         }
         sequence += 1;
         remember.execute(params![id, sequence])?;
+        forget_ticket(transaction, id)?;
     }
     set_last_change(transaction, sequence)?;
     Ok(unknown)
@@ -194,7 +197,7 @@ fn stored_hash(connection: &Connection, id: &str) -> rusqlite::Result<Option<[u8
         .optional()
 }
 
-fn ticket(connection: &Connection, id: &str) -> rusqlite::Result<Option<ConfirmedTicket>> {
+pub(super) fn ticket(connection: &Connection, id: &str) -> rusqlite::Result<Option<ConfirmedTicket>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM memory_tickets WHERE id = ?1"))?
         .query_row([id], |row| read_ticket(connection, row))
@@ -218,6 +221,13 @@ fn select_tickets(connection: &Connection, after: Option<&str>, limit: usize) ->
         page.tickets.push(ticket);
     }
     Ok(page)
+}
+
+/// How many confirmed tickets an article solved.
+pub(super) fn solved_tickets(connection: &Connection, article: &str) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT COUNT(*) FROM memory_links WHERE article_id = ?1 AND outcome = ?2")?
+        .query_row([article, SOLVED], |row| row.get(0))
 }
 
 fn links_by_article(connection: &Connection) -> rusqlite::Result<HashMap<String, LinkCounts>> {

@@ -8,7 +8,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{StoreError, classify};
 
 /// The n-th brings version n to n + 1. Append; never edit one that was released.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_articles.sql"), include_str!("migrations/0002_memory.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_articles.sql"),
+    include_str!("migrations/0002_memory.sql"),
+    include_str!("migrations/0003_article_feedback.sql"),
+];
 
 pub(super) fn apply(connection: &mut Connection, database: &Path) -> Result<(), StoreError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);

@@ -5,6 +5,7 @@
 
 mod articles;
 mod changes;
+mod feedback;
 mod lock;
 mod memory;
 mod migrations;

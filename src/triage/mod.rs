@@ -24,6 +24,7 @@ use crate::{
         ticket::Ticket,
     },
     error::{FieldViolation, TriageError},
+    feedback::Feedback,
     knowledge::{self, KnowledgeBase},
     memory::Memory,
     telemetry::{METRICS, Stage},
@@ -60,6 +61,7 @@ pub struct Triager {
     taxonomy: Arc<Taxonomy>,
     knowledge: Option<KnowledgeBase>,
     memory: Option<Memory>,
+    feedback: Option<Feedback>,
 }
 
 impl Triager {
@@ -69,7 +71,7 @@ impl Triager {
         knowledge: Option<KnowledgeBase>,
         memory: Option<Memory>,
     ) -> Self {
-        Self { classifier, taxonomy, knowledge, memory }
+        Self { classifier, taxonomy, knowledge, memory, feedback: None }
     }
 
     /// The same with another model, which reads texts with the same rules.
@@ -77,6 +79,12 @@ impl Triager {
     pub fn with_classifier(&self, classifier: Classifier) -> Self {
         let classifier = classifier.with_redactor(self.classifier.redactor().clone());
         Self { classifier, ..self.clone() }
+    }
+
+    /// The same with a handle for feedback on every suggestion.
+    #[must_use]
+    pub fn with_feedback(self, feedback: Feedback) -> Self {
+        Self { feedback: Some(feedback), ..self }
     }
 
     /// Decides one ticket.
@@ -93,6 +101,7 @@ impl Triager {
             priority: None,
             reasons: Vec::new(),
             articles: Vec::new(),
+            suggestion_handle: None,
             similar: Vec::new(),
             truncated: false,
             versions: self.versions(),
@@ -125,6 +134,7 @@ impl Triager {
         }
         if options.articles {
             let (articles, versions) = self.suggest_articles(ticket, options.top_n)?;
+            decision.suggestion_handle = self.suggestion_handle(ticket, &articles)?;
             (decision.articles, decision.versions.knowledge) = (articles, versions.knowledge);
         }
         if options.similar {
@@ -146,6 +156,11 @@ impl Triager {
         let hits = view.suggest(ticket.text(), self.classifier.redactor(), today, top_n)?;
         METRICS.record_stage(Stage::Articles, started.elapsed());
         Ok((hits, Versions { knowledge: view.version().to_string(), ..self.versions() }))
+    }
+
+    /// With what feedback on these articles for this ticket is given; none without articles, or where none is taken.
+    pub fn suggestion_handle(&self, ticket: &Ticket, articles: &[ArticleHit]) -> Result<Option<String>, TriageError> {
+        self.feedback.as_ref().map_or(Ok(None), |feedback| feedback.handle(ticket, articles))
     }
 
     /// Confirmed tickets that are like this one, most alike first, and what made the answer; none without a memory.

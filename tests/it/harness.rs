@@ -16,12 +16,13 @@ use ticket_triage::{
     app::App,
     classify::Classifier,
     config::{Config, Overrides},
+    feedback::Feedback,
     grpc::Core,
     knowledge::KnowledgeBase,
     memory::Memory,
     pb::{
-        self, knowledge_service_client::KnowledgeServiceClient, memory_service_client::MemoryServiceClient,
-        triage_service_client::TriageServiceClient,
+        self, feedback_service_client::FeedbackServiceClient, knowledge_service_client::KnowledgeServiceClient,
+        memory_service_client::MemoryServiceClient, triage_service_client::TriageServiceClient,
     },
     store::Store,
     triage::Triager,
@@ -90,10 +91,12 @@ impl TestServer {
             before_loading();
             let store = Store::open(&data_dir)?;
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
-            let memory = Memory::open(store, &data_dir, redactor)?;
+            let memory = Memory::open(store.clone(), &data_dir, redactor)?;
+            let feedback = Feedback::open(store, memory.clone())?;
             let triager =
-                Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()));
-            Ok(Core { triager, knowledge, memory })
+                Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()))
+                    .with_feedback(feedback.clone());
+            Ok(Core { triager, knowledge, memory, feedback })
         };
         let app = App::bind(config).await.unwrap();
         let (address, admin_address) = (app.address().unwrap(), app.admin_address().unwrap().unwrap());
@@ -119,6 +122,10 @@ impl TestServer {
 
     pub async fn memory(&self) -> MemoryServiceClient<Channel> {
         MemoryServiceClient::new(self.channel().await)
+    }
+
+    pub async fn feedback(&self) -> FeedbackServiceClient<Channel> {
+        FeedbackServiceClient::new(self.channel().await)
     }
 
     /// Keeps the server from writing to its database.
@@ -407,6 +414,10 @@ impl ServerProcess {
 
     pub async fn memory(&self) -> MemoryServiceClient<Channel> {
         MemoryServiceClient::new(connect(&self.address).await)
+    }
+
+    pub async fn feedback(&self) -> FeedbackServiceClient<Channel> {
+        FeedbackServiceClient::new(connect(&self.address).await)
     }
 
     /// Sends a signal by its name, such as `TERM`.

@@ -10,7 +10,13 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::harness::{TestServer, http, in_time, request, serving, ticket, vpn_ticket};
 
-const SERVICES: [&str; 4] = ["", "triage.v1.TriageService", "triage.v1.KnowledgeService", "triage.v1.MemoryService"];
+const SERVICES: [&str; 5] = [
+    "",
+    "triage.v1.TriageService",
+    "triage.v1.KnowledgeService",
+    "triage.v1.MemoryService",
+    "triage.v1.FeedbackService",
+];
 
 fn health_of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
@@ -31,14 +37,14 @@ async fn health_and_readiness_wait_for_model_and_index() {
     let (server, ready) = TestServer::launch("", None, move || wait.recv().unwrap()).await;
     let mut watch = HealthClient::new(server.channel().await).watch(health_of("")).await.unwrap().into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
-    assert_eq!(states(&server).await, [ServingStatus::NotServing; 4]);
+    assert_eq!(states(&server).await, [ServingStatus::NotServing; SERVICES.len()]);
     assert_eq!(server.admin("/readyz").await, (503, "not ready\n".to_owned()));
     assert_eq!(server.admin("/livez").await, (200, "ok\n".to_owned()));
 
     go.send(()).unwrap();
     in_time(ready).await.unwrap();
     assert_eq!(in_time(watch.message()).await.unwrap().unwrap().status(), serving());
-    assert_eq!(states(&server).await, [serving(); 4]);
+    assert_eq!(states(&server).await, [serving(); SERVICES.len()]);
     assert_eq!(server.admin("/readyz").await, (200, "ok\n".to_owned()));
     assert_eq!(server.admin("/livez").await, (200, "ok\n".to_owned()));
     assert_eq!(server.admin("/nowhere").await.0, 404);
@@ -80,7 +86,8 @@ async fn reflection_lists_the_services_in_both_versions() {
     let check = |mut names: Vec<String>| {
         names.retain(|name| name.starts_with("triage.") || name == "grpc.health.v1.Health");
         names.sort_unstable();
-        let ours = ["KnowledgeService", "MemoryService", "TriageService"].map(|name| format!("triage.v1.{name}"));
+        let ours = ["FeedbackService", "KnowledgeService", "MemoryService", "TriageService"]
+            .map(|name| format!("triage.v1.{name}"));
         assert_eq!((names[0].as_str(), &names[1..]), ("grpc.health.v1.Health", &ours[..]));
     };
 

@@ -14,6 +14,7 @@ mod command_line;
 mod contract;
 mod corpus;
 mod crash;
+mod feedback;
 mod fuzz_corpus;
 mod harness;
 mod health;
