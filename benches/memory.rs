@@ -1,5 +1,5 @@
-//! What a large memory of confirmed tickets costs: importing, opening, adding, correcting and deleting one, and finding
-//! the tickets most like another.
+//! What a large memory of confirmed tickets costs: importing, opening, adding, correcting and deleting one, finding the
+//! tickets most like another, and feedback that adds to it.
 //!
 //! `TRIAGE_DATA` names a folder with `support_kb/queries.jsonl.gz` (columns title, body, articles). The tickets are made
 //! of its rows, words of two rows mixed; `TRIAGE_TICKETS` says how many (default 300,000).
@@ -8,7 +8,20 @@
 
 use std::{error::Error, path::Path, time::Instant};
 
-use ticket_triage::{domain::memory::ConfirmedTicket, encode::Redactor, memory::Memory, rows::Rows, store::Store};
+use ticket_triage::{
+    domain::{
+        article::{ArticleHit, ArticleKind, ArticleStatus, Passage},
+        feedback::ArticleEvent,
+        memory::ConfirmedTicket,
+        ticket::{Ticket, TicketDraft, TicketLimits},
+    },
+    encode::Redactor,
+    error::TriageError,
+    feedback::Feedback,
+    memory::Memory,
+    rows::Rows,
+    store::Store,
+};
 
 const BATCH: usize = 2_000;
 const ASKED: usize = 500;
@@ -42,7 +55,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(memory);
 
     let started = Instant::now();
-    let memory = Memory::open(Store::open(folder.path())?, folder.path(), Redactor::default())?;
+    let store = Store::open(folder.path())?;
+    let memory = Memory::open(store.clone(), folder.path(), Redactor::default())?;
     println!("open: {:.0} ms, {}", started.elapsed().as_secs_f64() * 1_000.0, resident());
 
     measure("add one", 50, |number| memory.upsert(&[made(&sources, wanted + number)]).map(|_| ()))?;
@@ -61,8 +75,42 @@ fn main() -> Result<(), Box<dyn Error>> {
     let long = texts.concat();
     let long = &long[..long.floor_char_boundary(64 << 10)];
     measure("30 neighbours of 64 KiB", 50, |_| memory.view().neighbours(long, "", 30).map(|_| ()))?;
+    measure_feedback(&Feedback::open(store, memory)?, &texts, long)?;
     println!("at the end: {}", resident());
     Ok(())
+}
+
+/// Handles of suggestions of three articles, made, read and sent back.
+fn measure_feedback(feedback: &Feedback, texts: &[String], long: &str) -> Result<(), Box<dyn Error>> {
+    let articles = ["KB0000001", "KB0000002", "KB0000003"].map(|id| ArticleHit {
+        id: id.to_owned(),
+        title: String::new(),
+        kind: ArticleKind::default(),
+        status: ArticleStatus::Published,
+        products: Vec::new(),
+        score: 1.0,
+        passage: Passage::default(),
+    });
+    let ticket = |id: usize, text: &str| -> Result<Ticket, TriageError> {
+        let draft = TicketDraft { id: format!("asked {id}"), description: text.to_owned(), ..TicketDraft::default() };
+        draft.parse("", &TicketLimits::default()).map_err(TriageError::InvalidRequest)
+    };
+    let tickets = texts.iter().enumerate().map(|(id, text)| ticket(id, text)).collect::<Result<Vec<_>, _>>()?;
+    let handle = |ticket| feedback.handle(ticket, &articles).map(Option::unwrap_or_default);
+    let handles = tickets.iter().map(handle).collect::<Result<Vec<_>, _>>()?;
+    let (characters, texts) = (handles.concat().len() / ASKED, texts.concat().len() / ASKED);
+    println!("a handle of 100 words: {characters} characters for {texts} bytes of text");
+    measure("make a handle of 100 words", ASKED, |number| handle(&tickets[number]).map(|_| ()))?;
+    let long = ticket(0, long)?;
+    measure("make a handle of 64 KiB", 100, |_| handle(&long).map(|_| ()))?;
+    let parse = |number: usize, event| feedback.parse(&handles[number], "KB0000002", event);
+    measure("read a handle of 100 words", ASKED, |number| parse(number, ArticleEvent::Shown).map(|_| ()))?;
+    for event in [ArticleEvent::Shown, ArticleEvent::Helped, ArticleEvent::Refused] {
+        measure(&format!("record {}", event.as_str()), 50, |number| {
+            feedback.record(&parse(number, event)?).map(|_| ())
+        })?;
+    }
+    measure("record refused again", 50, |number| feedback.record(&parse(number, ArticleEvent::Refused)?).map(|_| ()))
 }
 
 /// The ticket of this number: the first half of one row and the second of another.

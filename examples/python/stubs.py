@@ -19,7 +19,11 @@ with tempfile.TemporaryDirectory() as folder:
     if protoc.main(["protoc", *options, *files]) != 0:
         sys.exit(f"cannot compile the files under {PROTO}")
     sys.path.insert(0, folder)
+    from triage.v1 import feedback_pb2 as feedback, feedback_pb2_grpc as feedback_grpc
+    from triage.v1 import knowledge_pb2 as knowledge, knowledge_pb2_grpc as knowledge_grpc
+    from triage.v1 import memory_pb2 as memory, memory_pb2_grpc as memory_grpc
     from triage.v1 import ticket_pb2 as ticket, triage_pb2 as triage, triage_pb2_grpc as triage_grpc
     sys.path.remove(folder)
 
-__all__ = ["ticket", "triage", "triage_grpc"]
+__all__ = ["feedback", "feedback_grpc", "knowledge", "knowledge_grpc", "memory", "memory_grpc", "ticket", "triage",
+           "triage_grpc"]

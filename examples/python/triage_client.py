@@ -12,7 +12,9 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from stubs import ticket, triage, triage_grpc
+from stubs import (
+    feedback, feedback_grpc, knowledge, knowledge_grpc, memory, memory_grpc, ticket, triage, triage_grpc,
+)
 
 SECONDS_TO_START = 30
 SECONDS_A_CALL = 10
@@ -52,6 +54,7 @@ def main() -> None:
 
         send_blank(service)
         stream(service, info)
+        suggest_and_learn(channel)
     print("\nEvery answer is as the API promises.")
 
 
@@ -155,9 +158,47 @@ def stream(service, info) -> None:
             expect(not answer.decision.articles, f"{one.id}: articles that nobody asked for")
 
 
+def suggest_and_learn(channel: grpc.Channel) -> None:
+    """Offers articles, says which one helped, and finds the solved ticket in the next call."""
+    one = ticket.Ticket(id="INC-3001", summary="Outlook asks for my password again and again since this morning")
+    request = knowledge.SuggestArticlesRequest(ticket=one, top_n=TOP_N)
+    offered = knowledge_grpc.KnowledgeServiceStub(channel).SuggestArticles(request, timeout=SECONDS_A_CALL)
+    print(f"\n{one.id}  {one.summary}")
+    if not offered.articles:
+        print("  no article is suggested")
+        return
+    expect(bool(offered.suggestion_handle), "a suggestion has no handle")
+
+    service = feedback_grpc.FeedbackServiceStub(channel)
+
+    def tell(article, event):
+        # The handle goes back as it came; a call may be repeated, it counts once.
+        return service.RecordArticleFeedback(feedback.RecordArticleFeedbackRequest(
+            suggestion_handle=offered.suggestion_handle, article_id=article.id, event=event,
+        ), timeout=SECONDS_A_CALL)
+
+    for article in offered.articles:
+        print(f"  offered {article.id}: {article.title}")
+        tell(article, feedback.ARTICLE_EVENT_SHOWN)
+    solution = offered.articles[0]
+    tell(solution, feedback.ARTICLE_EVENT_CLICKED)
+    tell(solution, feedback.ARTICLE_EVENT_HELPED)
+    expect(not tell(solution, feedback.ARTICLE_EVENT_HELPED).recorded, "the same feedback counts twice")
+
+    another = ticket.Ticket(id="INC-3002", summary="Outlook keeps asking for the password since the morning")
+    request = memory.FindSimilarTicketsRequest(ticket=another, top_n=10)
+    found = memory_grpc.MemoryServiceStub(channel).FindSimilarTickets(request, timeout=SECONDS_A_CALL).tickets
+    print(f"{another.id}  {another.summary}")
+    for similar in found:
+        print(f"  {similar.similarity:4.0%} like {similar.id}, solved by {', '.join(similar.articles) or 'no article'}")
+    learnt = [similar for similar in found if similar.id == one.id]
+    expect(len(learnt) == 1 and solution.id in learnt[0].articles, "what helped is not in the memory")
+
+
 def check_decision(one, decision, info) -> None:
     """Holds a decision against what the .proto files say of it."""
     expect(decision.ticket_id == one.id, "the answer is for another ticket")
+    expect(bool(decision.suggestion_handle) == bool(decision.articles), "a handle without articles, or none with them")
     versions = decision.versions
     named = [versions.model, versions.taxonomy, versions.matrix, versions.knowledge, versions.server]
     expect(all(named), "a version is not named")
@@ -184,7 +225,7 @@ def check_decision(one, decision, info) -> None:
         weights = [evidence.weight for evidence in field.evidence]
         expect(weights == sorted(weights, reverse=True), f"{name}: evidence is not strongest first")
         for evidence in field.evidence:
-            part = one.summary if evidence.part == triage.TICKET_PART_SUMMARY else one.description
+            part = one.summary if evidence.part == ticket.TICKET_PART_SUMMARY else one.description
             by_bytes = part.encode()[evidence.start_byte : evidence.end_byte]
             by_utf16 = part.encode("utf-16-le")[evidence.start_utf16 * 2 : evidence.end_utf16 * 2]
             read = {by_bytes.decode(errors="replace"), by_utf16.decode("utf-16-le", errors="replace")}
