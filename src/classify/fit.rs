@@ -15,7 +15,7 @@ use std::{
 use super::samples::Samples;
 
 /// The solver stops when no gradient violates optimality by more.
-const TOLERANCE: f32 = 0.05;
+const TOLERANCE: f32 = 0.03;
 
 /// What a wrong side costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
