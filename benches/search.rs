@@ -8,11 +8,16 @@
 use std::{error::Error, path::Path, time::Instant};
 
 use ticket_triage::{
-    domain::article::Day,
+    domain::{
+        article::Day,
+        ticket::{TicketDraft, TicketLimits},
+    },
     encode::Redactor,
+    error::TriageError,
     knowledge::{KnowledgeBase, SearchFilter, import::Articles},
     rows::Rows,
     store::Store,
+    triage::Suggester,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,7 +50,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let knowledge = KnowledgeBase::open(Store::open(folder.path())?, folder.path())?;
     println!("open: {:.1} ms, {}", started.elapsed().as_secs_f64() * 1_000.0, memory());
 
-    let redactor = Redactor::default();
     let column = ["text".to_owned()];
     let texts: Vec<String> = Rows::open(&data.join("queries.jsonl.gz"), &[])?
         .map(|row| row.map(|row| row.text(&column)))
@@ -62,14 +66,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let today = Day::new(2026, 1, 1).ok_or("no day")?;
     let filter = SearchFilter::default();
 
+    let suggester = Suggester::new(knowledge.clone(), None, Redactor::default())?;
+    let suggest = |text: &str, hits: usize| -> Result<usize, TriageError> {
+        let draft = TicketDraft { description: text.to_owned(), ..TicketDraft::default() };
+        let ticket = draft.parse("", &TicketLimits::default()).map_err(TriageError::InvalidRequest)?;
+        suggester.suggest(&ticket, today, hits).map(|suggestions| suggestions.articles.len())
+    };
     for hits in [0, 1, 3, 10] {
-        measure(&format!("suggest, 100 words, {hits} hits"), &hundred_words, |text| {
-            knowledge.suggest(text, &redactor, today, hits).map(|hits| hits.len())
-        })?;
+        measure(&format!("suggest, 100 words, {hits} hits"), &hundred_words, |text| suggest(text, hits))?;
     }
-    measure("suggest, 64 KiB, 3 hits", &vec![long; 500], |text| {
-        knowledge.suggest(text, &redactor, today, 3).map(|hits| hits.len())
-    })?;
+    measure("suggest, 64 KiB, 3 hits", &vec![long; 500], |text| suggest(text, 3))?;
     measure("search, 4 words, 10 hits", &short, |text| knowledge.search(text, &filter, 0, 10).map(|hits| hits.len()))?;
     println!("at the end: {}", memory());
     Ok(())

@@ -1,5 +1,6 @@
 //! Puts the parts together and serves: bind, load, answer, and drain in order.
 
+mod learning;
 mod reload;
 
 use std::{
@@ -126,6 +127,7 @@ impl App {
                 report(&health, ServingStatus::Serving).await;
                 tracing::info!(model = versions.model, taxonomy = versions.taxonomy, knowledge = versions.knowledge, memory = versions.memory, "serving");
                 on_ready();
+                tasks.spawn(learning::run(api.clone(), pool.clone()));
                 if let Some(reloads) = reloads {
                     tasks.spawn(reloads.run(api.clone(), pool));
                 }

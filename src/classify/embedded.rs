@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 
 use super::bundle::{self, BundleError, Files};
-use crate::encode::{StaticVectors, WordPiece};
+use crate::encode::{StaticVectors, VECTORS, VOCABULARY, WordPiece};
 
-static VOCABULARY: &[u8] = include_bytes!("../../models/default/1/vocab.txt");
-static VECTORS: &[u8] = include_bytes!("../../models/default/1/vectors.safetensors");
 static MANIFEST: &[u8] = include_bytes!("../../models/default/1/manifest.toml");
 static WEIGHTS: &[u8] = include_bytes!("../../models/default/1/weights.safetensors");
 static GOLDEN: &[u8] = include_bytes!("../../models/default/1/golden.jsonl");
@@ -20,7 +18,7 @@ pub(super) fn default_bundle() -> Files {
 
 /// The part of a bundle that training does not change.
 pub(super) fn encoder_files() -> Files {
-    [(bundle::VOCABULARY, VOCABULARY), (bundle::VECTORS, VECTORS)].map(borrowed).into()
+    [(bundle::VOCABULARY, VOCABULARY.as_bytes()), (bundle::VECTORS, VECTORS)].map(borrowed).into()
 }
 
 /// The pieces and vectors of a bundle's files.

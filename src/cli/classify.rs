@@ -17,6 +17,7 @@ use crate::{
         article::ArticleHit,
         decision::{Abstention, Candidate, Evidence, FieldDecision, TriageDecision, ValueSource, Versions},
         route::Route,
+        suggestion::Reason,
         ticket::{TicketDraft, TicketLimits},
     },
     error::TriageError,
@@ -169,9 +170,9 @@ fn local_triager(args: &ClassifyArgs, config: &Config) -> anyhow::Result<Triager
         let knowledge = KnowledgeBase::open(store.clone(), data_dir)?;
         let memory = Memory::open(store.clone(), data_dir, config.redactor.clone())?;
         let feedback = Feedback::open(store, memory.clone())?;
-        Triager::new(classifier, taxonomy, Some(knowledge), Some(memory)).with_feedback(feedback)
+        Triager::new(classifier, taxonomy, Some(knowledge), Some(memory))?.with_feedback(feedback)
     } else {
-        Triager::new(classifier, taxonomy, None, None)
+        Triager::new(classifier, taxonomy, None, None)?
     };
     for mismatch in triager.mismatches() {
         eprintln!("warning: {mismatch}");
@@ -279,13 +280,16 @@ fn field_json(field: &FieldDecision) -> Value {
 }
 
 fn versions_json(versions: &Versions) -> Value {
-    let Versions { model, taxonomy, matrix, knowledge, memory, server } = versions;
-    json!({"model": model, "taxonomy": taxonomy, "matrix": matrix, "knowledge": knowledge, "memory": memory, "server": server})
+    let Versions { model, taxonomy, matrix, knowledge, memory, learned, server } = versions;
+    json!({"model": model, "taxonomy": taxonomy, "matrix": matrix, "knowledge": knowledge, "memory": memory, "learned": learned, "server": server})
 }
 
 /// An article as every command prints it for programs.
 pub(super) fn article_json(hit: &ArticleHit) -> Value {
-    let ArticleHit { id, title, kind, status, products, score, passage } = hit;
+    let ArticleHit { id, title, kind, status, products, score, passage, reasons, chance } = hit;
+    let reasons = reasons
+        .iter()
+        .map(|Reason { kind, text, values }| json!({"kind": kind.as_str(), "text": text, "values": values}));
     json!({
         "id": id,
         "title": title,
@@ -294,5 +298,7 @@ pub(super) fn article_json(hit: &ArticleHit) -> Value {
         "products": products,
         "score": score,
         "passage": passage.text,
+        "reasons": reasons.collect::<Vec<_>>(),
+        "chance": chance,
     })
 }

@@ -85,12 +85,16 @@ fn hits_json(hits: &[ArticleHit]) -> Value {
 
 /// For commands that only read: a folder without a knowledge base is a misspelt one.
 fn open_existing(data_dir: &Path) -> anyhow::Result<KnowledgeBase> {
+    Ok(KnowledgeBase::open(existing_store(data_dir)?, data_dir)?)
+}
+
+fn existing_store(data_dir: &Path) -> anyhow::Result<Store> {
     anyhow::ensure!(
         Store::exists(data_dir),
         "no knowledge base in {}: fill one with `triage kb import`, or name another folder with --data-dir",
         data_dir.display()
     );
-    open(data_dir)
+    Ok(Store::open(data_dir)?)
 }
 
 fn open(data_dir: &Path) -> anyhow::Result<KnowledgeBase> {

@@ -8,17 +8,20 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{DEFAULT_DATA_DIR, UsageError, block_on, render};
+use super::{DEFAULT_DATA_DIR, UsageError, block_on, progress::Progress, render};
 use crate::{
     config::Config,
     domain::{decision::Evidence, memory::SimilarTicket, ticket::TicketDraft},
     error::TriageError,
     grpc::client::Client,
+    knowledge::{self, KnowledgeBase},
     memory::Memory,
     store::Store,
+    triage::Suggester,
 };
 
 #[derive(Debug, Subcommand)]
@@ -147,6 +150,22 @@ fn open_existing(data_dir: &Path, config: &Config) -> anyhow::Result<Memory> {
         data_dir.display()
     );
     open(data_dir, config)
+}
+
+/// Takes up what is new in the memory, where there are articles too.
+fn learn(store: Store, memory: Memory, data_dir: &Path, config: &Config) -> anyhow::Result<()> {
+    let knowledge = KnowledgeBase::open(store, data_dir)?;
+    let today = knowledge::today().context("the system's clock shows no date")?;
+    let Some(mut learning) = Suggester::new(knowledge, Some(memory), config.redactor.clone())?.learning(today)? else {
+        return Ok(());
+    };
+    let bar = Progress::counting("steps of learning from past links");
+    while learning.step()? {
+        bar.step();
+    }
+    learning.finish()?;
+    bar.finish();
+    Ok(())
 }
 
 fn open(data_dir: &Path, config: &Config) -> anyhow::Result<Memory> {

@@ -13,6 +13,7 @@ use crate::{
         memory::SimilarTicket,
         route::Route,
         steering,
+        suggestion::{Reason, ReasonKind},
         taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
     },
     encode::html,
@@ -125,11 +126,31 @@ pub(super) fn articles(out: &mut impl Write, hits: &[ArticleHit]) -> io::Result<
         let kind = hit.kind.as_str().replace('_', " ");
         let status =
             if hit.status == ArticleStatus::Published { String::new() } else { format!(", {}", hit.status.as_str()) };
-        let about = styled(DIM, &format!("({kind}{status}, score {:.1})", hit.score));
+        // Found by a search, where the score is all there is; or suggested, with its chance where that is known.
+        let sure = match hit.chance {
+            Some(chance) => format!(", {}", percent(chance)),
+            None if hit.reasons.is_empty() => format!(", score {:.1}", hit.score),
+            None => String::new(),
+        };
+        let about = styled(DIM, &format!("({kind}{status}{sure})"));
         writeln!(out, "{}  {} {about}", styled(BOLD, &printable(&hit.id)), printable(&hit.title))?;
+        if !hit.reasons.is_empty() {
+            let reasons: Vec<_> = hit.reasons.iter().map(reason).collect();
+            writeln!(out, "    {}", printable(&reasons.join("; ")))?;
+        }
         writeln!(out, "    {}", highlighted(&hit.passage))?;
     }
     Ok(())
+}
+
+/// A reason with the tickets that it names.
+fn reason(reason: &Reason) -> String {
+    match reason.kind {
+        ReasonKind::SolvedSimilar => format!("{} ({})", reason.text, reason.values.join(", ")),
+        ReasonKind::SharedWords | ReasonKind::SameProduct | ReasonKind::SameCategory | ReasonKind::KnownError => {
+            reason.text.clone()
+        }
+    }
 }
 
 /// Confirmed tickets, most alike first, each with what solved it and what both have in common.

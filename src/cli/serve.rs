@@ -93,7 +93,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
             if demo && knowledge.article_count() == 0 {
                 knowledge.upsert(&demo_articles()?)?;
             }
-            let triager = Triager::new(classifier, taxonomy, Some(knowledge.clone()), Some(memory.clone()))
+            let triager = Triager::new(classifier, taxonomy, Some(knowledge.clone()), Some(memory.clone()))?
                 .with_feedback(feedback.clone());
             for mismatch in triager.mismatches() {
                 tracing::warn!("{mismatch}");

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::steering::steers;
+use super::{steering::steers, suggestion::Reason};
 use crate::error::FieldViolation;
 
 /// What an article is for.
@@ -197,6 +197,11 @@ pub struct ArticleHit {
     /// Rank score: larger is better; comparable within one answer only.
     pub score: f32,
     pub passage: Passage,
+    /// Why it is suggested, the strongest first; empty for what a search found.
+    pub reasons: Vec<Reason>,
+    /// The chance that it is the one that solves the ticket, 0 to 1; `None` where too few links tell, and for what a
+    /// search found.
+    pub chance: Option<f32>,
 }
 
 #[cfg(test)]

@@ -138,6 +138,8 @@ pub struct Versions {
     pub matrix: String,
     pub knowledge: String,
     pub memory: String,
+    /// The last change to the confirmed tickets that weights and chances of suggestions were learned from.
+    pub learned: String,
     pub server: String,
 }
 

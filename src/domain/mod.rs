@@ -8,5 +8,6 @@ pub mod memory;
 pub mod priority;
 pub mod route;
 pub mod steering;
+pub mod suggestion;
 pub mod taxonomy;
 pub mod ticket;

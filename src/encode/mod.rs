@@ -8,10 +8,12 @@ mod plain_text;
 pub mod redact;
 mod source_text;
 mod static_vectors;
+mod text_vector;
 mod wordpiece;
 
 pub(crate) use hash_index::HashIndex;
 pub(crate) use plain_text::{PlainText, Sources};
 pub use redact::Redactor;
 pub(crate) use static_vectors::{DIMENSIONS, StaticVectors, VectorsError, norm};
+pub(crate) use text_vector::{TextVector, VECTORS, VOCABULARY, VectorSum};
 pub(crate) use wordpiece::{Token, WordPiece};

@@ -133,8 +133,8 @@ fn decision(decision: pb::Decision) -> anyhow::Result<TriageDecision> {
 }
 
 fn domain_versions(versions: pb::Versions) -> Versions {
-    let pb::Versions { model, taxonomy, matrix, knowledge, server, memory } = versions;
-    Versions { model, taxonomy, matrix, knowledge, memory, server }
+    let pb::Versions { model, taxonomy, matrix, knowledge, server, memory, learned } = versions;
+    Versions { model, taxonomy, matrix, knowledge, memory, learned, server }
 }
 
 fn priority_decision(decision: pb::PriorityDecision) -> anyhow::Result<PriorityDecision> {
@@ -229,7 +229,7 @@ fn domain_evidence(evidence: pb::Evidence) -> Evidence {
 
 fn article_hit(hit: pb::ArticleHit) -> ArticleHit {
     let (kind, status) = (convert::domain_kind(hit.kind()), convert::domain_status(hit.status()));
-    let pb::ArticleHit { id, title, kind: _, status: _, products, score, passage } = hit;
+    let pb::ArticleHit { id, title, kind: _, status: _, products, score, passage, reasons, chance } = hit;
     ArticleHit {
         id,
         title,
@@ -238,6 +238,8 @@ fn article_hit(hit: pb::ArticleHit) -> ArticleHit {
         products,
         score,
         passage: domain_passage(passage.unwrap_or_default()),
+        reasons: reasons.into_iter().filter_map(convert::domain_reason).collect(),
+        chance,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
             Abstention, Candidate, Evidence, FieldDecision, PriorityDecision, TriageDecision, ValueSource, Versions,
         },
         route::{Precision, Route, RouteSetting},
+        suggestion::{Reason, ReasonKind},
         taxonomy::Label,
         ticket::{Ticket, TicketDraft, TicketLimits, TicketPart},
     },
@@ -220,8 +221,8 @@ fn offset(at: usize) -> u32 {
 }
 
 pub(super) fn versions(versions: Versions) -> pb::Versions {
-    let Versions { model, taxonomy, matrix, knowledge, memory, server } = versions;
-    pb::Versions { model, taxonomy, matrix, knowledge, server, memory }
+    let Versions { model, taxonomy, matrix, knowledge, memory, learned, server } = versions;
+    pb::Versions { model, taxonomy, matrix, knowledge, server, memory, learned }
 }
 
 pub(super) fn server_info(made_by: Versions, fields: Vec<FieldOverview>, limits: &Limits) -> pb::GetServerInfoResponse {
@@ -269,7 +270,7 @@ fn field_info(field: FieldOverview) -> pb::FieldInfo {
 }
 
 pub(super) fn article_hit(hit: ArticleHit) -> pb::ArticleHit {
-    let ArticleHit { id, title, kind, status, products, score, passage: shown } = hit;
+    let ArticleHit { id, title, kind, status, products, score, passage: shown, reasons, chance } = hit;
     pb::ArticleHit {
         id,
         title,
@@ -278,7 +279,35 @@ pub(super) fn article_hit(hit: ArticleHit) -> pb::ArticleHit {
         products,
         score,
         passage: Some(passage(shown)),
+        reasons: reasons.into_iter().map(reason).collect(),
+        chance,
     }
+}
+
+fn reason(reason: Reason) -> pb::ArticleReason {
+    let Reason { kind, text, values } = reason;
+    let kind = match kind {
+        ReasonKind::SolvedSimilar => pb::ArticleReasonKind::SolvedSimilar,
+        ReasonKind::SharedWords => pb::ArticleReasonKind::SharedWords,
+        ReasonKind::SameProduct => pb::ArticleReasonKind::SameProduct,
+        ReasonKind::SameCategory => pb::ArticleReasonKind::SameCategory,
+        ReasonKind::KnownError => pb::ArticleReasonKind::KnownError,
+    };
+    pb::ArticleReason { kind: kind.into(), text, values }
+}
+
+/// `None` for a kind that this program does not know.
+pub(super) fn domain_reason(reason: pb::ArticleReason) -> Option<Reason> {
+    let kind = match reason.kind() {
+        pb::ArticleReasonKind::Unspecified => return None,
+        pb::ArticleReasonKind::SolvedSimilar => ReasonKind::SolvedSimilar,
+        pb::ArticleReasonKind::SharedWords => ReasonKind::SharedWords,
+        pb::ArticleReasonKind::SameProduct => ReasonKind::SameProduct,
+        pb::ArticleReasonKind::SameCategory => ReasonKind::SameCategory,
+        pb::ArticleReasonKind::KnownError => ReasonKind::KnownError,
+    };
+    let pb::ArticleReason { kind: _, text, values } = reason;
+    Some(Reason { kind, text, values })
 }
 
 fn passage(passage: Passage) -> pb::Passage {

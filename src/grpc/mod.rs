@@ -21,7 +21,7 @@ use std::{
 
 use futures_util::Stream;
 use prost::Message;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
@@ -64,11 +64,19 @@ pub struct Api {
     draining: CancellationToken,
     /// Changes to the knowledge base and the memory take turns here, where waiting costs no thread of the pool.
     writes: Arc<Semaphore>,
+    links_changed: Arc<Notify>,
 }
 
 impl Api {
     pub fn new(pool: Pool, limits: Limits, draining: CancellationToken) -> Self {
-        Self { core: Arc::default(), pool, limits: Arc::new(limits), draining, writes: Arc::new(Semaphore::new(1)) }
+        Self {
+            core: Arc::default(),
+            pool,
+            limits: Arc::new(limits),
+            draining,
+            writes: Arc::new(Semaphore::new(1)),
+            links_changed: Arc::default(),
+        }
     }
 
     /// From now on calls are answered by these parts; those that have begun end with what they began with.
@@ -77,6 +85,11 @@ impl Api {
         let previous = self.core.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(core));
         let previous = previous.map(|previous| previous.triager.versions().model);
         METRICS.set_model(&version, previous.as_deref());
+    }
+
+    /// Waits until links between tickets and articles came or went; at once where they did since the last time.
+    pub(crate) async fn links_changed(&self) {
+        self.links_changed.notified().await;
     }
 
     /// Model and index answer, and the server is not draining.

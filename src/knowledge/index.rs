@@ -463,7 +463,7 @@ mod tests {
         let desk = Desk::new();
         let meta = desk.folder().join("meta.json");
         let text = fs::read_to_string(&meta).unwrap();
-        let older = text.replace("schema_version\\\":3", "schema_version\\\":0");
+        let older = text.replace(&format!("schema_version\\\":{}", Fields::VERSION), "schema_version\\\":0");
         assert_ne!(text, older);
         fs::write(&meta, older).unwrap();
         desk.check_healed("schema version");

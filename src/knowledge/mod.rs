@@ -5,6 +5,7 @@
 pub(crate) mod derived;
 mod dictionary;
 mod error;
+pub(crate) mod evidence;
 mod files;
 mod front_matter;
 mod harmless;
@@ -13,6 +14,7 @@ pub(crate) mod index;
 mod language;
 mod markdown;
 mod merging;
+pub(crate) mod names;
 pub(crate) mod passage;
 pub(crate) mod question;
 pub(crate) mod rank;
@@ -25,10 +27,14 @@ pub(crate) mod words;
 use std::{path::Path, sync::Arc};
 
 pub use self::{error::IndexError, search::SearchFilter};
-use self::{index::DerivedIndex, schema::Fields, snapshot::Snapshot};
+use self::{
+    evidence::{Candidates, Subject, Suggested},
+    index::DerivedIndex,
+    schema::Fields,
+    snapshot::Snapshot,
+};
 use crate::{
     domain::article::{Article, ArticleHit, Day},
-    encode::{PlainText, Redactor},
     store::{ArticlePage, ImportCounts, Store},
 };
 
@@ -113,17 +119,6 @@ impl KnowledgeBase {
         KnowledgeView { index: &self.index, snapshot: self.index.snapshot() }
     }
 
-    /// As [`KnowledgeView::suggest`], on what can be found now.
-    pub fn suggest(
-        &self,
-        text: &str,
-        redactor: &Redactor,
-        today: Day,
-        limit: usize,
-    ) -> Result<Vec<ArticleHit>, IndexError> {
-        self.view().suggest(text, redactor, today, limit)
-    }
-
     /// As [`KnowledgeView::search`], on what can be found now.
     pub fn search(
         &self,
@@ -158,18 +153,29 @@ impl KnowledgeView<'_> {
         self.snapshot.version
     }
 
-    /// Articles that may solve a ticket, best first: published ones, valid on `today`. The text is a ticket's, of
-    /// any length and as messy as it came, what `redactor` finds in it left out; the cost is bounded.
-    pub fn suggest(
+    /// Articles that may solve a ticket: those that share most words with it, and those of the ids in `also`; of all
+    /// only published ones, valid on `today`. The text may be of any length and as messy as it came; the cost is
+    /// bounded.
+    pub(crate) fn candidates<'a>(
         &self,
-        text: &str,
-        redactor: &Redactor,
+        subject: &Subject,
+        also: impl Iterator<Item = &'a str>,
         today: Day,
-        limit: usize,
-    ) -> Result<Vec<ArticleHit>, IndexError> {
-        let text = PlainText::of(text, usize::MAX, redactor);
-        let found = search::suggest(&self.snapshot, self.index.fields(), &text.words(), today, limit);
+    ) -> Result<Candidates, IndexError> {
+        let found = evidence::candidates(&self.snapshot, self.index.fields(), subject, also, today);
         found.map_err(|error| self.index.error(error))
+    }
+
+    /// The candidates with the best scores, at most `limit`. `scores` are those of the list, each more than 0; of
+    /// candidates with the same score the one with the first id stands first.
+    pub(crate) fn best(
+        &self,
+        candidates: &Candidates,
+        scores: &[f32],
+        limit: usize,
+    ) -> Result<Vec<Suggested>, IndexError> {
+        let best = evidence::best(&self.snapshot, self.index.fields(), candidates, scores, limit);
+        best.map_err(|error| self.index.error(error))
     }
 
     /// Articles for the words an analyst typed, at most `limit` behind the first `offset`: of any status, all quoted

@@ -20,7 +20,7 @@ pub(crate) const MAX_REPEATS: f32 = 6.0;
 const MAX_DIFFERENT_WORDS: usize = 400;
 pub(crate) const MAX_BYTES_READ: usize = 16 << 10;
 /// A word in a ticket's summary counts as so many in its description.
-const SUMMARY_WORD: f32 = 1.5;
+pub(crate) const SUMMARY_WORD: f32 = 1.5;
 /// So many words that no article holds are looked at, the first ones.
 const MAX_UNKNOWN_WORDS: usize = 8;
 const MAX_PAIRS: usize = 100;
@@ -186,9 +186,8 @@ fn adjacent_pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
 mod tests {
     use super::*;
     use crate::{
-        domain::article::{Article, Day},
-        encode::Redactor,
-        knowledge::{KnowledgeBase, SearchFilter},
+        domain::article::Article,
+        knowledge::{KnowledgeBase, SearchFilter, evidence::by_words},
         store::Store,
     };
 
@@ -294,7 +293,7 @@ mod tests {
     }
 
     fn suggested(knowledge: &KnowledgeBase, text: &str) -> Vec<String> {
-        let hits = knowledge.suggest(text, &Redactor::default(), Day::parse("2026-06-15").unwrap(), 10).unwrap();
+        let hits = by_words(knowledge, text, 10);
         hits.into_iter().map(|hit| hit.id).collect()
     }
 

@@ -23,11 +23,13 @@ const B: f32 = 0.85;
 /// A term that titles use is worth more: on labelled tickets such words are about the matter.
 const TITLE_TERM_WEIGHT: f32 = 1.5;
 /// Rare words count a little more than BM25 says.
-const RARITY_EXPONENT: f32 = 0.25;
+pub(crate) const RARITY_EXPONENT: f32 = 0.25;
 /// A word repeated more often says no more: an article stuffed with every word of the trade must not win every question.
 const MAX_FREQUENCY: u32 = 20;
 /// More terms find nothing better and cost their postings.
-pub(crate) const MAX_TERMS: usize = 24;
+pub(crate) const MAX_TERMS: usize = 40;
+/// Postings that one ticket may read.
+pub(crate) const MAX_POSTINGS: u32 = 250_000;
 
 /// A term worth asking for.
 pub(super) struct RankedTerm {
@@ -36,7 +38,7 @@ pub(super) struct RankedTerm {
     /// How much it tells; larger is more.
     pub weight: f32,
     /// The postings of each form in each segment.
-    postings: Vec<Vec<Option<TermInfo>>>,
+    pub(super) postings: Vec<Vec<Option<TermInfo>>>,
 }
 
 struct Candidate {
@@ -76,6 +78,9 @@ pub(super) fn choose_terms(
         }
     }
     keep_best(&mut candidates, MAX_TERMS);
+    if asker == Asker::Ticket {
+        keep_affordable(&mut candidates);
+    }
     let mut ranked: Vec<RankedTerm> = candidates
         .into_iter()
         .map(|Candidate { word, value: _, weight }| RankedTerm {
@@ -117,6 +122,17 @@ fn keep_best(candidates: &mut Vec<Candidate>, count: usize) {
     candidates.truncate(count);
 }
 
+/// Leaves out the least telling words whose postings are too many together, so that a large base costs no more.
+fn keep_affordable(candidates: &mut Vec<Candidate>) {
+    let mut all = 0_u32;
+    candidates.retain(|candidate| {
+        let found = candidate.word.entry.documents;
+        let fits = all == 0 || all.saturating_add(found) <= MAX_POSTINGS;
+        all = if fits { all.saturating_add(found) } else { all };
+        fits
+    });
+}
+
 /// As in Lucene: never negative.
 #[expect(clippy::cast_precision_loss, reason = "a ratio of counts needs no more than the leading digits")]
 pub(crate) fn inverse_document_frequency(found: u32, documents: u32) -> f32 {
@@ -128,12 +144,12 @@ pub(crate) fn inverse_document_frequency(found: u32, documents: u32) -> f32 {
 pub(super) fn scores(snapshot: &Snapshot, segment: usize, terms: &[RankedTerm]) -> Result<Vec<f32>, TantivyError> {
     let view = &snapshot.segments[segment];
     let mut scores = vec![0.0; view.documents as usize];
-    let saturation = saturation_by_length(snapshot.mean_length);
+    let saturation = Saturation::new(K1, B, snapshot.mean_length);
     let mut of_forms: Vec<(u32, u32)> = Vec::new();
     for term in terms {
         let mut add = |document: u32, times: u32| {
             let length = view.lengths.fieldnorm_id(document);
-            scores[document as usize] += term.weight * worth(times, saturation[usize::from(length)]);
+            scores[document as usize] += term.weight * saturation.worth(times, length);
         };
         if let [postings] = &term.postings[..] {
             for_each_posting(&view.text, postings[segment].as_ref(), &mut add)?;
@@ -160,19 +176,13 @@ pub(crate) fn add_scores(
     lengths: &FieldNormReader,
     postings: &TermInfo,
     weight: f32,
-    saturation: &[f32; 256],
+    saturation: &Saturation,
     scores: &mut [f32],
 ) -> Result<(), TantivyError> {
     for_each_posting(text, Some(postings), &mut |document, times| {
         let length = lengths.fieldnorm_id(document);
-        scores[document as usize] += weight * worth(times, saturation[usize::from(length)]);
+        scores[document as usize] += weight * saturation.worth(times, length);
     })
-}
-
-fn worth(times: u32, saturation: f32) -> f32 {
-    #[expect(clippy::cast_precision_loss, reason = "at most `MAX_FREQUENCY`")]
-    let times = times.min(MAX_FREQUENCY) as f32;
-    (K1 + 1.0) * times / (times + saturation)
 }
 
 fn for_each_posting(
@@ -191,13 +201,29 @@ fn for_each_posting(
     Ok(())
 }
 
-/// BM25's denominator without the frequency, for each of the 256 lengths that tantivy tells apart.
-pub(crate) fn saturation_by_length(mean_length: f32) -> [f32; 256] {
-    let mut saturation = [0.0; 256];
-    for (id, saturation) in (0..=u8::MAX).zip(&mut saturation) {
-        #[expect(clippy::cast_precision_loss, reason = "lengths are rounded to far fewer digits already")]
-        let length = FieldNormReader::id_to_fieldnorm(id) as f32;
-        *saturation = K1 * (1.0 - B + B * length / mean_length);
+/// What a term of weight 1 is worth by BM25 in one collection: by frequency, up to [`MAX_FREQUENCY`], and each of the 256
+/// lengths that tantivy tells apart. A look into a table costs less than a division for every posting.
+pub(crate) struct Saturation([[f32; 256]; MAX_FREQUENCY as usize + 1]);
+
+impl Saturation {
+    pub(crate) fn new(k1: f32, b: f32, mean_length: f32) -> Self {
+        let mut by_length = [0.0; 256];
+        for (id, saturation) in (0..=u8::MAX).zip(&mut by_length) {
+            #[expect(clippy::cast_precision_loss, reason = "lengths are rounded to far fewer digits already")]
+            let length = FieldNormReader::id_to_fieldnorm(id) as f32;
+            *saturation = k1 * (1.0 - b + b * length / mean_length);
+        }
+        let mut table = [[0.0; 256]; MAX_FREQUENCY as usize + 1];
+        for (times, row) in (0_u8..).zip(&mut table) {
+            let times = f32::from(times);
+            for (worth, denominator) in row.iter_mut().zip(&by_length) {
+                *worth = (k1 + 1.0) * times / (times + denominator);
+            }
+        }
+        Self(table)
     }
-    saturation
+
+    fn worth(&self, times: u32, length: u8) -> f32 {
+        self.0[times.min(MAX_FREQUENCY) as usize][usize::from(length)]
+    }
 }

@@ -4,18 +4,24 @@
 
 use tantivy::{
     Index, Searcher, TantivyDocument, TantivyError, Term,
-    schema::{FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions},
+    schema::{BytesOptions, FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions},
     tokenizer::TextAnalyzer,
 };
 
-use super::{derived::Derived, markdown, snapshot::Snapshot, words::TermTokenizer};
+use super::{
+    derived::Derived,
+    markdown,
+    snapshot::Snapshot,
+    words::{TermTokenizer, Terms},
+};
 use crate::{
     domain::article::{Article, ArticleKind, ArticleStatus, Day},
+    encode::TextVector,
     store::{Change, Store, StoreError},
 };
 
 /// Raise with every change to fields, terms or what of an article is indexed: older indexes are then built anew.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// A title, a summary or products longer than this count as their beginning does: stuffing them must not pay.
 const MAX_WEIGHTED_BYTES: usize = 256;
@@ -35,6 +41,13 @@ pub(super) const KIND_COLUMN: &str = "kind";
 pub(super) const STATUS_COLUMN: &str = "status";
 pub(super) const SUGGESTED_UNTIL_COLUMN: &str = "suggested_until";
 pub(super) const ID_COLUMN: &str = "id";
+pub(super) const TITLE_WORDS_COLUMN: &str = "title_words";
+pub(super) const PRODUCT_NAMES_COLUMN: &str = "product_names";
+pub(super) const CATEGORY_NAME_COLUMN: &str = "category_name";
+pub(super) const VECTOR_COLUMN: &str = "vector";
+
+/// So much of the body goes into an article's vector.
+const VECTOR_BODY_CHARS: usize = 2_000;
 
 /// The index's fields.
 #[derive(Debug, Clone)]
@@ -54,6 +67,12 @@ pub(super) struct Fields {
     pub kind: Field,
     pub status: Field,
     pub suggested_until: Field,
+    /// The different terms of the title, as values.
+    title_words: Field,
+    /// As [`comparable`].
+    product_names: Field,
+    category_name: Field,
+    vector: Field,
 }
 
 impl Derived for Fields {
@@ -86,8 +105,28 @@ impl Derived for Fields {
         let kind = schema.add_u64_field(KIND_COLUMN, FAST);
         let status = schema.add_u64_field(STATUS_COLUMN, FAST);
         let suggested_until = schema.add_u64_field(SUGGESTED_UNTIL_COLUMN, FAST);
+        let title_words = schema.add_text_field(TITLE_WORDS_COLUMN, FAST);
+        let product_names = schema.add_text_field(PRODUCT_NAMES_COLUMN, FAST);
+        let category_name = schema.add_text_field(CATEGORY_NAME_COLUMN, FAST);
+        let vector = schema.add_bytes_field(VECTOR_COLUMN, BytesOptions::default().set_fast());
         let schema = schema.build();
-        Self { schema, id, text, title_terms, phrase, title, plain, products, kind, status, suggested_until }
+        Self {
+            schema,
+            id,
+            text,
+            title_terms,
+            phrase,
+            title,
+            plain,
+            products,
+            kind,
+            status,
+            suggested_until,
+            title_words,
+            product_names,
+            category_name,
+            vector,
+        }
     }
 
     fn schema(&self) -> &Schema {
@@ -103,7 +142,7 @@ impl Derived for Fields {
     }
 
     fn document(&self, article: &Article) -> TantivyDocument {
-        let Article { id, title, summary, body, kind, status, products, category: _, valid_until } = article;
+        let Article { id, title, summary, body, kind, status, products, category, valid_until } = article;
         let body = markdown::read(body);
         let mut document = TantivyDocument::new();
         document.add_text(self.id, id);
@@ -136,6 +175,18 @@ impl Derived for Fields {
         }
         plain.push_str(&body.text[..body.text.floor_char_boundary(PASSAGE_SOURCE_BYTES)]);
         document.add_text(self.plain, plain);
+        let mut title_words = Vec::new();
+        let mut terms = Terms::new(title);
+        while let Some((term, _)) = terms.next_term() {
+            title_words.push(term.to_owned());
+        }
+        title_words.sort_unstable();
+        title_words.dedup();
+        title_words.iter().for_each(|word| document.add_text(self.title_words, word));
+        products.iter().for_each(|product| document.add_text(self.product_names, comparable(product)));
+        category.iter().for_each(|category| document.add_text(self.category_name, comparable(category)));
+        let beginning: String = body.text.chars().take(VECTOR_BODY_CHARS).collect();
+        document.add_bytes(self.vector, &TextVector::of(&format!("{title} {summary} {beginning}")).to_bytes());
         document.add_u64(self.kind, kind_number(*kind));
         document.add_u64(self.status, status_number(*status));
         document.add_u64(self.suggested_until, suggested_until(*status, *valid_until));
@@ -146,9 +197,9 @@ impl Derived for Fields {
         &self,
         searcher: &Searcher,
         version: u64,
-        _previous: Option<&Snapshot>,
+        previous: Option<&Snapshot>,
     ) -> Result<Snapshot, TantivyError> {
-        Snapshot::load(searcher.clone(), self, version)
+        Snapshot::load(searcher.clone(), self, version, previous)
     }
 
     fn last_change(store: &Store) -> Result<u64, StoreError> {
@@ -162,6 +213,11 @@ impl Derived for Fields {
     fn changes_since(store: &Store, sequence: u64, limit: usize) -> Result<Vec<Change<Article>>, StoreError> {
         store.article_changes_since(sequence, limit)
     }
+}
+
+/// A name of a product, service or category as it is compared with others.
+pub(super) fn comparable(name: &str) -> String {
+    name.trim().to_lowercase()
 }
 
 /// The numbers stand in indexes: a change to them is a change of [`VERSION`].

@@ -16,7 +16,7 @@ use super::{
     snapshot::Snapshot,
     top::{Ranked, Top},
 };
-use crate::domain::article::{ArticleHit, ArticleKind, ArticleStatus, Day};
+use crate::domain::article::{ArticleHit, ArticleKind, ArticleStatus};
 
 /// An article whose id was typed stands before all others.
 const ID_SCORE: f32 = 1_000.0;
@@ -28,28 +28,6 @@ const PHRASE_SCORE: f32 = 1.0;
 pub struct SearchFilter {
     pub kinds: Vec<ArticleKind>,
     pub statuses: Vec<ArticleStatus>,
-}
-
-/// Published articles that may still be suggested on `today`, best first, for a ticket's words.
-pub(super) fn suggest(
-    snapshot: &Snapshot,
-    fields: &Fields,
-    text: &str,
-    today: Day,
-    limit: usize,
-) -> Result<Vec<ArticleHit>, TantivyError> {
-    let terms = rank::choose_terms(snapshot, fields, text, Asker::Ticket)?;
-    if terms.is_empty() {
-        return Ok(Vec::new());
-    }
-    let today = schema::day_number(today);
-    let mut top = Top::new(limit);
-    for (number, segment) in snapshot.segments.iter().enumerate() {
-        let scores = rank::scores(snapshot, number, &terms)?;
-        collect(snapshot, number, &scores, &mut top, |document| segment.suggested_until.get_val(document) >= today);
-    }
-    let best = top.take(|segment| snapshot.segments[segment].ids.as_ref(), 0)?;
-    show(snapshot, fields, &best, &wanted(&terms))
 }
 
 /// Articles of any status that hold all quoted phrases and any of the words, best first.
@@ -81,7 +59,13 @@ pub(super) fn search(
     show(snapshot, fields, &found, &wanted(&terms))
 }
 
-fn collect(snapshot: &Snapshot, segment: usize, scores: &[f32], top: &mut Top, accept: impl Fn(u32) -> bool) {
+pub(super) fn collect(
+    snapshot: &Snapshot,
+    segment: usize,
+    scores: &[f32],
+    top: &mut Top,
+    accept: impl Fn(u32) -> bool,
+) {
     for (document, &score) in (0_u32..).zip(scores) {
         if score >= top.threshold() && snapshot.is_alive(segment, document) && accept(document) {
             top.push(Ranked { segment, document, score });
@@ -151,7 +135,7 @@ fn for_each_match(
     Ok(())
 }
 
-fn wanted(terms: &[RankedTerm]) -> WantedTerms {
+pub(super) fn wanted(terms: &[RankedTerm]) -> WantedTerms {
     let mut wanted = WantedTerms::new();
     for term in terms {
         for form in &term.forms {
@@ -161,7 +145,7 @@ fn wanted(terms: &[RankedTerm]) -> WantedTerms {
     wanted
 }
 
-fn show(
+pub(super) fn show(
     snapshot: &Snapshot,
     fields: &Fields,
     found: &[Ranked],
@@ -181,6 +165,8 @@ fn show(
             products: document.get_all(fields.products).filter_map(|value| value.as_str().map(str::to_owned)).collect(),
             score: ranked.score,
             passage: passage::best(first(fields.plain), wanted),
+            reasons: Vec::new(),
+            chance: None,
         });
     }
     Ok(hits)
@@ -189,7 +175,11 @@ fn show(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::article::Article, encode::Redactor, knowledge::KnowledgeBase, store::Store};
+    use crate::{
+        domain::article::{Article, Day},
+        knowledge::{KnowledgeBase, evidence::by_words},
+        store::Store,
+    };
 
     fn base(articles: &[Article]) -> (tempfile::TempDir, KnowledgeBase) {
         let folder = tempfile::tempdir().unwrap();
@@ -202,12 +192,8 @@ mod tests {
         Article { id: id.into(), title: title.into(), body: body.into(), ..Article::default() }
     }
 
-    fn today() -> Day {
-        Day::parse("2026-06-15").unwrap()
-    }
-
     fn suggested(knowledge: &KnowledgeBase, text: &str) -> Vec<String> {
-        knowledge.suggest(text, &Redactor::default(), today(), 10).unwrap().into_iter().map(|hit| hit.id).collect()
+        by_words(knowledge, text, 10).into_iter().map(|hit| hit.id).collect()
     }
 
     fn found(knowledge: &KnowledgeBase, query: &str) -> Vec<String> {
@@ -400,7 +386,7 @@ mod tests {
             products: product.clone(),
             ..article("o", "Log-on fails", "# Symptom\n\nThe message is **ORA-01017**.\n\n# Cause\n\nExpired.")
         }]);
-        let hit = knowledge.suggest("sap says ora-01017", &Redactor::default(), today(), 1).unwrap().remove(0);
+        let hit = by_words(&knowledge, "sap says ora-01017", 1).remove(0);
         assert_eq!((hit.title.as_str(), hit.kind, hit.products), ("Log-on fails", ArticleKind::KnownError, product));
         let marked: Vec<_> = hit.passage.highlights.iter().map(|range| &hit.passage.text[range.clone()]).collect();
         assert_eq!(marked, ["ORA-01017"]);
@@ -418,6 +404,6 @@ mod tests {
             found(&knowledge, text);
         }
         assert_eq!(suggested(&knowledge, &long).len(), 2);
-        assert!(knowledge.suggest("printer", &Redactor::default(), today(), 0).unwrap().is_empty());
+        assert!(by_words(&knowledge, "printer", 0).is_empty());
     }
 }

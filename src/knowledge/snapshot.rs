@@ -1,13 +1,23 @@
 //! The index as it stands behind one commit: opened once, read by every search until the next commit.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use tantivy::{
-    InvertedIndexReader, Searcher, SegmentReader, TantivyError, columnar::StrColumn, fastfield::AliveBitSet,
+    InvertedIndexReader, Searcher, SegmentReader, TantivyError,
+    columnar::{BytesColumn, StrColumn},
+    fastfield::AliveBitSet,
     fieldnorm::FieldNormReader,
+    index::SegmentId,
 };
 
-use super::schema::{Fields, ID_COLUMN, KIND_COLUMN, STATUS_COLUMN, SUGGESTED_UNTIL_COLUMN};
+use super::{
+    names::{self, Names, Rarities},
+    schema::{
+        CATEGORY_NAME_COLUMN, Fields, ID_COLUMN, KIND_COLUMN, PRODUCT_NAMES_COLUMN, STATUS_COLUMN,
+        SUGGESTED_UNTIL_COLUMN, TITLE_WORDS_COLUMN, VECTOR_COLUMN,
+    },
+};
+use crate::encode::TextVector;
 
 /// A column with one number a document.
 pub(super) type Numbers = Arc<dyn tantivy::columnar::ColumnValues<u64>>;
@@ -22,8 +32,10 @@ pub(super) struct Snapshot {
 }
 
 pub(super) struct Segment {
+    id: SegmentId,
     pub text: Arc<InvertedIndexReader>,
     pub title_terms: Arc<InvertedIndexReader>,
+    pub id_terms: Arc<InvertedIndexReader>,
     pub lengths: FieldNormReader,
     pub kinds: Numbers,
     pub statuses: Numbers,
@@ -31,16 +43,36 @@ pub(super) struct Segment {
     pub ids: Option<StrColumn>,
     pub alive: Option<AliveBitSet>,
     pub documents: u32,
+    pub columns: Arc<Columns>,
+    /// Of the titles' words, in this state of the index.
+    pub rarities: Rarities,
+}
+
+/// What suggestions compare articles by, ready to be read; taken over from commit to commit with its segment.
+pub(super) struct Columns {
+    pub title_words: Names,
+    pub products: Names,
+    pub categories: Names,
+    /// One a document, as the others.
+    pub ids: Vec<Box<str>>,
+    pub vectors: Vec<TextVector>,
 }
 
 impl Snapshot {
-    pub(super) fn load(searcher: Searcher, fields: &Fields, version: u64) -> Result<Self, TantivyError> {
+    pub(super) fn load(
+        searcher: Searcher,
+        fields: &Fields,
+        version: u64,
+        previous: Option<&Self>,
+    ) -> Result<Self, TantivyError> {
+        let known = previous.map_or(&[][..], |previous| &previous.segments);
         let segments: Vec<Segment> = searcher
             .segment_readers()
             .iter()
-            .map(|reader| Segment::load(reader, fields))
+            .map(|reader| Segment::load(reader, fields, known))
             .collect::<Result<_, TantivyError>>()?;
-        let mean_length = mean_length(segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref())));
+        let of_segments = segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref()));
+        let mean_length = lengths(of_segments).mean();
         Ok(Self { version, searcher, segments, mean_length })
     }
 
@@ -55,11 +87,26 @@ impl Snapshot {
 }
 
 impl Segment {
-    fn load(reader: &SegmentReader, fields: &Fields) -> Result<Self, TantivyError> {
+    fn load(reader: &SegmentReader, fields: &Fields, known: &[Self]) -> Result<Self, TantivyError> {
         let columns = reader.fast_fields();
+        let id = reader.segment_id();
+        let compared = match known.iter().find(|segment| segment.id == id) {
+            Some(segment) => Arc::clone(&segment.columns),
+            None => Arc::new(Columns {
+                title_words: Names::load(columns.str(TITLE_WORDS_COLUMN)?)?,
+                products: Names::load(columns.str(PRODUCT_NAMES_COLUMN)?)?,
+                categories: Names::load(columns.str(CATEGORY_NAME_COLUMN)?)?,
+                ids: ids(columns.str(ID_COLUMN)?, reader.max_doc())?,
+                vectors: vectors(columns.bytes(VECTOR_COLUMN)?.as_ref(), reader.max_doc())?,
+            }),
+        };
         Ok(Self {
+            id,
+            rarities: Rarities::unknown(compared.title_words.len()),
+            columns: compared,
             text: reader.inverted_index(fields.text)?,
             title_terms: reader.inverted_index(fields.title_terms)?,
+            id_terms: reader.inverted_index(fields.id)?,
             lengths: reader.get_fieldnorms_reader(fields.text)?,
             kinds: columns.column_first_or_default(KIND_COLUMN)?,
             statuses: columns.column_first_or_default(STATUS_COLUMN)?,
@@ -71,17 +118,54 @@ impl Segment {
     }
 }
 
-/// Mean number of terms of the living documents, at least 1. The lengths are taken as the index rounds them: tantivy's
-/// own total is exact in a new segment and rounded in a merged one, and the same documents shall score the same in both.
-pub(crate) fn mean_length<'a>(segments: impl Iterator<Item = (&'a FieldNormReader, Option<&'a AliveBitSet>)>) -> f32 {
-    let (mut terms, mut documents) = (0_u64, 0_u64);
-    for (lengths, alive) in segments {
-        for document in (0..lengths.num_docs()).filter(|document| alive.is_none_or(|alive| alive.is_alive(*document))) {
-            terms += u64::from(lengths.fieldnorm(document));
-            documents += 1;
+fn ids(column: Option<StrColumn>, documents: u32) -> io::Result<Vec<Box<str>>> {
+    let mut ids = vec![Box::default(); documents as usize];
+    if let Some(column) = column {
+        names::for_each_value(&column.into(), 0..documents, |document, bytes| {
+            ids[document as usize] = String::from_utf8_lossy(bytes).into();
+        })?;
+    }
+    Ok(ids)
+}
+
+/// The vectors of a segment's documents, all zero where one has none.
+fn vectors(column: Option<&BytesColumn>, documents: u32) -> io::Result<Vec<TextVector>> {
+    let Some(column) = column else { return Ok(Vec::new()) };
+    let mut vectors = vec![TextVector::default(); documents as usize];
+    names::for_each_value(column, 0..documents, |document, bytes| {
+        if let Some(vector) = TextVector::from_bytes(bytes) {
+            vectors[document as usize] = vector;
+        }
+    })?;
+    Ok(vectors)
+}
+
+/// How many terms documents have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Lengths {
+    pub(crate) terms: u64,
+    pub(crate) documents: u64,
+}
+
+impl Lengths {
+    /// Mean number of terms a document, at least 1.
+    pub(crate) fn mean(self) -> f32 {
+        #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than the leading digits")]
+        let mean = self.terms as f32 / self.documents.max(1) as f32;
+        mean.max(1.0)
+    }
+}
+
+/// The lengths of the living documents, taken as the index rounds them: tantivy's own total is exact in a new segment
+/// and rounded in a merged one, and the same documents shall score the same in both.
+pub(crate) fn lengths<'a>(segments: impl Iterator<Item = (&'a FieldNormReader, Option<&'a AliveBitSet>)>) -> Lengths {
+    let mut lengths = Lengths::default();
+    for (of_segment, alive) in segments {
+        let documents = 0..of_segment.num_docs();
+        for document in documents.filter(|document| alive.is_none_or(|alive| alive.is_alive(*document))) {
+            lengths.terms += u64::from(of_segment.fieldnorm(document));
+            lengths.documents += 1;
         }
     }
-    #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than the leading digits")]
-    let mean = terms as f32 / documents.max(1) as f32;
-    mean.max(1.0)
+    lengths
 }

@@ -11,6 +11,8 @@ use crate::knowledge::{question::MAX_BYTES_READ, words::Terms};
 const MAX_FEATURES: usize = 512;
 /// A hash and its count.
 const ENTRY_BYTES: usize = 5;
+/// Tells the hashes of pairs from those of words.
+const PAIR_BIT: u32 = 1;
 
 /// A word or a pair of neighbouring words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(super) struct Feature {
     pub hash: u32,
     /// How often it stands in the text, at most 255.
     pub count: u8,
+    /// How often of that in the summary, the first line.
+    pub in_summary: u8,
     /// The word as a search term; `None` for a pair.
     pub term: Option<String>,
     /// Where it first stands.
@@ -27,17 +31,18 @@ pub(super) struct Feature {
 /// What a text is compared by, in the order of the hashes. Of a long text only the beginning is read.
 pub(super) fn features(text: &str) -> Vec<Feature> {
     let mut counting = Counting::default();
+    let summary_end = text.find('\n').unwrap_or(0);
     let mut terms = Terms::new(beginning(text));
     let mut last: Option<(u64, Range<usize>)> = None;
     while let Some((term, bytes)) = terms.next_term() {
         let hash = xxh3_64(term.as_bytes());
-        counting.add(hash, Some(term), bytes.clone());
+        counting.add(hash, Some(term), bytes.clone(), bytes.start < summary_end);
         // The parts of a compound follow it and lie in it: they have no neighbours of their own.
         if last.as_ref().is_some_and(|(_, last)| bytes.start < last.end) {
             continue;
         }
         if let Some((before, place)) = last {
-            counting.add(of_pair(before, hash), None, place.start..bytes.end);
+            counting.add(of_pair(before, hash), None, place.start..bytes.end, false);
         }
         last = Some((hash, bytes));
     }
@@ -58,17 +63,24 @@ struct Counting {
 }
 
 impl Counting {
-    fn add(&mut self, hash: u64, term: Option<&str>, bytes: Range<usize>) {
+    fn add(&mut self, hash: u64, term: Option<&str>, bytes: Range<usize>, in_summary: bool) {
         let [a, b, c, d, ..] = hash.to_le_bytes();
-        let hash = u32::from_le_bytes([a, b, c, d]);
+        let hash = u32::from_le_bytes([a, b, c, d]) & !PAIR_BIT | if term.is_none() { PAIR_BIT } else { 0 };
         if let Some(&place) = self.places.get(&hash) {
-            let count = &mut self.features[place].count;
+            let Feature { count, in_summary: bonus, .. } = &mut self.features[place];
             *count = count.saturating_add(1);
+            *bonus = bonus.saturating_add(u8::from(in_summary));
         } else if self.features.len() < MAX_FEATURES {
             self.places.insert(hash, self.features.len());
-            self.features.push(Feature { hash, count: 1, term: term.map(str::to_owned), bytes });
+            let in_summary = u8::from(in_summary);
+            self.features.push(Feature { hash, count: 1, in_summary, term: term.map(str::to_owned), bytes });
         }
     }
+}
+
+/// Whether a hash is that of a word, and not of a pair.
+pub(super) fn is_word(hash: u32) -> bool {
+    hash & PAIR_BIT == 0
 }
 
 fn of_pair(first: u64, second: u64) -> u64 {

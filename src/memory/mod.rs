@@ -3,12 +3,14 @@
 //! decided above. Calls block and use the CPU; callers run them on the compute pool.
 
 mod bag;
+mod experience;
 mod neighbours;
 mod prepare;
 mod schema;
 mod similar;
 mod snapshot;
 mod unknown;
+mod votes;
 
 use std::{path::Path, sync::Arc};
 
@@ -16,6 +18,7 @@ use tantivy::Term;
 
 pub(crate) use self::prepare::prepared_within;
 pub use self::unknown::UnknownArticles;
+pub(crate) use self::votes::{Copies, Experienced};
 use self::{prepare::prepared, schema::Fields, snapshot::Snapshot};
 use crate::{
     domain::memory::{ConfirmedTicket, LinkCounts, Neighbour},
@@ -98,6 +101,16 @@ impl Memory {
     /// What can be found now; it stays as it is while it is held.
     pub fn view(&self) -> MemoryView<'_> {
         MemoryView { memory: self, snapshot: self.index.snapshot() }
+    }
+
+    /// What was learned from links and kept last; `None` before the first time.
+    pub(crate) fn learned(&self) -> Result<Option<String>, IndexError> {
+        Ok(self.store.learned()?)
+    }
+
+    /// Keeps what was learned from links in place of what was kept before.
+    pub(crate) fn keep_learned(&self, content: &str) -> Result<(), IndexError> {
+        Ok(self.store.keep_learned(content)?)
     }
 
     /// The change that everything found reflects; grows with every change to a ticket.

@@ -1,24 +1,25 @@
 //! Which confirmed tickets are like a text. A few terms of the text find candidates by BM25; these are compared with
-//! the whole text by the cosine of TF-IDF over words and pairs of neighbouring words (sublinear term frequency and
-//! smooth inverse document frequency, as in Manning, Raghavan and Schütze 2008, chapter 6). The cost is bounded however
-//! long the text is, and the answer is the same in whatever order the tickets came.
+//! the whole text by the cosine of TF-IDF over words (sublinear term frequency and smooth inverse document frequency,
+//! as in Manning, Raghavan and Schütze 2008, chapter 6). The cost is bounded however long the text is, and the answer is
+//! the same in whatever order the tickets came. A ticket that is left out counts nowhere, as if it had been deleted.
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
 
 use tantivy::{TantivyError, Term};
 
 use super::{
     bag::{self, Feature},
+    experience::Own,
     schema::Fields,
-    snapshot::{Frequencies, Segment, Snapshot, strings},
+    snapshot::{Segment, Snapshot, slot, strings},
 };
 use crate::{
     domain::memory::{Neighbour, SharedText},
-    encode::{PlainText, Sources},
+    encode::{PlainText, Sources, TextVector},
     knowledge::{
         derived::Derived as _,
-        question::MAX_REPEATS,
-        rank::{self, MAX_TERMS},
+        question::{MAX_REPEATS, SUMMARY_WORD},
+        rank::{self, MAX_POSTINGS, MAX_TERMS, RARITY_EXPONENT, Saturation},
         top::{Ranked, Top},
         words::is_desk_term,
     },
@@ -26,11 +27,79 @@ use crate::{
 
 /// At least so many candidates are compared with the whole text, and twice as many as are asked for.
 const MIN_CANDIDATES: usize = 64;
-/// Postings that finding candidates may read: of a large memory the least telling words are left out.
-const MAX_POSTINGS: u32 = 250_000;
-/// Words and pairs that explain a similarity, before those that touch become phrases.
-const MAX_SHARED_FEATURES: usize = 12;
+/// BM25's saturation and length normalisation: the usual ones.
+const K1: f32 = 1.2;
+const B: f32 = 0.5;
+/// Words that explain a similarity, before those that touch become phrases.
+const MAX_SHARED_WORDS: usize = 12;
 const MAX_SHARED: usize = 5;
+
+/// Which tickets are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    All,
+    /// Those that articles solved, or were of no use to.
+    Linked,
+}
+
+/// The memory as it is without one ticket, where there is such.
+pub(super) struct Others<'a> {
+    snapshot: &'a Snapshot,
+    fields: &'a Fields,
+    own: Option<(usize, u32)>,
+    /// Slots that the ticket's words and pairs count in, in order.
+    own_slots: Vec<usize>,
+    tickets: u32,
+    mean_length: f32,
+}
+
+impl<'a> Others<'a> {
+    /// All tickets but the one with the id `leave_out`.
+    pub(super) fn new(snapshot: &'a Snapshot, fields: &'a Fields, leave_out: &str) -> Result<Self, TantivyError> {
+        let own = if leave_out.is_empty() { None } else { snapshot.find(&fields.id_term(leave_out))? };
+        let (mut lengths, mut own_slots) = (snapshot.lengths, Vec::new());
+        if let Some((segment, document)) = own {
+            let segment = &snapshot.segments[segment];
+            let mut bag = Vec::new();
+            segment.bag(document, &mut bag)?;
+            own_slots.extend(bag::decode(&bag).map(|(hash, _)| slot(hash)));
+            own_slots.sort_unstable();
+            lengths.documents -= 1;
+            lengths.terms -= u64::from(segment.lengths.fieldnorm(document));
+        }
+        let tickets = snapshot.tickets - u32::from(own.is_some());
+        Ok(Self { snapshot, fields, own, own_slots, tickets, mean_length: lengths.mean() })
+    }
+
+    /// In how many tickets a word or pair stands.
+    fn frequency(&self, hash: u32) -> u32 {
+        let found = self.snapshot.frequencies.of(hash);
+        if self.own_slots.is_empty() {
+            return found;
+        }
+        let slot = slot(hash);
+        let start = self.own_slots.partition_point(|own| *own < slot);
+        let own = self.own_slots[start..].iter().take_while(|own| **own == slot).count();
+        found.saturating_sub(u32::try_from(own).unwrap_or(u32::MAX))
+    }
+
+    /// What of the ticket left out speaks for articles; `None` where there is no such ticket or nothing does.
+    pub(super) fn own(&self) -> Result<Option<Own>, TantivyError> {
+        let Some((segment, document)) = self.own else { return Ok(None) };
+        let segment = &self.snapshot.segments[segment];
+        let Some(vector) = TextVector::from_bytes(&segment.vector(document)?) else { return Ok(None) };
+        Ok(Some(Own { vector, articles: strings(segment.linked_ids.solved.as_ref(), document)? }))
+    }
+}
+
+/// A ticket that was compared with the text.
+pub(super) struct Near<'a> {
+    pub id: String,
+    pub segment: &'a Segment,
+    pub document: u32,
+    pub similarity: f32,
+    likeness: Likeness,
+}
 
 /// The `limit` tickets that are most like the text, best first, without the ticket of the id `leave_out`. Those that
 /// share no word with it are none.
@@ -42,61 +111,65 @@ pub(super) fn neighbours(
     limit: usize,
 ) -> Result<Vec<Neighbour>, TantivyError> {
     let features = bag::features(text.as_str());
-    let asking = Weighted::new(&features, snapshot);
-    let own = snapshot.find(&fields.id_term(leave_out))?;
-    let mut compared: Vec<(Ranked, Likeness)> = Vec::new();
-    let mut bag = Vec::new();
-    for candidate in candidates(snapshot, fields, &features, MIN_CANDIDATES.max(2 * limit))? {
-        if own == Some((candidate.segment, candidate.document)) {
-            continue;
-        }
-        snapshot.segments[candidate.segment].bag(candidate.document, &mut bag)?;
-        if let Some(likeness) = asking.compare(&bag) {
-            compared.push((candidate, likeness));
-        }
-    }
-    keep_most_alike(&mut compared, limit);
-    let mut named = Vec::with_capacity(compared.len());
-    for (Ranked { segment, document, score: _ }, likeness) in compared {
-        let segment = &snapshot.segments[segment];
-        named.push((segment.ticket_id(document)?, segment, document, likeness));
-    }
-    named.sort_unstable_by(|(a_id, .., a), (b_id, .., b)| {
-        b.similarity.total_cmp(&a.similarity).then_with(|| a_id.cmp(b_id))
-    });
-    named.truncate(limit);
-    let neighbour = |(id, segment, document, likeness): (String, &Segment, u32, Likeness)| {
+    let others = Others::new(snapshot, fields, leave_out)?;
+    let near = nearest(&others, &features, Wanted::All, MIN_CANDIDATES.max(2 * limit), limit)?;
+    let neighbour = |near: Near<'_>| {
+        let Near { id, segment, document, similarity, likeness } = near;
         Ok(Neighbour {
             id,
-            similarity: likeness.similarity,
+            similarity,
             articles: strings(segment.linked_ids.solved.as_ref(), document)?,
             refused: strings(segment.linked_ids.refused.as_ref(), document)?,
             shared: phrases(likeness.shared, &features, text.sources()),
         })
     };
-    named.into_iter().map(neighbour).collect()
+    near.into_iter().map(neighbour).collect()
 }
 
-/// The `limit` most alike and every further one that is as alike as the last: which of them stay is told by their ids,
-/// which are costly to read.
-fn keep_most_alike(compared: &mut Vec<(Ranked, Likeness)>, limit: usize) {
-    compared.sort_unstable_by(|(_, a), (_, b)| b.similarity.total_cmp(&a.similarity));
-    if let Some((_, last)) = limit.checked_sub(1).and_then(|last| compared.get(last)) {
-        let least = last.similarity;
-        compared.retain(|(_, likeness)| likeness.similarity >= least);
-    }
-}
-
-/// The tickets that hold the text's most telling words, at most one more than `wanted`: one may be the asking ticket.
-fn candidates(
-    snapshot: &Snapshot,
-    fields: &Fields,
+/// Of the best `candidates` by BM25 the `limit` that are most like the text, best first.
+pub(super) fn nearest<'a>(
+    others: &Others<'a>,
     features: &[Feature],
-    wanted: usize,
+    wanted: Wanted,
+    candidates: usize,
+    limit: usize,
+) -> Result<Vec<Near<'a>>, TantivyError> {
+    let asking = Weighted::new(features, others);
+    let mut compared: Vec<(Ranked, Likeness)> = Vec::new();
+    let mut bag = Vec::new();
+    for candidate in find_candidates(others, features, wanted, candidates)? {
+        others.snapshot.segments[candidate.segment].bag(candidate.document, &mut bag)?;
+        if let Some(likeness) = asking.compare(&bag) {
+            compared.push((candidate, likeness));
+        }
+    }
+    compared.sort_by(|(_, a), (_, b)| b.similarity.total_cmp(&a.similarity));
+    // Every further one that is as like as the last: which of them stays, their ids tell.
+    if let Some(least) = limit.checked_sub(1).and_then(|last| compared.get(last)).map(|(_, last)| last.similarity) {
+        compared.truncate(compared.partition_point(|(_, likeness)| likeness.similarity >= least));
+    }
+    let mut near = Vec::with_capacity(compared.len());
+    for (Ranked { segment, document, .. }, likeness) in compared {
+        let segment = &others.snapshot.segments[segment];
+        let id = segment.ticket_id(document)?;
+        near.push(Near { id, segment, document, similarity: likeness.similarity, likeness });
+    }
+    near.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| a.id.cmp(&b.id)));
+    near.truncate(limit);
+    Ok(near)
+}
+
+/// The tickets that hold the text's most telling words, best first.
+fn find_candidates(
+    others: &Others<'_>,
+    features: &[Feature],
+    wanted: Wanted,
+    limit: usize,
 ) -> Result<Vec<Ranked>, TantivyError> {
-    let terms = choose_terms(snapshot, features);
-    let saturation = rank::saturation_by_length(snapshot.mean_length);
-    let mut top = Top::new(wanted + 1);
+    let Others { snapshot, fields, .. } = others;
+    let terms = choose_terms(others, features);
+    let saturation = Saturation::new(K1, B, others.mean_length);
+    let mut top = Top::new(limit);
     for (number, segment) in snapshot.segments.iter().enumerate() {
         let mut scores = vec![0.0; segment.documents as usize];
         for (text, weight) in &terms {
@@ -105,8 +178,14 @@ fn candidates(
                 rank::add_scores(&segment.text, &segment.lengths, &postings, *weight, &saturation, &mut scores)?;
             }
         }
+        if let Some((_, document)) = others.own.filter(|(segment, _)| *segment == number) {
+            scores[document as usize] = 0.0;
+        }
         for (document, &score) in (0_u32..).zip(&scores) {
-            if score >= top.threshold() && segment.is_alive(document) {
+            if score >= top.threshold()
+                && segment.is_alive(document)
+                && (wanted == Wanted::All || segment.is_linked(document))
+            {
                 top.push(Ranked { segment: number, document, score });
             }
         }
@@ -116,36 +195,51 @@ fn candidates(
 
 /// The words of the text that best tell its like from the others, with their weights, best first; words that every
 /// ticket holds only where there are no others.
-fn choose_terms<'a>(snapshot: &Snapshot, features: &'a [Feature]) -> Vec<(&'a str, f32)> {
+fn choose_terms<'a>(others: &Others<'_>, features: &'a [Feature]) -> Vec<(&'a str, f32)> {
     let words = features.iter().filter_map(|feature| Some((feature.term.as_deref()?, feature)));
-    let mut terms: Vec<(&str, f32, u32)> = words
+    let mut terms: Vec<Telling> = words
         .filter_map(|(term, feature)| {
-            let found = snapshot.frequencies.of(feature.hash).min(snapshot.tickets);
+            let found = others.frequency(feature.hash).min(others.tickets);
+            if found == 0 {
+                return None;
+            }
+            let rarity = rank::inverse_document_frequency(found, others.tickets);
             let times = f32::from(feature.count).min(MAX_REPEATS);
-            (found > 0).then(|| (term, times * rank::inverse_document_frequency(found, snapshot.tickets), found))
+            let value = (times + (SUMMARY_WORD - 1.0) * f32::from(feature.in_summary)) * rarity;
+            Some(Telling { term, value, weight: value * rarity.powf(RARITY_EXPONENT), found })
         })
         .collect();
-    if !terms.iter().all(|(term, ..)| is_desk_term(term)) {
-        terms.retain(|(term, ..)| !is_desk_term(term));
+    if !terms.iter().all(|telling| is_desk_term(telling.term)) {
+        terms.retain(|telling| !is_desk_term(telling.term));
     }
-    terms.sort_unstable_by(|(a, a_weight, _), (b, b_weight, _)| b_weight.total_cmp(a_weight).then_with(|| a.cmp(b)));
+    terms.sort_unstable_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.term.cmp(b.term)));
     let mut postings = 0_u32;
-    let affordable = terms.into_iter().take(MAX_TERMS).enumerate().filter(|(place, (.., found))| {
-        let all = postings.saturating_add(*found);
+    let affordable = terms.into_iter().take(MAX_TERMS).enumerate().filter(|(place, telling)| {
+        let all = postings.saturating_add(telling.found);
         let fits = *place == 0 || all <= MAX_POSTINGS;
         postings = if fits { all } else { postings };
         fits
     });
-    affordable.map(|(_, (term, weight, _))| (term, weight)).collect()
+    affordable.map(|(_, telling)| (telling.term, telling.weight)).collect()
+}
+
+/// A word of the text, and what it tells its like from the others by.
+struct Telling<'a> {
+    term: &'a str,
+    /// What it is chosen by.
+    value: f32,
+    weight: f32,
+    /// Tickets that hold it.
+    found: u32,
 }
 
 /// A text's features with their TF-IDF weights.
 struct Weighted<'a> {
     features: &'a [Feature],
+    /// 0 for pairs, which explain a similarity and do not make it.
     weights: Vec<f32>,
     length: f32,
-    frequencies: &'a Frequencies,
-    tickets: u32,
+    others: &'a Others<'a>,
 }
 
 /// How like a ticket is to the asking text.
@@ -156,12 +250,11 @@ struct Likeness {
 }
 
 impl<'a> Weighted<'a> {
-    fn new(features: &'a [Feature], snapshot: &'a Snapshot) -> Self {
-        let (frequencies, tickets) = (&snapshot.frequencies, snapshot.tickets);
-        let weights: Vec<f32> =
-            features.iter().map(|feature| weight(feature.count, frequencies.of(feature.hash), tickets)).collect();
+    fn new(features: &'a [Feature], others: &'a Others<'_>) -> Self {
+        let of = |feature: &Feature| weight(feature.hash, feature.count, others);
+        let weights: Vec<f32> = features.iter().map(of).collect();
         let length = weights.iter().map(|weight| weight * weight).sum::<f32>().sqrt();
-        Self { features, weights, length, frequencies, tickets }
+        Self { features, weights, length, others }
     }
 
     /// `None` where nothing is shared.
@@ -170,7 +263,7 @@ impl<'a> Weighted<'a> {
         let (mut product, mut square) = (0.0_f32, 0.0_f32);
         let mut next = 0;
         for (hash, count) in bag::decode(bag) {
-            let weight = weight(count, self.frequencies.of(hash), self.tickets);
+            let weight = weight(hash, count, self.others);
             square += weight * weight;
             while self.features.get(next).is_some_and(|feature| feature.hash < hash) {
                 next += 1;
@@ -192,20 +285,37 @@ impl<'a> Weighted<'a> {
     }
 }
 
-/// Sublinear term frequency times smooth inverse document frequency; more than 0.
-#[expect(clippy::cast_precision_loss, reason = "a ratio of counts needs no more than the leading digits")]
-fn weight(count: u8, found: u32, tickets: u32) -> f32 {
-    let rarity = ((1.0 + tickets as f32) / (1.0 + found.min(tickets) as f32)).ln() + 1.0;
-    (1.0 + f32::from(count).ln()) * rarity
+/// Of a word, sublinear term frequency times smooth inverse document frequency, more than 0; 0 of a pair.
+fn weight(hash: u32, count: u8, others: &Others<'_>) -> f32 {
+    if !bag::is_word(hash) {
+        return 0.0;
+    }
+    let found = others.frequency(hash).min(others.tickets);
+    let rarity = logarithm(1 + others.tickets) - logarithm(1 + found) + 1.0;
+    (1.0 + logarithm(count.into())) * rarity
 }
 
-/// The weightiest shared words and pairs as stretches of the text that was sent; those that touch are one.
+/// Of whole numbers; of small ones from a table, since comparing tickets asks for tens of thousands.
+fn logarithm(number: u32) -> f32 {
+    static SMALL: LazyLock<Vec<f32>> = LazyLock::new(|| (0..4_096_u16).map(|number| f32::from(number).ln()).collect());
+    #[expect(clippy::cast_precision_loss, reason = "a logarithm needs no more than the leading digits")]
+    SMALL.get(number as usize).copied().unwrap_or_else(|| (number as f32).ln())
+}
+
+/// The weightiest shared words as stretches of the text that was sent; words that stand side by side in both are one.
 fn phrases(mut shared: Vec<(usize, f32)>, features: &[Feature], sources: &Sources) -> Vec<SharedText> {
     shared.sort_unstable_by(|(a, a_part), (b, b_part)| b_part.total_cmp(a_part).then_with(|| a.cmp(b)));
-    shared.truncate(MAX_SHARED_FEATURES);
+    let (words, pairs): (Vec<_>, Vec<_>) = shared.into_iter().partition(|(place, _)| features[*place].term.is_some());
     let mut stretches: Vec<(Range<usize>, f32)> =
-        shared.into_iter().map(|(place, part)| (features[place].bytes.clone(), part)).collect();
-    stretches.sort_unstable_by_key(|(bytes, _)| (bytes.start, bytes.end));
+        words.into_iter().take(MAX_SHARED_WORDS).map(|(place, part)| (features[place].bytes.clone(), part)).collect();
+    for (place, _) in pairs {
+        let pair = &features[place].bytes;
+        let ends_with = |word: &(Range<usize>, f32)| word.0.start == pair.start || word.0.end == pair.end;
+        if stretches.iter().filter(|word| ends_with(word)).count() >= 2 {
+            stretches.push((pair.clone(), 0.0));
+        }
+    }
+    stretches.sort_by_key(|(bytes, _)| (bytes.start, bytes.end));
     let mut phrases: Vec<(Range<usize>, f32)> = Vec::new();
     for (bytes, part) in stretches {
         match phrases.last_mut() {

@@ -10,6 +10,7 @@ use tantivy::{
 use super::{bag, snapshot::Snapshot};
 use crate::{
     domain::memory::ConfirmedTicket,
+    encode::TextVector,
     knowledge::{derived::Derived, words::TermTokenizer},
     store::{Change, Store, StoreError},
 };
@@ -20,6 +21,7 @@ pub(super) const ID_COLUMN: &str = "id";
 pub(super) const ARTICLES_COLUMN: &str = "articles";
 pub(super) const REFUSED_COLUMN: &str = "refused";
 pub(super) const BAG_COLUMN: &str = "bag";
+pub(super) const VECTOR_COLUMN: &str = "vector";
 
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
@@ -33,6 +35,8 @@ pub(super) struct Fields {
     pub refused: Field,
     /// Words and pairs as hashes with counts, see [`bag`].
     bag: Field,
+    /// Of tickets that articles solved.
+    vector: Field,
 }
 
 impl Derived for Fields {
@@ -40,7 +44,7 @@ impl Derived for Fields {
     type Snapshot = Snapshot;
 
     const NAME: &'static str = "memory";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     /// Frequencies and lengths are counted over living tickets only, so that a corrected ticket is found at once and
     /// need not wait for a large segment to be written anew.
     const TOLERATES_DELETIONS: bool = true;
@@ -57,7 +61,8 @@ impl Derived for Fields {
         let articles = schema.add_text_field(ARTICLES_COLUMN, STRING | FAST);
         let refused = schema.add_text_field(REFUSED_COLUMN, STRING | FAST);
         let bag = schema.add_bytes_field(BAG_COLUMN, BytesOptions::default().set_fast());
-        Self { schema: schema.build(), id, text, articles, refused, bag }
+        let vector = schema.add_bytes_field(VECTOR_COLUMN, BytesOptions::default().set_fast());
+        Self { schema: schema.build(), id, text, articles, refused, bag, vector }
     }
 
     fn schema(&self) -> &Schema {
@@ -84,6 +89,9 @@ impl Derived for Fields {
             document.add_text(self.refused, article);
         }
         document.add_bytes(self.bag, &bag::encode(&bag::features(&text)));
+        if !ticket.articles.is_empty() {
+            document.add_bytes(self.vector, &TextVector::of(&text).to_bytes());
+        }
         document
     }
 
@@ -154,7 +162,7 @@ mod tests {
         let hash = Sha256::digest(indexed_content()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(
             (Fields::VERSION, hash.as_str()),
-            (1, "7563bd7441e5039fe8072696484551521b2984af359c28fe88326f849269edb0"),
+            (2, "7563bd7441e5039fe8072696484551521b2984af359c28fe88326f849269edb0"),
             "what is indexed changed: raise VERSION, then write the hash here"
         );
     }

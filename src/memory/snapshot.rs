@@ -1,7 +1,7 @@
 //! The memory's index as it stands behind one commit, and how many tickets hold each word and pair.
 //! Only living tickets count, so that the same tickets give the same numbers in whatever order they came.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use tantivy::{
     InvertedIndexReader, Searcher, SegmentReader, TantivyError, Term,
@@ -14,9 +14,16 @@ use tantivy::{
 
 use super::{
     bag,
-    schema::{ARTICLES_COLUMN, BAG_COLUMN, Fields, ID_COLUMN, REFUSED_COLUMN},
+    experience::Experience,
+    schema::{ARTICLES_COLUMN, BAG_COLUMN, Fields, ID_COLUMN, REFUSED_COLUMN, VECTOR_COLUMN},
 };
-use crate::knowledge::snapshot::mean_length;
+use crate::{
+    encode::{TextVector, VectorSum},
+    knowledge::{
+        names::for_each_value,
+        snapshot::{Lengths, lengths},
+    },
+};
 
 /// The first bits of a hash tell its slot.
 const SLOT_BITS: u32 = 20;
@@ -25,11 +32,13 @@ pub(super) struct Snapshot {
     /// The store's change that it goes up to.
     pub version: u64,
     pub segments: Vec<Segment>,
-    /// Mean number of terms a ticket.
-    pub mean_length: f32,
+    /// How many terms the tickets have.
+    pub lengths: Lengths,
     /// Tickets that can be found.
     pub tickets: u32,
     pub frequencies: Frequencies,
+    /// What the articles solved.
+    pub experience: Experience,
 }
 
 pub(super) struct Segment {
@@ -42,6 +51,7 @@ pub(super) struct Segment {
     pub ids: Option<StrColumn>,
     pub linked_ids: Links<Option<StrColumn>>,
     bags: Option<BytesColumn>,
+    vectors: Option<BytesColumn>,
     alive: Option<AliveBitSet>,
     pub documents: u32,
 }
@@ -81,7 +91,8 @@ impl Frequencies {
     }
 }
 
-fn slot(hash: u32) -> usize {
+/// Where the frequency of a word or pair is counted.
+pub(super) fn slot(hash: u32) -> usize {
     (hash >> (u32::BITS - SLOT_BITS)) as usize
 }
 
@@ -99,22 +110,34 @@ impl Snapshot {
         let known = previous.map_or(&[][..], |previous| &previous.segments);
         let mut frequencies = previous.map_or_else(Frequencies::none, |previous| previous.frequencies.clone());
         let of = |id: SegmentId, segments: &'_ [Segment]| segments.iter().position(|segment| segment.id == id);
+        let mut experience = previous.map_or_else(Experience::default, |previous| previous.experience.clone());
         for segment in &segments {
             match of(segment.id, known).map(|place| &known[place]) {
-                None => segment.for_each_bag(|document| segment.is_alive(document), |bag| frequencies.add(bag))?,
+                None => {
+                    segment.for_each_bag(|document| segment.is_alive(document), |bag| frequencies.add(bag))?;
+                    segment.for_each_link(
+                        |document| segment.is_alive(document),
+                        |id, sum, n| experience.add(id, sum, n),
+                    )?;
+                    experience.linked += segment.linked(|document| segment.is_alive(document));
+                }
                 Some(before) if before.living() == segment.living() => {}
-                Some(before) => segment.for_each_bag(
-                    |document| before.is_alive(document) && !segment.is_alive(document),
-                    |bag| frequencies.subtract(bag),
-                )?,
+                Some(before) => {
+                    let gone = |document| before.is_alive(document) && !segment.is_alive(document);
+                    segment.for_each_bag(gone, |bag| frequencies.subtract(bag))?;
+                    segment.for_each_link(gone, |id, sum, n| experience.subtract(id, sum, n))?;
+                    experience.linked -= segment.linked(gone);
+                }
             }
         }
         for gone in known.iter().filter(|before| of(before.id, &segments).is_none()) {
             gone.for_each_bag(|document| gone.is_alive(document), |bag| frequencies.subtract(bag))?;
+            gone.for_each_link(|document| gone.is_alive(document), |id, sum, n| experience.subtract(id, sum, n))?;
+            experience.linked -= gone.linked(|document| gone.is_alive(document));
         }
-        let mean_length = mean_length(segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref())));
+        let lengths = lengths(segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref())));
         let tickets = segments.iter().map(Segment::living).sum();
-        Ok(Self { version, segments, mean_length, tickets, frequencies })
+        Ok(Self { version, segments, lengths, tickets, frequencies, experience })
     }
 
     /// Segment and number of the ticket with this id.
@@ -145,6 +168,7 @@ impl Segment {
             ids: columns.str(ID_COLUMN)?,
             linked_ids: Links { solved: columns.str(ARTICLES_COLUMN)?, refused: columns.str(REFUSED_COLUMN)? },
             bags: columns.bytes(BAG_COLUMN)?,
+            vectors: columns.bytes(VECTOR_COLUMN)?,
             alive: reader.alive_bitset().cloned(),
             documents: reader.max_doc(),
         })
@@ -190,6 +214,56 @@ impl Segment {
         Ok(())
     }
 
+    /// Whether an article solved a ticket.
+    pub(super) fn is_solved(&self, document: u32) -> bool {
+        has_value(self.linked_ids.solved.as_ref(), document)
+    }
+
+    /// Whether an article solved a ticket or was refused for it.
+    pub(super) fn is_linked(&self, document: u32) -> bool {
+        self.is_solved(document) || has_value(self.linked_ids.refused.as_ref(), document)
+    }
+
+    /// The bytes of a ticket's vector; none where it has no links.
+    pub(super) fn vector(&self, document: u32) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if let Some(vectors) = &self.vectors
+            && let Some(number) = vectors.ords().first(document)
+        {
+            vectors.ord_to_bytes(number, &mut bytes)?;
+        }
+        Ok(bytes)
+    }
+
+    /// How many of these tickets an article solved.
+    fn linked(&self, wanted: impl Fn(u32) -> bool) -> u64 {
+        (0..self.documents).filter(|document| wanted(*document) && self.is_solved(*document)).count() as u64
+    }
+
+    /// Each article with the sum of the vectors of these tickets that it solved, and their number.
+    fn for_each_link(
+        &self,
+        wanted: impl Fn(u32) -> bool,
+        mut act: impl FnMut(&str, &VectorSum, u32),
+    ) -> Result<(), TantivyError> {
+        let (Some(vectors), Some(solved)) = (&self.vectors, &self.linked_ids.solved) else { return Ok(()) };
+        let mut sums: BTreeMap<u64, (VectorSum, u32)> = BTreeMap::new();
+        for_each_value(vectors, (0..self.documents).filter(|document| wanted(*document)), |document, bytes| {
+            let Some(vector) = TextVector::from_bytes(bytes) else { return };
+            for number in solved.term_ords(document) {
+                let (sum, count) = sums.entry(number).or_default();
+                sum.add(&vector);
+                *count += 1;
+            }
+        })?;
+        let mut id = String::new();
+        for (number, (sum, count)) in &sums {
+            solved.ord_to_str(*number, &mut id)?;
+            act(&id, sum, *count);
+        }
+        Ok(())
+    }
+
     fn for_each_bag(&self, wanted: impl Fn(u32) -> bool, act: impl FnMut(&[u8])) -> io::Result<()> {
         let Some(bags) = &self.bags else { return Ok(()) };
         let documents = (0..self.documents).filter(|document| wanted(*document));
@@ -198,6 +272,10 @@ impl Segment {
         numbers.sort_unstable();
         bags.dictionary().sorted_ords_to_term_cb(&numbers, act).map(|_| ())
     }
+}
+
+fn has_value(column: Option<&StrColumn>, document: u32) -> bool {
+    column.is_some_and(|column| column.ords().first(document).is_some())
 }
 
 /// All values of a column for one document, in the order in which they were given.

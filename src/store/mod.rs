@@ -6,6 +6,7 @@
 mod articles;
 mod changes;
 mod feedback;
+mod learned;
 mod lock;
 mod memory;
 mod migrations;

@@ -5,8 +5,11 @@ mod explain;
 mod overview;
 mod policy;
 mod route;
+mod suggest;
 
 pub use overview::FieldOverview;
+pub(crate) use suggest::Learning;
+pub use suggest::{Suggester, Suggestions};
 
 pub(crate) use explain::percent;
 
@@ -61,6 +64,7 @@ pub struct Triager {
     taxonomy: Arc<Taxonomy>,
     knowledge: Option<KnowledgeBase>,
     memory: Option<Memory>,
+    suggester: Option<Suggester>,
     feedback: Option<Feedback>,
 }
 
@@ -70,8 +74,16 @@ impl Triager {
         taxonomy: Arc<Taxonomy>,
         knowledge: Option<KnowledgeBase>,
         memory: Option<Memory>,
-    ) -> Self {
-        Self { classifier, taxonomy, knowledge, memory, feedback: None }
+    ) -> Result<Self, TriageError> {
+        let redactor = classifier.redactor().clone();
+        let suggester = knowledge.clone().map(|knowledge| Suggester::new(knowledge, memory.clone(), redactor));
+        let suggester = suggester.transpose()?;
+        Ok(Self { classifier, taxonomy, knowledge, memory, suggester, feedback: None })
+    }
+
+    /// What suggests articles; `None` without a knowledge base.
+    pub fn suggester(&self) -> Option<&Suggester> {
+        self.suggester.as_ref()
     }
 
     /// The same with another model, which reads texts with the same rules.
@@ -135,7 +147,8 @@ impl Triager {
         if options.articles {
             let (articles, versions) = self.suggest_articles(ticket, options.top_n)?;
             decision.suggestion_handle = self.suggestion_handle(ticket, &articles)?;
-            (decision.articles, decision.versions.knowledge) = (articles, versions.knowledge);
+            decision.articles = articles;
+            decision.versions = versions;
         }
         if options.similar {
             let (similar, versions) = self.similar_tickets(ticket, options.top_n)?;
@@ -147,15 +160,16 @@ impl Triager {
     /// Published articles that may solve the ticket, most useful first, and what made the answer; none without a
     /// knowledge base.
     pub fn suggest_articles(&self, ticket: &Ticket, top_n: usize) -> Result<(Vec<ArticleHit>, Versions), TriageError> {
-        let Some(view) = self.knowledge.as_ref().map(KnowledgeBase::view) else {
-            return Ok((Vec::new(), self.versions()));
-        };
+        let Some(suggester) = &self.suggester else { return Ok((Vec::new(), self.versions())) };
         let started = Instant::now();
         let today =
             knowledge::today().ok_or_else(|| TriageError::internal("the clock shows no day of the calendar"))?;
-        let hits = view.suggest(ticket.text(), self.classifier.redactor(), today, top_n)?;
+        let Suggestions { articles, knowledge_version, memory_version, learned_version } =
+            suggester.suggest(ticket, today, top_n)?;
         METRICS.record_stage(Stage::Articles, started.elapsed());
-        Ok((hits, Versions { knowledge: view.version().to_string(), ..self.versions() }))
+        let memory = if self.memory.is_some() { memory_version.to_string() } else { String::new() };
+        let (knowledge, learned) = (knowledge_version.to_string(), learned_version.to_string());
+        Ok((articles, Versions { knowledge, memory, learned, ..self.versions() }))
     }
 
     /// With what feedback on these articles for this ticket is given; none without articles, or where none is taken.
@@ -187,6 +201,11 @@ impl Triager {
             matrix: rows.join("/"),
             knowledge: self.knowledge.as_ref().map(|knowledge| knowledge.version().to_string()).unwrap_or_default(),
             memory: self.memory.as_ref().map(|memory| memory.version().to_string()).unwrap_or_default(),
+            learned: self
+                .suggester
+                .as_ref()
+                .map(|suggester| suggester.learned_version().to_string())
+                .unwrap_or_default(),
             server: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

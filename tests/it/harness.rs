@@ -94,7 +94,7 @@ impl TestServer {
             let memory = Memory::open(store.clone(), &data_dir, redactor)?;
             let feedback = Feedback::open(store, memory.clone())?;
             let triager =
-                Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()))
+                Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()))?
                     .with_feedback(feedback.clone());
             Ok(Core { triager, knowledge, memory, feedback })
         };

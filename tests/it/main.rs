@@ -25,4 +25,5 @@ mod memory_import;
 mod redaction;
 mod reload;
 mod shutdown;
+mod suggest;
 mod triage;

@@ -58,9 +58,15 @@ async fn a_ticket_gets_every_field_a_priority_and_its_versions() {
     assert!(!priority.disagreement);
     assert!(decision.reasons[0].starts_with(&format!("priority {} = impact", priority.priority)));
     assert!(!decision.truncated);
-    let pb::Versions { model, taxonomy, matrix, knowledge, memory, server: version } = decision.versions.unwrap();
+    let pb::Versions { model, taxonomy, matrix, knowledge, memory, server: version, learned } =
+        decision.versions.unwrap();
     assert!(!model.is_empty() && taxonomy.starts_with("default-1+") && matrix == "123/234/345");
-    assert!(knowledge.parse::<u64>().is_ok() && memory.parse::<u64>().is_ok() && version == env!("CARGO_PKG_VERSION"));
+    assert!(
+        knowledge.parse::<u64>().is_ok()
+            && memory.parse::<u64>().is_ok()
+            && learned == "0"
+            && version == env!("CARGO_PKG_VERSION")
+    );
     server.stop().await;
 }
 

@@ -14,9 +14,12 @@ use serde_json::json;
 
 use super::super::{DEFAULT_DATA_DIR, progress::Progress};
 use crate::{
+    domain::ticket::{Ticket, TicketDraft, TicketLimits},
     encode::Redactor,
     knowledge::{self, KnowledgeBase},
-    rows::{Rows, parse_rename},
+    memory::Memory,
+    rows::{Row, Rows, parse_rename},
+    triage::Suggester,
 };
 
 /// How many articles are asked for.
@@ -42,12 +45,33 @@ pub(in super::super) struct EvalArgs {
     /// Column that holds the question's id; where a row has none, its number
     #[arg(long, value_name = "COLUMN", default_value = "id")]
     id: String,
+    /// Column with the business service or product that a question is about
+    #[arg(long, value_name = "COLUMN")]
+    service: Option<String>,
     /// Read column THEIRS under the name OURS
     #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = parse_rename)]
     map: Vec<(String, String)>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+}
+
+impl EvalArgs {
+    /// The question as a ticket; with several columns the first is the summary, as when tickets are imported. `None`
+    /// where there is no text.
+    fn ticket(&self, row: &Row) -> Option<Ticket> {
+        let (mut summary, mut description) = (String::new(), row.text(&self.text_columns));
+        if let [first, others @ ..] = self.text_columns.as_slice()
+            && !others.is_empty()
+            && let Some(value) = row.value(first).filter(|value| !value.trim().contains('\n'))
+        {
+            (summary, description) = (value.trim().to_owned(), row.text(others));
+        }
+        let service = self.service.as_ref().and_then(|column| row.label(column)).unwrap_or_default();
+        let draft = TicketDraft { id: row.id(&self.id), summary, description, service, ..TicketDraft::default() };
+        // A measure takes questions of any length.
+        draft.parse("", &TicketLimits { summary_chars: usize::MAX, text_bytes: usize::MAX }).ok()
+    }
 }
 
 /// Sums over the questions asked.
@@ -126,7 +150,13 @@ pub(super) fn run(args: &EvalArgs, redactor: &Redactor) -> anyhow::Result<ExitCo
     let mut columns: Vec<&str> = args.text_columns.iter().map(String::as_str).collect();
     columns.push(&args.relevant);
     rows.require(&columns)?;
-    let knowledge = super::open_existing(&args.data_dir)?;
+    let store = super::existing_store(&args.data_dir)?;
+    let knowledge = KnowledgeBase::open(store.clone(), &args.data_dir)?;
+    let suggester = Suggester::new(
+        knowledge.clone(),
+        Some(Memory::open(store, &args.data_dir, redactor.clone())?),
+        redactor.clone(),
+    )?;
     let today = knowledge::today().context("the system's clock shows no date")?;
     let bar = Progress::counting("questions");
     let mut scores = Scores::default();
@@ -152,11 +182,14 @@ pub(super) fn run(args: &EvalArgs, redactor: &Redactor) -> anyhow::Result<ExitCo
                 bar.warn(format_args!("question {question}: no article `{id}`, which counts as a miss"));
             }
         }
-        let text = row.text(&args.text_columns);
+        let Some(ticket) = args.ticket(&row) else {
+            scores.add(&[], &relevant, Duration::ZERO);
+            continue;
+        };
         let asked = Instant::now();
-        let hits = knowledge.suggest(&text, redactor, today, DEPTH)?;
+        let suggestions = suggester.suggest(&ticket, today, DEPTH)?;
         let latency = asked.elapsed();
-        scores.add(&hits.into_iter().map(|hit| hit.id).collect::<Vec<_>>(), &relevant, latency);
+        scores.add(&suggestions.articles.into_iter().map(|hit| hit.id).collect::<Vec<_>>(), &relevant, latency);
     }
     bar.finish();
     if unknown > MAX_WARNINGS {

@@ -18,7 +18,7 @@ use crate::{
     domain::{memory::ConfirmedTicket, ticket::TicketLimits},
     memory::{Memory, UnknownArticles},
     rows::{Row, Rows, parse_rename},
-    store::ImportCounts,
+    store::{ImportCounts, Store},
 };
 
 /// Tickets are stored in batches: one durable write each, and memory for one.
@@ -158,7 +158,8 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     let started = Instant::now();
     let rows = Rows::open(&args.input, &args.map)?;
     rows.require(&args.columns())?;
-    let memory = super::open(&args.data_dir, config)?;
+    let store = Store::open(&args.data_dir)?;
+    let memory = Memory::open(store.clone(), &args.data_dir, config.redactor.clone())?;
     let bar = Progress::counting("tickets");
     let mut batches = Batches {
         memory: &memory,
@@ -197,6 +198,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     memory.publish()?;
     bar.finish();
     let Batches { counts, unknown, .. } = batches;
+    super::learn(store, memory.clone(), &args.data_dir, config)?;
     if unknown.count() > MAX_WARNINGS {
         eprintln!("warning: {} articles in all are not in the knowledge base", unknown.count());
     }

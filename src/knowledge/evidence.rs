@@ -1,0 +1,286 @@
+//! What an article has in common with a ticket: its words, its title, its meaning as a vector, its product. Which of
+//! it counts how much is decided above.
+
+use tantivy::{DocSet as _, TantivyError, Term, schema::IndexRecordOption};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    derived::Derived as _,
+    question::{self, Asker},
+    rank::{self, RankedTerm},
+    schema::{self, Fields, comparable},
+    search,
+    snapshot::Snapshot,
+    top::{Ranked, Top},
+    words::Terms,
+};
+use crate::{
+    domain::article::{ArticleHit, ArticleKind, Day},
+    encode::TextVector,
+};
+
+/// So many articles are looked at more closely, the best by their words.
+const MAX_CANDIDATES: usize = 100;
+/// A title of few common words must not count as covered too soon.
+const TITLE_PRIOR: f32 = 2.0;
+/// Shared words that are named.
+const MAX_NAMED_WORDS: usize = 4;
+
+/// A ticket as articles are compared with it. The text is plain.
+pub(crate) struct Subject<'a> {
+    pub text: &'a str,
+    pub vector: &'a TextVector,
+    /// Names of the product, service or configuration item concerned, as far as they are known.
+    pub products: Vec<&'a str>,
+    pub category: Option<&'a str>,
+}
+
+/// An article that may solve the ticket.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    segment: usize,
+    document: u32,
+    pub id: String,
+    pub kind: ArticleKind,
+    /// BM25, as a share of the best one's; 0 to 1.
+    pub words: f32,
+    /// How much of the title stands in the ticket; 0 to less than 1.
+    pub title: f32,
+    /// Cosine of the vectors; -1 to 1.
+    pub likeness: f32,
+    pub agreement: Agreement,
+}
+
+/// Whether ticket and article are about the same product or category.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// One of them does not say.
+    Unknown,
+    Differs,
+    /// The name as the ticket gives it.
+    SameProduct(String),
+    SameCategory(String),
+}
+
+/// Articles that may solve a ticket, in no certain order.
+pub(crate) struct Candidates {
+    pub list: Vec<Candidate>,
+    terms: Vec<RankedTerm>,
+}
+
+/// The articles that share most words with the ticket, and those of the ids in `also`; of all only those that may be
+/// suggested on `today`.
+pub(super) fn candidates<'a>(
+    snapshot: &Snapshot,
+    fields: &Fields,
+    subject: &Subject,
+    also: impl Iterator<Item = &'a str>,
+    today: Day,
+) -> Result<Candidates, TantivyError> {
+    let terms = rank::choose_terms(snapshot, fields, subject.text, Asker::Ticket)?;
+    let today = schema::day_number(today);
+    let mut top = Top::new(MAX_CANDIDATES);
+    let mut scores = Vec::with_capacity(snapshot.segments.len());
+    for (number, segment) in snapshot.segments.iter().enumerate() {
+        let of_segment = rank::scores(snapshot, number, &terms)?;
+        search::collect(snapshot, number, &of_segment, &mut top, |document| {
+            segment.suggested_until.get_val(document) >= today
+        });
+        scores.push(of_segment);
+    }
+    let mut places: Vec<(usize, u32)> = top
+        .take(|segment| snapshot.segments[segment].ids.as_ref(), 0)?
+        .into_iter()
+        .map(|ranked| (ranked.segment, ranked.document))
+        .collect();
+    let best = places.first().map_or(0.0, |&(segment, document)| scores[segment][document as usize]);
+    for id in also {
+        if let Some(place) = find(snapshot, fields, id)?
+            && snapshot.segments[place.0].suggested_until.get_val(place.1) >= today
+            && !places.contains(&place)
+        {
+            places.push(place);
+        }
+    }
+    let comparison = Comparison::new(snapshot, fields, subject);
+    let mut list = Vec::with_capacity(places.len());
+    for (segment, document) in places {
+        let score = scores[segment][document as usize];
+        let words = if best > 0.0 { score / best } else { 0.0 };
+        list.push(comparison.candidate(segment, document, words)?);
+    }
+    Ok(Candidates { list, terms })
+}
+
+/// The living article of this id.
+fn find(snapshot: &Snapshot, fields: &Fields, id: &str) -> Result<Option<(usize, u32)>, TantivyError> {
+    let term = fields.id_term(id);
+    for (number, segment) in snapshot.segments.iter().enumerate() {
+        let Some(info) = segment.id_terms.get_term_info(&term)? else { continue };
+        let mut postings = segment.id_terms.read_block_postings_from_terminfo(&info, IndexRecordOption::Basic)?;
+        while postings.block_len() > 0 {
+            let alive = postings.docs().iter().find(|document| snapshot.is_alive(number, **document));
+            if let Some(document) = alive {
+                return Ok(Some((number, *document)));
+            }
+            postings.advance();
+        }
+    }
+    Ok(None)
+}
+
+/// A ticket made ready to be compared with many articles.
+struct Comparison<'a> {
+    snapshot: &'a Snapshot,
+    fields: &'a Fields,
+    vector: &'a TextVector,
+    /// Hashes of its words, in order.
+    words: Vec<u64>,
+    /// Names that the knowledge base knows, with their hashes.
+    products: Vec<(u64, &'a str)>,
+    category: Option<(u64, &'a str)>,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(snapshot: &'a Snapshot, fields: &'a Fields, subject: &Subject<'a>) -> Self {
+        let mut words = Vec::new();
+        let mut terms = Terms::new(&subject.text[..subject.text.floor_char_boundary(question::MAX_BYTES_READ)]);
+        while let Some((term, _)) = terms.next_term() {
+            words.push(xxh3_64(term.as_bytes()));
+        }
+        words.sort_unstable();
+        words.dedup();
+        let named = |name: &&'a str| (xxh3_64(comparable(name).as_bytes()), *name);
+        let columns = || snapshot.segments.iter().map(|segment| &segment.columns);
+        // A name that no article bears, such as that of a server, says nothing for or against one.
+        let products = subject.products.iter().map(named);
+        let products = products.filter(|(hash, _)| columns().any(|columns| columns.products.contains(*hash)));
+        let category = subject.category.as_ref().map(named);
+        let category = category.filter(|(hash, _)| columns().any(|columns| columns.categories.contains(*hash)));
+        Self { snapshot, fields, vector: subject.vector, words, products: products.collect(), category }
+    }
+
+    fn candidate(&self, segment: usize, document: u32, words: f32) -> Result<Candidate, TantivyError> {
+        let view = &self.snapshot.segments[segment];
+        let vector = view.columns.vectors.get(document as usize);
+        Ok(Candidate {
+            segment,
+            document,
+            id: view.columns.ids[document as usize].to_string(),
+            kind: schema::kind_of(view.kinds.get_val(document)),
+            words,
+            title: self.title(segment, document)?,
+            likeness: vector.map_or(0.0, |vector| self.vector.cosine(vector)),
+            agreement: self.agreement(segment, document),
+        })
+    }
+
+    /// The share of the title's words, weighted by rarity, that stand in the ticket.
+    fn title(&self, segment: usize, document: u32) -> Result<f32, TantivyError> {
+        let view = &self.snapshot.segments[segment];
+        let (mut shared, mut all) = (0.0, TITLE_PRIOR);
+        for (number, hash) in view.columns.title_words.of(document) {
+            let rarity = view.rarities.get(number, || self.rarity(&view.columns.title_words.value(number)?))?;
+            all += rarity;
+            if self.words.binary_search(&hash).is_ok() {
+                shared += rarity;
+            }
+        }
+        Ok(shared / all)
+    }
+
+    fn rarity(&self, word: &str) -> Result<f32, TantivyError> {
+        let term = Term::from_field_text(self.fields.text, word);
+        let mut found = 0;
+        for segment in &self.snapshot.segments {
+            found += segment.text.get_term_info(&term)?.map_or(0, |info| info.doc_freq);
+        }
+        Ok(rank::inverse_document_frequency(found, self.snapshot.documents()))
+    }
+
+    /// By the products where both have such, else by the category.
+    fn agreement(&self, segment: usize, document: u32) -> Agreement {
+        let columns = &self.snapshot.segments[segment].columns;
+        let mut names = columns.products.of(document).peekable();
+        if !self.products.is_empty() && names.peek().is_some() {
+            let hashes: Vec<u64> = names.map(|(_, hash)| hash).collect();
+            let same = self.products.iter().find(|(hash, _)| hashes.contains(hash));
+            return same.map_or(Agreement::Differs, |(_, name)| Agreement::SameProduct((*name).to_owned()));
+        }
+        match (self.category, columns.categories.of(document).next()) {
+            (Some((ours, name)), Some((_, theirs))) if ours == theirs => Agreement::SameCategory(name.to_owned()),
+            (Some(_), Some(_)) => Agreement::Differs,
+            (None, _) | (_, None) => Agreement::Unknown,
+        }
+    }
+}
+
+/// The candidates with the best scores, at most `limit`, each with its place in the list and the words of the ticket
+/// that speak most for it. `scores` are those of the list, each more than 0.
+pub(super) fn best(
+    snapshot: &Snapshot,
+    fields: &Fields,
+    candidates: &Candidates,
+    scores: &[f32],
+    limit: usize,
+) -> Result<Vec<Suggested>, TantivyError> {
+    let mut top = Top::new(limit);
+    for (candidate, &score) in candidates.list.iter().zip(scores) {
+        if score >= top.threshold() {
+            top.push(Ranked { segment: candidate.segment, document: candidate.document, score });
+        }
+    }
+    let best = top.take(|segment| snapshot.segments[segment].ids.as_ref(), 0)?;
+    let hits = search::show(snapshot, fields, &best, &search::wanted(&candidates.terms))?;
+    let mut suggested = Vec::with_capacity(hits.len());
+    for (ranked, hit) in best.iter().zip(hits) {
+        let is_it =
+            |candidate: &Candidate| (candidate.segment, candidate.document) == (ranked.segment, ranked.document);
+        let Some(place) = candidates.list.iter().position(is_it) else { continue };
+        suggested.push(Suggested { place, hit, words: shared_words(snapshot, &candidates.terms, ranked)? });
+    }
+    Ok(suggested)
+}
+
+/// A candidate to be shown.
+pub(crate) struct Suggested {
+    /// In the list of candidates.
+    pub place: usize,
+    pub hit: ArticleHit,
+    /// Terms that ticket and article share, the weightiest first; a few of them.
+    pub words: Vec<String>,
+}
+
+fn shared_words(snapshot: &Snapshot, terms: &[RankedTerm], found: &Ranked) -> Result<Vec<String>, TantivyError> {
+    let segment = &snapshot.segments[found.segment];
+    let mut shared: Vec<String> = Vec::new();
+    for term in terms {
+        if shared.len() == MAX_NAMED_WORDS {
+            break;
+        }
+        for (form, postings) in term.forms.iter().zip(&term.postings) {
+            // The parts of a code go with it.
+            if shared.iter().any(|word| word.contains(form)) {
+                continue;
+            }
+            if let Some(info) = &postings[found.segment] {
+                let mut postings = segment.text.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
+                if postings.doc() == found.document || postings.seek(found.document) == found.document {
+                    shared.push(form.clone());
+                    break;
+                }
+            }
+        }
+    }
+    Ok(shared)
+}
+
+/// What a ticket's words alone suggest, on a day when all articles of a test are valid or long expired.
+#[cfg(test)]
+pub(super) fn by_words(knowledge: &super::KnowledgeBase, text: &str, limit: usize) -> Vec<ArticleHit> {
+    let subject = Subject { text, vector: &TextVector::default(), products: Vec::new(), category: None };
+    let (view, today) = (knowledge.view(), Day::parse("2026-06-15").unwrap());
+    let candidates = view.candidates(&subject, std::iter::empty(), today).unwrap();
+    let by_words: Vec<f32> = candidates.list.iter().map(|candidate| candidate.words).collect();
+    view.best(&candidates, &by_words, limit).unwrap().into_iter().map(|suggested| suggested.hit).collect()
+}

@@ -1,0 +1,103 @@
+//! Columns of words and names, read so that a question is compared with many articles without a look into a
+//! dictionary: every value stands for its hash.
+
+use std::{
+    io,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use tantivy::columnar::{BytesColumn, StrColumn};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The values of one column in one segment.
+pub(super) struct Names {
+    column: Option<StrColumn>,
+    /// By the number of the value.
+    hashes: Vec<u64>,
+}
+
+impl Names {
+    pub(super) fn load(column: Option<StrColumn>) -> io::Result<Self> {
+        let mut hashes = Vec::new();
+        if let Some(column) = &column {
+            hashes.reserve(column.dictionary().num_terms());
+            let mut values = column.dictionary().stream()?;
+            while values.advance() {
+                hashes.push(xxh3_64(values.key()));
+            }
+        }
+        Ok(Self { column, hashes })
+    }
+
+    /// Different values.
+    pub(super) fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether any document has a value of this hash.
+    pub(super) fn contains(&self, hash: u64) -> bool {
+        self.hashes.contains(&hash)
+    }
+
+    /// The values of a document: each with its number and its hash.
+    pub(super) fn of(&self, document: u32) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let numbers = self.column.iter().flat_map(move |column| column.term_ords(document));
+        numbers.filter_map(|number| {
+            let number = usize::try_from(number).ok()?;
+            Some((number, *self.hashes.get(number)?))
+        })
+    }
+
+    /// The value of this number.
+    pub(super) fn value(&self, number: usize) -> io::Result<String> {
+        let mut value = String::new();
+        if let Some(column) = &self.column {
+            column.ord_to_str(number as u64, &mut value)?;
+        }
+        Ok(value)
+    }
+}
+
+/// How rare each word of a column is, looked up when it is first asked for.
+pub(super) struct Rarities(Vec<AtomicU32>);
+
+/// Not the bits of a number that a rarity can be.
+const UNKNOWN: u32 = u32::MAX;
+
+impl Rarities {
+    pub(super) fn unknown(count: usize) -> Self {
+        Self((0..count).map(|_| AtomicU32::new(UNKNOWN)).collect())
+    }
+
+    pub(super) fn get<E>(&self, number: usize, look_up: impl FnOnce() -> Result<f32, E>) -> Result<f32, E> {
+        let Some(known) = self.0.get(number) else { return look_up() };
+        let bits = known.load(Ordering::Relaxed);
+        if bits != UNKNOWN {
+            return Ok(f32::from_bits(bits));
+        }
+        // Whoever else looks it up meanwhile finds the same.
+        let rarity = look_up()?;
+        known.store(rarity.to_bits(), Ordering::Relaxed);
+        Ok(rarity)
+    }
+}
+
+/// Hands over the value of each of these documents that has one, in the order in which the values lie in the file.
+pub(crate) fn for_each_value(
+    column: &BytesColumn,
+    documents: impl Iterator<Item = u32>,
+    mut act: impl FnMut(u32, &[u8]),
+) -> io::Result<()> {
+    let with_value = documents.filter_map(|document| Some((column.ords().first(document)?, document)));
+    let mut numbered: Vec<(u64, u32)> = with_value.collect();
+    numbered.sort_unstable();
+    let (numbers, documents): (Vec<u64>, Vec<u32>) = numbered.into_iter().unzip();
+    let mut documents = documents.into_iter();
+    // Called once for each number, also for equal ones.
+    column.dictionary().sorted_ords_to_term_cb(&numbers, |value| {
+        if let Some(document) = documents.next() {
+            act(document, value);
+        }
+    })?;
+    Ok(())
+}

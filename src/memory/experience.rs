@@ -1,0 +1,64 @@
+//! What articles have solved so far: of each the sum of its tickets' vectors, a small model of past links. Sums of whole
+//! numbers, so that the way to a memory does not matter.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::encode::{TextVector, VectorSum};
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Experience {
+    /// Shared with earlier states where nothing changed.
+    articles: HashMap<Arc<str>, Arc<Solved>>,
+    /// Tickets that an article solved.
+    pub linked: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Solved {
+    sum: VectorSum,
+    tickets: u32,
+}
+
+/// A ticket that is not to speak for its own articles.
+pub(super) struct Own {
+    pub vector: TextVector,
+    pub articles: Vec<String>,
+}
+
+impl Experience {
+    /// How like the text is to what the article solved, `own` left aside; 0 where that is nothing.
+    pub(super) fn likeness(&self, article: &str, vector: &TextVector, own: Option<&Own>) -> f32 {
+        let Some(solved) = self.articles.get(article) else { return 0.0 };
+        match own.filter(|own| own.articles.iter().any(|id| id == article)) {
+            None => solved.sum.cosine(vector),
+            Some(own) if solved.tickets > 1 => {
+                let mut others = solved.sum.clone();
+                others.subtract(&own.vector);
+                others.cosine(vector)
+            }
+            Some(_) => 0.0,
+        }
+    }
+
+    pub(super) fn add(&mut self, article: &str, sum: &VectorSum, tickets: u32) {
+        let solved = Arc::make_mut(self.articles.entry(article.into()).or_default());
+        solved.sum.add_all(sum);
+        solved.tickets += tickets;
+    }
+
+    pub(super) fn subtract(&mut self, article: &str, sum: &VectorSum, tickets: u32) {
+        let Some(solved) = self.articles.get_mut(article) else { return };
+        let solved = Arc::make_mut(solved);
+        solved.sum.subtract_all(sum);
+        solved.tickets = solved.tickets.saturating_sub(tickets);
+        if solved.tickets == 0 {
+            self.articles.remove(article);
+        }
+    }
+}
+
+impl PartialEq for Experience {
+    fn eq(&self, other: &Self) -> bool {
+        self.linked == other.linked && self.articles == other.articles
+    }
+}

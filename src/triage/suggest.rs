@@ -1,0 +1,246 @@
+//! Which articles may solve a ticket, from everything that is known: the words of ticket and article, what solved tickets
+//! like it before, and whether both are about the same thing. Articles that are retired, expired or drafts are never
+//! among them, whatever they solved once.
+
+mod chance;
+mod fit;
+mod learn;
+mod weights;
+
+pub(crate) use self::learn::Learning;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use self::{
+    learn::Learned,
+    weights::{Features, NO_ARTICLE, Weights},
+};
+use crate::{
+    domain::{
+        article::{ArticleHit, ArticleKind, Day},
+        memory::ConfirmedTicket,
+        suggestion::Reason,
+        taxonomy::{CATEGORY, TYPE},
+        ticket::Ticket,
+    },
+    encode::{PlainText, Redactor, TextVector},
+    error::TriageError,
+    knowledge::{
+        KnowledgeBase, KnowledgeView,
+        evidence::{Agreement, Candidates, Subject},
+    },
+    memory::{Copies, Experienced, Memory, MemoryView},
+};
+
+/// The field or label that names a product.
+const PRODUCT: &str = "product";
+/// So many votes are cast for no article, so that a few neighbours do not decide alone.
+const PRIOR_VOTES: f32 = 5.0;
+/// A part of all votes counts by its logarithm, from about this part on.
+const VOTE_SCALE: f64 = 0.03;
+/// What a known error is given for an incident: as much as a difference in words that nobody would notice. It is fixed
+/// since it settles what the evidence leaves open, and links say nothing about that.
+const KNOWN_ERROR_BONUS: f64 = 0.1;
+
+/// Suggests articles from a knowledge base and, where there is one, a memory. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Suggester {
+    knowledge: KnowledgeBase,
+    memory: Option<Memory>,
+    redactor: Redactor,
+    learned: Arc<RwLock<Arc<Learned>>>,
+}
+
+/// Articles that may solve a ticket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suggestions {
+    /// Most useful first.
+    pub articles: Vec<ArticleHit>,
+    /// The change to the knowledge base that they reflect.
+    pub knowledge_version: u64,
+    /// The change to the memory; 0 without one.
+    pub memory_version: u64,
+    /// The change to the memory that weights and chances were learned from; 0 where nothing was learned yet.
+    pub learned_version: u64,
+}
+
+impl Suggester {
+    /// Takes up what was learned from the memory's links before. What `redactor` finds in a text is not looked for.
+    pub fn new(knowledge: KnowledgeBase, memory: Option<Memory>, redactor: Redactor) -> Result<Self, TriageError> {
+        let kept = memory.as_ref().map(Memory::learned).transpose()?.flatten();
+        let learned = kept.and_then(|kept| Learned::parse(&kept)).unwrap_or_default();
+        Ok(Self { knowledge, memory, redactor, learned: Arc::new(RwLock::new(Arc::new(learned))) })
+    }
+
+    fn learned(&self) -> Arc<Learned> {
+        Arc::clone(&self.learned.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The change to the memory that weights and chances were learned from; 0 where nothing was learned yet.
+    pub fn learned_version(&self) -> u64 {
+        self.learned().memory_version()
+    }
+
+    fn use_learned(&self, learned: Learned) {
+        *self.learned.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(learned);
+    }
+
+    /// Articles that may solve the ticket, most useful first: published ones, valid on `today`. The memory's ticket of
+    /// the same id is left out.
+    pub fn suggest(&self, ticket: &Ticket, today: Day, limit: usize) -> Result<Suggestions, TriageError> {
+        let (knowledge, memory) = (self.knowledge.view(), self.memory.as_ref().map(Memory::view));
+        let learned = self.learned();
+        let question = Question::of_ticket(ticket, &self.redactor);
+        let evidence = Evidence::gather(&knowledge, memory.as_ref(), &question, Copies::Vote, today)?;
+        let linked = evidence.experienced.as_ref().map_or(0, Experienced::linked);
+        let weights = learned.weights(linked);
+        let mut articles = Vec::with_capacity(limit);
+        let shares = evidence.shares(&weights, question.is_incident);
+        #[expect(clippy::cast_possible_truncation, reason = "a share of 1 in single precision, kept above 0")]
+        let scores: Vec<f32> = shares.iter().map(|share| (*share as f32).max(f32::MIN_POSITIVE)).collect();
+        for suggested in knowledge.best(&evidence.candidates, &scores, limit)? {
+            let reasons = evidence.reasons(suggested.place, suggested.words, question.is_incident);
+            let chance = learned.chance(shares[suggested.place], linked);
+            articles.push(ArticleHit { reasons, chance, ..suggested.hit });
+        }
+        let memory_version = memory.as_ref().map_or(0, MemoryView::version);
+        Ok(Suggestions {
+            articles,
+            knowledge_version: knowledge.version(),
+            memory_version,
+            learned_version: learned.memory_version(),
+        })
+    }
+}
+
+/// A ticket as articles are looked for.
+struct Question<'a> {
+    text: PlainText<'a>,
+    vector: TextVector,
+    /// Empty where the ticket has none.
+    id: &'a str,
+    products: Vec<&'a str>,
+    category: Option<&'a str>,
+    is_incident: bool,
+}
+
+impl<'a> Question<'a> {
+    fn of_ticket(ticket: &'a Ticket, redactor: &Redactor) -> Self {
+        let named = [ticket.service(), ticket.configuration_item(), ticket.field_value(PRODUCT).unwrap_or_default()];
+        let kind = ticket.field_value(TYPE);
+        let text = PlainText::of(ticket.text(), usize::MAX, redactor);
+        Self::new(text, ticket.id(), &named, ticket.field_value(CATEGORY), kind)
+    }
+
+    fn of_confirmed(ticket: &'a ConfirmedTicket, text: &'a str, redactor: &Redactor) -> Self {
+        let label = |name| ticket.labels.get(name).map(String::as_str);
+        let named = [&ticket.service, &ticket.configuration_item, label(PRODUCT).unwrap_or_default()];
+        let text = PlainText::of(text, usize::MAX, redactor);
+        Self::new(text, &ticket.id, &named, label(CATEGORY), label(TYPE))
+    }
+
+    fn new(
+        text: PlainText<'a>,
+        id: &'a str,
+        named: &[&'a str],
+        category: Option<&'a str>,
+        ticket_type: Option<&'a str>,
+    ) -> Self {
+        let vector = TextVector::of(&text.words());
+        let products = named.iter().copied().filter(|name| !name.trim().is_empty()).collect();
+        Self { text, vector, id, products, category, is_incident: ticket_type == Some(INCIDENT) }
+    }
+}
+
+/// The ticket type of something broken.
+const INCIDENT: &str = "incident";
+
+/// What speaks for each candidate.
+struct Evidence<'a> {
+    candidates: Candidates,
+    features: Vec<Features>,
+    experienced: Option<Experienced<'a>>,
+}
+
+impl<'a> Evidence<'a> {
+    fn gather(
+        knowledge: &KnowledgeView<'_>,
+        memory: Option<&'a MemoryView<'a>>,
+        question: &Question<'_>,
+        copies: Copies,
+        today: Day,
+    ) -> Result<Self, TriageError> {
+        let experienced =
+            memory.map(|memory| memory.experienced(question.text.as_str(), question.id, copies)).transpose()?;
+        let words = question.text.words();
+        let subject = Subject {
+            text: &words,
+            vector: &question.vector,
+            products: question.products.clone(),
+            category: question.category,
+        };
+        let voted = experienced.iter().flat_map(Experienced::articles);
+        let candidates = knowledge.candidates(&subject, voted, today)?;
+        let features = candidates
+            .list
+            .iter()
+            .map(|candidate| {
+                let (share, past) = experienced.as_ref().map_or((0.0, 0.0), |experienced| {
+                    let share = experienced.share(&candidate.id, PRIOR_VOTES);
+                    (share, experienced.likeness(&candidate.id, &question.vector))
+                });
+                let agreement = match candidate.agreement {
+                    Agreement::Unknown => 0.5,
+                    Agreement::Differs => 0.0,
+                    Agreement::SameProduct(_) | Agreement::SameCategory(_) => 1.0,
+                };
+                [
+                    f64::from(candidate.words),
+                    f64::from(candidate.title),
+                    f64::from(candidate.likeness),
+                    (f64::from(share) / VOTE_SCALE).ln_1p(),
+                    f64::from(past),
+                    agreement,
+                    0.0,
+                ]
+            })
+            .collect();
+        Ok(Self { candidates, features, experienced })
+    }
+
+    /// The share of each candidate that it is the one, against the others and against none of them; not yet a chance.
+    fn shares(&self, weights: &Weights, is_incident: bool) -> Vec<f64> {
+        let bonus = |kind| if is_incident && kind == ArticleKind::KnownError { KNOWN_ERROR_BONUS } else { 0.0 };
+        let scored = self.candidates.list.iter().zip(&self.features);
+        let mut scores: Vec<f64> =
+            scored.map(|(candidate, features)| weights::score(weights, features) + bonus(candidate.kind)).collect();
+        scores.push(weights::score(weights, &NO_ARTICLE));
+        let mut shares = weights::softmax(&scores);
+        shares.pop();
+        shares
+    }
+
+    fn reasons(&self, place: usize, words: Vec<String>, is_incident: bool) -> Vec<Reason> {
+        let candidate = &self.candidates.list[place];
+        let mut reasons = Vec::new();
+        let vote = self.experienced.as_ref().and_then(|experienced| experienced.vote(&candidate.id));
+        if let Some(vote) = vote.filter(|vote| !vote.solved.is_empty()) {
+            reasons.push(Reason::solved_similar(&vote.solved));
+        }
+        if !words.is_empty() {
+            reasons.push(Reason::shared_words(words));
+        }
+        match &candidate.agreement {
+            Agreement::SameProduct(name) => reasons.push(Reason::same_product(name)),
+            Agreement::SameCategory(name) => reasons.push(Reason::same_category(name)),
+            Agreement::Unknown | Agreement::Differs => {}
+        }
+        if is_incident && candidate.kind == ArticleKind::KnownError {
+            reasons.push(Reason::known_error());
+        }
+        reasons
+    }
+}
+
+#[cfg(test)]
+mod tests;
