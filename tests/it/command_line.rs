@@ -394,6 +394,7 @@ async fn a_server_answers_the_command_line_as_the_bundle_alone_does() {
                 // Only the server has a knowledge base and a memory.
                 decision["versions"]["knowledge"].take();
                 decision["versions"]["memory"].take();
+                decision["versions"]["learned"].take();
                 decision
             },
         );
