@@ -133,12 +133,12 @@ impl Encoder {
         for token in self.pieces.tokenize(text) {
             self.vectors.add(token.id, 1, &mut sum);
         }
-        unit(sum)
+        unit(&sum)
     }
 }
 
-fn unit(vector: [f32; DIMENSIONS]) -> Option<[f32; DIMENSIONS]> {
-    let length = norm(&vector);
+fn unit(vector: &[f32; DIMENSIONS]) -> Option<[f32; DIMENSIONS]> {
+    let length = norm(vector);
     (length > 0.0).then(|| vector.map(|value| value / length))
 }
 
@@ -168,7 +168,7 @@ impl Whitening {
             *white = dot(row, &centred[..row.len()]);
             rest = next;
         }
-        unit(white).unwrap_or(white)
+        unit(&white).unwrap_or(white)
     }
 }
 
@@ -224,15 +224,21 @@ mod tests {
         ) {
             let vectors: Vec<_> = texts.iter().map(|text| TextVector::of(text)).collect();
             let mut forward = VectorSum::default();
-            vectors.iter().for_each(|vector| forward.add(vector));
+            for vector in &vectors {
+                forward.add(vector);
+            }
             let mut backward = VectorSum::default();
-            vectors.iter().rev().for_each(|vector| backward.add(vector));
+            for vector in vectors.iter().rev() {
+                backward.add(vector);
+            }
             prop_assert_eq!(&forward, &backward);
             let gone = gone % vectors.len();
             forward.subtract(&vectors[gone]);
             let mut without = VectorSum::default();
             let others = vectors.iter().enumerate().filter(|(place, _)| *place != gone);
-            others.for_each(|(_, vector)| without.add(vector));
+            for (_, vector) in others {
+                without.add(vector);
+            }
             prop_assert_eq!(&forward, &without);
             prop_assert!(without.cosine(&vectors[gone]).abs() <= 1.0 + 1e-6);
         }

@@ -29,7 +29,7 @@ const MAX_FREQUENCY: u32 = 20;
 /// More terms find nothing better and cost their postings.
 pub(crate) const MAX_TERMS: usize = 40;
 /// Postings that one ticket may read.
-pub(crate) const MAX_POSTINGS: u32 = 250_000;
+pub(crate) const MAX_POSTINGS: u32 = 100_000;
 
 /// A term worth asking for.
 pub(super) struct RankedTerm {
@@ -203,7 +203,7 @@ fn for_each_posting(
 
 /// What a term of weight 1 is worth by BM25 in one collection: by frequency, up to [`MAX_FREQUENCY`], and each of the 256
 /// lengths that tantivy tells apart. A look into a table costs less than a division for every posting.
-pub(crate) struct Saturation([[f32; 256]; MAX_FREQUENCY as usize + 1]);
+pub(crate) struct Saturation(Vec<[f32; 256]>);
 
 impl Saturation {
     pub(crate) fn new(k1: f32, b: f32, mean_length: f32) -> Self {
@@ -213,7 +213,7 @@ impl Saturation {
             let length = FieldNormReader::id_to_fieldnorm(id) as f32;
             *saturation = k1 * (1.0 - b + b * length / mean_length);
         }
-        let mut table = [[0.0; 256]; MAX_FREQUENCY as usize + 1];
+        let mut table = vec![[0.0; 256]; MAX_FREQUENCY as usize + 1];
         for (times, row) in (0_u8..).zip(&mut table) {
             let times = f32::from(times);
             for (worth, denominator) in row.iter_mut().zip(&by_length) {

@@ -182,9 +182,15 @@ impl Derived for Fields {
         }
         title_words.sort_unstable();
         title_words.dedup();
-        title_words.iter().for_each(|word| document.add_text(self.title_words, word));
-        products.iter().for_each(|product| document.add_text(self.product_names, comparable(product)));
-        category.iter().for_each(|category| document.add_text(self.category_name, comparable(category)));
+        for word in &title_words {
+            document.add_text(self.title_words, word);
+        }
+        for product in products {
+            document.add_text(self.product_names, comparable(product));
+        }
+        if let Some(category) = category {
+            document.add_text(self.category_name, comparable(category));
+        }
         let beginning: String = body.text.chars().take(VECTOR_BODY_CHARS).collect();
         document.add_bytes(self.vector, &TextVector::of(&format!("{title} {summary} {beginning}")).to_bytes());
         document.add_u64(self.kind, kind_number(*kind));

@@ -9,8 +9,6 @@ use crate::knowledge::{question::MAX_BYTES_READ, words::Terms};
 
 /// Different words and pairs a text; the first ones count.
 const MAX_FEATURES: usize = 512;
-/// A hash and its count.
-const ENTRY_BYTES: usize = 5;
 /// Tells the hashes of pairs from those of words.
 const PAIR_BIT: u32 = 1;
 
@@ -78,11 +76,6 @@ impl Counting {
     }
 }
 
-/// Whether a hash is that of a word, and not of a pair.
-pub(super) fn is_word(hash: u32) -> bool {
-    hash & PAIR_BIT == 0
-}
-
 fn of_pair(first: u64, second: u64) -> u64 {
     let mut both = [0; 16];
     both[..8].copy_from_slice(&first.to_le_bytes());
@@ -90,19 +83,15 @@ fn of_pair(first: u64, second: u64) -> u64 {
     xxh3_64(&both)
 }
 
-/// The features as the index keeps them.
-pub(super) fn encode(features: &[Feature]) -> Vec<u8> {
-    let mut bag = Vec::with_capacity(features.len() * ENTRY_BYTES);
-    for feature in features {
-        bag.extend_from_slice(&feature.hash.to_le_bytes());
-        bag.push(feature.count);
-    }
-    bag
+/// A feature as the index keeps it; orders as the hashes do.
+pub(super) fn encode(feature: &Feature) -> u64 {
+    u64::from(feature.hash) << u8::BITS | u64::from(feature.count)
 }
 
-/// Hashes with their counts, in the order of the hashes.
-pub(super) fn decode(bag: &[u8]) -> impl Iterator<Item = (u32, u8)> {
-    bag.as_chunks::<ENTRY_BYTES>().0.iter().map(|&[a, b, c, d, count]| (u32::from_le_bytes([a, b, c, d]), count))
+/// A hash and its count.
+pub(super) fn decode(entry: u64) -> (u32, u8) {
+    let [count, a, b, c, d, ..] = entry.to_le_bytes();
+    (u32::from_le_bytes([a, b, c, d]), count)
 }
 
 #[cfg(test)]
@@ -140,7 +129,7 @@ mod tests {
     #[test]
     fn a_bag_is_kept_as_it_was() {
         let features = features("printer jams printer again");
-        let kept: Vec<_> = decode(&encode(&features)).collect();
+        let kept: Vec<_> = features.iter().map(|feature| decode(encode(feature))).collect();
         assert_eq!(kept, features.iter().map(|feature| (feature.hash, feature.count)).collect::<Vec<_>>());
         assert!(kept.is_sorted());
     }

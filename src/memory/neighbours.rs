@@ -47,7 +47,7 @@ pub(super) struct Others<'a> {
     snapshot: &'a Snapshot,
     fields: &'a Fields,
     own: Option<(usize, u32)>,
-    /// Slots that the ticket's words and pairs count in, in order.
+    /// Slots that the ticket's words count in, in order.
     own_slots: Vec<usize>,
     tickets: u32,
     mean_length: f32,
@@ -60,9 +60,7 @@ impl<'a> Others<'a> {
         let (mut lengths, mut own_slots) = (snapshot.lengths, Vec::new());
         if let Some((segment, document)) = own {
             let segment = &snapshot.segments[segment];
-            let mut bag = Vec::new();
-            segment.bag(document, &mut bag)?;
-            own_slots.extend(bag::decode(&bag).map(|(hash, _)| slot(hash)));
+            own_slots.extend(segment.words(document).map(|(hash, _)| slot(hash)));
             own_slots.sort_unstable();
             lengths.documents -= 1;
             lengths.terms -= u64::from(segment.lengths.fieldnorm(document));
@@ -71,7 +69,7 @@ impl<'a> Others<'a> {
         Ok(Self { snapshot, fields, own, own_slots, tickets, mean_length: lengths.mean() })
     }
 
-    /// In how many tickets a word or pair stands.
+    /// In how many tickets a word stands.
     fn frequency(&self, hash: u32) -> u32 {
         let found = self.snapshot.frequencies.of(hash);
         if self.own_slots.is_empty() {
@@ -114,13 +112,15 @@ pub(super) fn neighbours(
     let others = Others::new(snapshot, fields, leave_out)?;
     let near = nearest(&others, &features, Wanted::All, MIN_CANDIDATES.max(2 * limit), limit)?;
     let neighbour = |near: Near<'_>| {
-        let Near { id, segment, document, similarity, likeness } = near;
+        let Near { id, segment, document, similarity, likeness: Likeness { mut shared, .. } } = near;
+        let place = |(hash, _)| features.binary_search_by_key(&hash, |feature| feature.hash).ok();
+        shared.extend(segment.pairs(document).filter_map(place).map(|place| (place, 0.0)));
         Ok(Neighbour {
             id,
             similarity,
             articles: strings(segment.linked_ids.solved.as_ref(), document)?,
             refused: strings(segment.linked_ids.refused.as_ref(), document)?,
-            shared: phrases(likeness.shared, &features, text.sources()),
+            shared: phrases(shared, &features, text.sources()),
         })
     };
     near.into_iter().map(neighbour).collect()
@@ -136,10 +136,9 @@ pub(super) fn nearest<'a>(
 ) -> Result<Vec<Near<'a>>, TantivyError> {
     let asking = Weighted::new(features, others);
     let mut compared: Vec<(Ranked, Likeness)> = Vec::new();
-    let mut bag = Vec::new();
     for candidate in find_candidates(others, features, wanted, candidates)? {
-        others.snapshot.segments[candidate.segment].bag(candidate.document, &mut bag)?;
-        if let Some(likeness) = asking.compare(&bag) {
+        let words = others.snapshot.segments[candidate.segment].words(candidate.document);
+        if let Some(likeness) = asking.compare(words) {
             compared.push((candidate, likeness));
         }
     }
@@ -251,18 +250,21 @@ struct Likeness {
 
 impl<'a> Weighted<'a> {
     fn new(features: &'a [Feature], others: &'a Others<'_>) -> Self {
-        let of = |feature: &Feature| weight(feature.hash, feature.count, others);
+        let of = |feature: &Feature| match feature.term {
+            Some(_) => weight(feature.hash, feature.count, others),
+            None => 0.0,
+        };
         let weights: Vec<f32> = features.iter().map(of).collect();
         let length = weights.iter().map(|weight| weight * weight).sum::<f32>().sqrt();
         Self { features, weights, length, others }
     }
 
     /// `None` where nothing is shared.
-    fn compare(&self, bag: &[u8]) -> Option<Likeness> {
+    fn compare(&self, words: impl Iterator<Item = (u32, u8)>) -> Option<Likeness> {
         let mut shared = Vec::new();
         let (mut product, mut square) = (0.0_f32, 0.0_f32);
         let mut next = 0;
-        for (hash, count) in bag::decode(bag) {
+        for (hash, count) in words {
             let weight = weight(hash, count, self.others);
             square += weight * weight;
             while self.features.get(next).is_some_and(|feature| feature.hash < hash) {
@@ -285,11 +287,8 @@ impl<'a> Weighted<'a> {
     }
 }
 
-/// Of a word, sublinear term frequency times smooth inverse document frequency, more than 0; 0 of a pair.
+/// Sublinear term frequency times smooth inverse document frequency, more than 0.
 fn weight(hash: u32, count: u8, others: &Others<'_>) -> f32 {
-    if !bag::is_word(hash) {
-        return 0.0;
-    }
     let found = others.frequency(hash).min(others.tickets);
     let rarity = logarithm(1 + others.tickets) - logarithm(1 + found) + 1.0;
     (1.0 + logarithm(count.into())) * rarity

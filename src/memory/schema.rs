@@ -20,7 +20,8 @@ const TERMS_TOKENIZER: &str = "terms";
 pub(super) const ID_COLUMN: &str = "id";
 pub(super) const ARTICLES_COLUMN: &str = "articles";
 pub(super) const REFUSED_COLUMN: &str = "refused";
-pub(super) const BAG_COLUMN: &str = "bag";
+pub(super) const WORDS_COLUMN: &str = "words";
+pub(super) const PAIRS_COLUMN: &str = "pairs";
 pub(super) const VECTOR_COLUMN: &str = "vector";
 
 #[derive(Debug, Clone)]
@@ -33,8 +34,9 @@ pub(super) struct Fields {
     pub articles: Field,
     /// Ids of the articles that were of no use.
     pub refused: Field,
-    /// Words and pairs as hashes with counts, see [`bag`].
-    bag: Field,
+    /// As hashes with counts, see [`bag`]. Apart, since words alone make a similarity.
+    words: Field,
+    pairs: Field,
     /// Of tickets that articles solved.
     vector: Field,
 }
@@ -44,7 +46,7 @@ impl Derived for Fields {
     type Snapshot = Snapshot;
 
     const NAME: &'static str = "memory";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     /// Frequencies and lengths are counted over living tickets only, so that a corrected ticket is found at once and
     /// need not wait for a large segment to be written anew.
     const TOLERATES_DELETIONS: bool = true;
@@ -60,9 +62,10 @@ impl Derived for Fields {
         let text = schema.add_text_field("text", TextOptions::default().set_indexing_options(terms));
         let articles = schema.add_text_field(ARTICLES_COLUMN, STRING | FAST);
         let refused = schema.add_text_field(REFUSED_COLUMN, STRING | FAST);
-        let bag = schema.add_bytes_field(BAG_COLUMN, BytesOptions::default().set_fast());
+        let words = schema.add_u64_field(WORDS_COLUMN, FAST);
+        let pairs = schema.add_u64_field(PAIRS_COLUMN, FAST);
         let vector = schema.add_bytes_field(VECTOR_COLUMN, BytesOptions::default().set_fast());
-        Self { schema: schema.build(), id, text, articles, refused, bag, vector }
+        Self { schema: schema.build(), id, text, articles, refused, words, pairs, vector }
     }
 
     fn schema(&self) -> &Schema {
@@ -88,7 +91,10 @@ impl Derived for Fields {
         for article in &ticket.refused {
             document.add_text(self.refused, article);
         }
-        document.add_bytes(self.bag, &bag::encode(&bag::features(&text)));
+        for feature in bag::features(&text) {
+            let column = if feature.term.is_some() { self.words } else { self.pairs };
+            document.add_u64(column, bag::encode(&feature));
+        }
         if !ticket.articles.is_empty() {
             document.add_bytes(self.vector, &TextVector::of(&text).to_bytes());
         }
@@ -147,7 +153,7 @@ mod tests {
             };
             for (field, value) in fields.document(&ticket).field_values() {
                 let name = fields.schema.get_field_name(field);
-                write!(content, "\n{name} {:?} {:?}", value.as_str(), value.as_bytes()).unwrap();
+                write!(content, "\n{name} {:?} {:?} {:?}", value.as_str(), value.as_bytes(), value.as_u64()).unwrap();
                 let (Some(text), Ok(mut tokenizer)) = (value.as_str(), index.tokenizer_for_field(field)) else {
                     continue;
                 };
@@ -162,7 +168,7 @@ mod tests {
         let hash = Sha256::digest(indexed_content()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(
             (Fields::VERSION, hash.as_str()),
-            (2, "26ac0450bd68386ed2de239fe6de00e554fb8a05b7d44fcdadd394c96c6d8aea"),
+            (3, "c7d82932c6f879b982ed666156d030eeb9e0e2aa81cd1bf351d54bdeb76c7278"),
             "what is indexed changed: raise VERSION, then write the hash here"
         );
     }

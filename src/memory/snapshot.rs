@@ -1,11 +1,11 @@
-//! The memory's index as it stands behind one commit, and how many tickets hold each word and pair.
+//! The memory's index as it stands behind one commit, and how many tickets hold each word.
 //! Only living tickets count, so that the same tickets give the same numbers in whatever order they came.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use tantivy::{
     InvertedIndexReader, Searcher, SegmentReader, TantivyError, Term,
-    columnar::{BytesColumn, StrColumn},
+    columnar::{BytesColumn, Column, StrColumn},
     fastfield::AliveBitSet,
     fieldnorm::FieldNormReader,
     index::SegmentId,
@@ -15,7 +15,7 @@ use tantivy::{
 use super::{
     bag,
     experience::Experience,
-    schema::{ARTICLES_COLUMN, BAG_COLUMN, Fields, ID_COLUMN, REFUSED_COLUMN, VECTOR_COLUMN},
+    schema::{ARTICLES_COLUMN, Fields, ID_COLUMN, PAIRS_COLUMN, REFUSED_COLUMN, VECTOR_COLUMN, WORDS_COLUMN},
 };
 use crate::{
     encode::{TextVector, VectorSum},
@@ -50,7 +50,8 @@ pub(super) struct Segment {
     tickets: Arc<InvertedIndexReader>,
     pub ids: Option<StrColumn>,
     pub linked_ids: Links<Option<StrColumn>>,
-    bags: Option<BytesColumn>,
+    words: Option<Column<u64>>,
+    pairs: Option<Column<u64>>,
     vectors: Option<BytesColumn>,
     alive: Option<AliveBitSet>,
     pub documents: u32,
@@ -62,8 +63,8 @@ pub(super) struct Links<T> {
     pub refused: T,
 }
 
-/// In how many tickets the words and pairs of each slot stand, at least as many as hold one of them: several that share
-/// a slot are counted together. About a million slots, so that this matters for rare pairs of large memories only.
+/// In how many tickets the words of each slot stand, at least as many as hold one of them: several that share
+/// a slot are counted together. About a million slots, so that this matters for rare words of large memories only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Frequencies(Vec<u32>);
 
@@ -76,22 +77,18 @@ impl Frequencies {
         self.0[slot(hash)]
     }
 
-    fn add(&mut self, bag: &[u8]) {
-        for (hash, _) in bag::decode(bag) {
-            self.0[slot(hash)] += 1;
-        }
+    fn add(&mut self, hash: u32) {
+        self.0[slot(hash)] += 1;
     }
 
-    fn subtract(&mut self, bag: &[u8]) {
-        for (hash, _) in bag::decode(bag) {
-            let count = &mut self.0[slot(hash)];
-            debug_assert!(*count > 0, "more is taken away than was added");
-            *count = count.saturating_sub(1);
-        }
+    fn subtract(&mut self, hash: u32) {
+        let count = &mut self.0[slot(hash)];
+        debug_assert!(*count > 0, "more is taken away than was added");
+        *count = count.saturating_sub(1);
     }
 }
 
-/// Where the frequency of a word or pair is counted.
+/// Where the frequency of a word is counted.
 pub(super) fn slot(hash: u32) -> usize {
     (hash >> (u32::BITS - SLOT_BITS)) as usize
 }
@@ -114,7 +111,7 @@ impl Snapshot {
         for segment in &segments {
             match of(segment.id, known).map(|place| &known[place]) {
                 None => {
-                    segment.for_each_bag(|document| segment.is_alive(document), |bag| frequencies.add(bag))?;
+                    segment.for_each_word(|document| segment.is_alive(document), |hash| frequencies.add(hash));
                     segment.for_each_link(
                         |document| segment.is_alive(document),
                         |id, sum, n| experience.add(id, sum, n),
@@ -124,14 +121,14 @@ impl Snapshot {
                 Some(before) if before.living() == segment.living() => {}
                 Some(before) => {
                     let gone = |document| before.is_alive(document) && !segment.is_alive(document);
-                    segment.for_each_bag(gone, |bag| frequencies.subtract(bag))?;
+                    segment.for_each_word(gone, |hash| frequencies.subtract(hash));
                     segment.for_each_link(gone, |id, sum, n| experience.subtract(id, sum, n))?;
                     experience.linked -= segment.linked(gone);
                 }
             }
         }
         for gone in known.iter().filter(|before| of(before.id, &segments).is_none()) {
-            gone.for_each_bag(|document| gone.is_alive(document), |bag| frequencies.subtract(bag))?;
+            gone.for_each_word(|document| gone.is_alive(document), |hash| frequencies.subtract(hash));
             gone.for_each_link(|document| gone.is_alive(document), |id, sum, n| experience.subtract(id, sum, n))?;
             experience.linked -= gone.linked(|document| gone.is_alive(document));
         }
@@ -167,7 +164,8 @@ impl Segment {
             tickets: reader.inverted_index(fields.id)?,
             ids: columns.str(ID_COLUMN)?,
             linked_ids: Links { solved: columns.str(ARTICLES_COLUMN)?, refused: columns.str(REFUSED_COLUMN)? },
-            bags: columns.bytes(BAG_COLUMN)?,
+            words: columns.column_opt(WORDS_COLUMN)?,
+            pairs: columns.column_opt(PAIRS_COLUMN)?,
             vectors: columns.bytes(VECTOR_COLUMN)?,
             alive: reader.alive_bitset().cloned(),
             documents: reader.max_doc(),
@@ -203,15 +201,14 @@ impl Segment {
         Ok(strings(self.ids.as_ref(), document)?.pop().unwrap_or_default())
     }
 
-    /// Reads a ticket's bag into `bag`.
-    pub(super) fn bag(&self, document: u32, bag: &mut Vec<u8>) -> io::Result<()> {
-        bag.clear();
-        if let Some(bags) = &self.bags
-            && let Some(number) = bags.ords().first(document)
-        {
-            bags.ord_to_bytes(number, bag)?;
-        }
-        Ok(())
+    /// The words of a ticket, each with its count, in the order of their hashes.
+    pub(super) fn words(&self, document: u32) -> impl Iterator<Item = (u32, u8)> + '_ {
+        entries(self.words.as_ref(), document)
+    }
+
+    /// Its pairs of neighbouring words, in the same way.
+    pub(super) fn pairs(&self, document: u32) -> impl Iterator<Item = (u32, u8)> + '_ {
+        entries(self.pairs.as_ref(), document)
     }
 
     /// Whether an article solved a ticket.
@@ -264,14 +261,15 @@ impl Segment {
         Ok(())
     }
 
-    fn for_each_bag(&self, wanted: impl Fn(u32) -> bool, act: impl FnMut(&[u8])) -> io::Result<()> {
-        let Some(bags) = &self.bags else { return Ok(()) };
-        let documents = (0..self.documents).filter(|document| wanted(*document));
-        // In the order in which they lie in the file; tickets with the same words share one entry.
-        let mut numbers: Vec<u64> = documents.filter_map(|document| bags.ords().first(document)).collect();
-        numbers.sort_unstable();
-        bags.dictionary().sorted_ords_to_term_cb(&numbers, act).map(|_| ())
+    fn for_each_word(&self, wanted: impl Fn(u32) -> bool, mut act: impl FnMut(u32)) {
+        for document in (0..self.documents).filter(|document| wanted(*document)) {
+            self.words(document).for_each(|(hash, _)| act(hash));
+        }
     }
+}
+
+fn entries(column: Option<&Column<u64>>, document: u32) -> impl Iterator<Item = (u32, u8)> + '_ {
+    column.into_iter().flat_map(move |column| column.values_for_doc(document)).map(bag::decode)
 }
 
 fn has_value(column: Option<&StrColumn>, document: u32) -> bool {

@@ -172,7 +172,7 @@ mod tests {
                 drawn < 0.0
             });
             let right = place.filter(|place| *place < features.len()).into_iter().collect();
-            Sample { features, right, in_first_half: number % 2 == 0 }
+            Sample { features, right, in_first_half: number.is_multiple_of(2) }
         };
         (0..count).map(sample).collect()
     }

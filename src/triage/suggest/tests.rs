@@ -223,7 +223,7 @@ fn large_desk(count: usize) -> Desk {
     let ticket = |number: usize| {
         let topic = topics[number * 7 % topics.len()];
         // One in five names another topic too, so that words alone are not always right.
-        let other = if number % 5 == 0 { topics[number * 3 % topics.len()] } else { "" };
+        let other = if number.is_multiple_of(5) { topics[number * 3 % topics.len()] } else { "" };
         let complaint = complaints[number % complaints.len()];
         solved(&format!("INC{number}"), &format!("my {topic} {complaint} {other} case{number}"), &[topic])
     };
@@ -292,7 +292,7 @@ proptest! {
             .enumerate()
             .map(|(number, text)| match number % 4 {
                 3 => refused(&number.to_string(), text, "KB1"),
-                kind => solved(&number.to_string(), text, &[["KB1", "KB3"], ["KB2", "KB3"], ["KB4", "KB1"]][kind][..1 + number % 2]),
+                kind => solved(&number.to_string(), text, &[["KB1", "KB3"], ["KB2", "KB3"], ["KB4", "KB1"]][kind][..=number % 2]),
             })
             .collect();
         let at_once = Desk::new(&articles(), &tickets);
