@@ -90,6 +90,8 @@ fn measure_feedback(feedback: &Feedback, texts: &[String], long: &str) -> Result
         products: Vec::new(),
         score: 1.0,
         passage: Passage::default(),
+        reasons: Vec::new(),
+        chance: None,
     });
     let ticket = |id: usize, text: &str| -> Result<Ticket, TriageError> {
         let draft = TicketDraft { id: format!("asked {id}"), description: text.to_owned(), ..TicketDraft::default() };

@@ -247,7 +247,9 @@ impl Emphasis {
             problem.rows.iter().map(|row| samples.emphasised_square(*row as usize, &squares)).collect();
         let total = |lengths: &[f32]| places.iter().map(|place| lengths[*place as usize]).sum::<f32>();
         let scale = total(&problem.sparse_squares) / total(&lengths).max(f32::MIN_POSITIVE);
-        squares.iter_mut().for_each(|square| *square *= scale);
+        for square in &mut squares {
+            *square *= scale;
+        }
         for ((length, sparse), all) in lengths.iter_mut().zip(&problem.sparse_squares).zip(&problem.squares) {
             *length = *length * scale + all - sparse;
         }
