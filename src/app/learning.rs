@@ -19,7 +19,7 @@ async fn learn(api: &Api, pool: &Pool) -> anyhow::Result<()> {
     let core = api.core()?;
     let (Some(suggester), Some(today)) = (core.triager.suggester().cloned(), knowledge::today()) else { return Ok(()) };
     let place = pool.wait().await?;
-    let Some(mut learning) = pool.run(place, move || suggester.learning_when_due(today)).await?? else { return Ok(()) };
+    let Some(mut learning) = pool.run(place, move || suggester.learning_when_due(today)).await? else { return Ok(()) };
     // Piece by piece, so that calls do not wait.
     loop {
         let place = pool.wait().await?;

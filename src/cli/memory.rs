@@ -156,7 +156,7 @@ fn open_existing(data_dir: &Path, config: &Config) -> anyhow::Result<Memory> {
 fn learn(store: Store, memory: Memory, data_dir: &Path, config: &Config) -> anyhow::Result<()> {
     let knowledge = KnowledgeBase::open(store, data_dir)?;
     let today = knowledge::today().context("the system's clock shows no date")?;
-    let Some(mut learning) = Suggester::new(knowledge, Some(memory), config.redactor.clone())?.learning(today)? else {
+    let Some(mut learning) = Suggester::new(knowledge, Some(memory), config.redactor.clone())?.learning(today) else {
         return Ok(());
     };
     let bar = Progress::counting("steps of learning from past links");

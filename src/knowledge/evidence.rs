@@ -88,11 +88,8 @@ pub(super) fn candidates<'a>(
         });
         scores.push(of_segment);
     }
-    let mut places: Vec<(usize, u32)> = top
-        .take(|segment| snapshot.segments[segment].ids.as_ref(), 0)?
-        .into_iter()
-        .map(|ranked| (ranked.segment, ranked.document))
-        .collect();
+    let mut places: Vec<(usize, u32)> =
+        top.take(|ranked| snapshot.id(ranked), 0).into_iter().map(|ranked| (ranked.segment, ranked.document)).collect();
     let best = places.first().map_or(0.0, |&(segment, document)| scores[segment][document as usize]);
     for id in also {
         if let Some(place) = find(snapshot, fields, id)?
@@ -180,7 +177,7 @@ impl<'a> Comparison<'a> {
         let view = &self.snapshot.segments[segment];
         let (mut shared, mut all) = (0.0, TITLE_PRIOR);
         for (number, hash) in view.columns.title_words.of(document) {
-            let rarity = view.rarities.get(number, || self.rarity(&view.columns.title_words.value(number)?))?;
+            let rarity = view.rarities.get(number, || self.rarity(view.columns.title_words.value(number)))?;
             all += rarity;
             if self.words.binary_search(&hash).is_ok() {
                 shared += rarity;
@@ -230,7 +227,7 @@ pub(super) fn best(
             top.push(Ranked { segment: candidate.segment, document: candidate.document, score });
         }
     }
-    let best = top.take(|segment| snapshot.segments[segment].ids.as_ref(), 0)?;
+    let best = top.take(|ranked| snapshot.id(ranked), 0);
     let hits = search::show(snapshot, fields, &best, &search::wanted(&candidates.terms))?;
     let mut suggested = Vec::with_capacity(hits.len());
     for (ranked, hit) in best.iter().zip(hits) {

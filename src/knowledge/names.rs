@@ -12,21 +12,17 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The values of one column in one segment.
 pub(super) struct Names {
     column: Option<StrColumn>,
-    /// By the number of the value.
+    /// By the number of the value, its hash.
     hashes: Vec<u64>,
+    /// The values: looking one up in the column's dictionary takes as long as comparing an article.
+    values: Vec<Box<str>>,
 }
 
 impl Names {
     pub(super) fn load(column: Option<StrColumn>) -> io::Result<Self> {
-        let mut hashes = Vec::new();
-        if let Some(column) = &column {
-            hashes.reserve(column.dictionary().num_terms());
-            let mut values = column.dictionary().stream()?;
-            while values.advance() {
-                hashes.push(xxh3_64(values.key()));
-            }
-        }
-        Ok(Self { column, hashes })
+        let values = column.as_ref().map_or_else(|| Ok(Vec::new()), values)?;
+        let hashes = values.iter().map(|value| xxh3_64(value.as_bytes())).collect();
+        Ok(Self { column, hashes, values })
     }
 
     /// Different values.
@@ -48,14 +44,20 @@ impl Names {
         })
     }
 
-    /// The value of this number.
-    pub(super) fn value(&self, number: usize) -> io::Result<String> {
-        let mut value = String::new();
-        if let Some(column) = &self.column {
-            column.ord_to_str(number as u64, &mut value)?;
-        }
-        Ok(value)
+    /// The value of this number; empty where there is none.
+    pub(super) fn value(&self, number: usize) -> &str {
+        self.values.get(number).map_or("", |value| value)
     }
+}
+
+/// All values of a column by their numbers.
+pub(crate) fn values(column: &StrColumn) -> io::Result<Vec<Box<str>>> {
+    let mut values = Vec::with_capacity(column.dictionary().num_terms());
+    let mut stream = column.dictionary().stream()?;
+    while stream.advance() {
+        values.push(String::from_utf8_lossy(stream.key()).into());
+    }
+    Ok(values)
 }
 
 /// How rare each word of a column is, looked up when it is first asked for.

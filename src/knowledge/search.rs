@@ -55,7 +55,7 @@ pub(super) fn search(
                 && (statuses.is_empty() || statuses.contains(&segment.statuses.get_val(document)))
         });
     }
-    let found = top.take(|segment| snapshot.segments[segment].ids.as_ref(), offset)?;
+    let found = top.take(|ranked| snapshot.id(ranked), offset);
     show(snapshot, fields, &found, &wanted(&terms))
 }
 

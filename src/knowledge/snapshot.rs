@@ -16,6 +16,7 @@ use super::{
         CATEGORY_NAME_COLUMN, Fields, ID_COLUMN, KIND_COLUMN, PRODUCT_NAMES_COLUMN, STATUS_COLUMN,
         SUGGESTED_UNTIL_COLUMN, TITLE_WORDS_COLUMN, VECTOR_COLUMN,
     },
+    top::Ranked,
 };
 use crate::encode::TextVector;
 
@@ -40,7 +41,6 @@ pub(super) struct Segment {
     pub kinds: Numbers,
     pub statuses: Numbers,
     pub suggested_until: Numbers,
-    pub ids: Option<StrColumn>,
     pub alive: Option<AliveBitSet>,
     pub documents: u32,
     pub columns: Arc<Columns>,
@@ -81,6 +81,10 @@ impl Snapshot {
         self.segments.iter().map(|segment| segment.documents).sum()
     }
 
+    pub(super) fn id(&self, found: &Ranked) -> &str {
+        &self.segments[found.segment].columns.ids[found.document as usize]
+    }
+
     pub(super) fn is_alive(&self, segment: usize, document: u32) -> bool {
         self.segments[segment].alive.as_ref().is_none_or(|alive| alive.is_alive(document))
     }
@@ -111,7 +115,6 @@ impl Segment {
             kinds: columns.column_first_or_default(KIND_COLUMN)?,
             statuses: columns.column_first_or_default(STATUS_COLUMN)?,
             suggested_until: columns.column_first_or_default(SUGGESTED_UNTIL_COLUMN)?,
-            ids: columns.str(ID_COLUMN)?,
             alive: reader.alive_bitset().cloned(),
             documents: reader.max_doc(),
         })

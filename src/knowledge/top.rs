@@ -1,9 +1,5 @@
 //! The best documents by score and, where scores are equal, by id; the same whatever segments they lie in.
 
-use std::{collections::HashMap, io};
-
-use tantivy::columnar::StrColumn;
-
 /// Fewer are not worth a cut.
 const MIN_KEPT: usize = 32;
 
@@ -57,12 +53,8 @@ impl Top {
         self.next_cut = 2 * self.ranked.len().max(self.wanted).max(MIN_KEPT);
     }
 
-    /// The documents from place `skip` on, at most `wanted - skip`, best first. `ids` are those of a segment.
-    pub(crate) fn take<'a>(
-        mut self,
-        ids: impl Fn(usize) -> Option<&'a StrColumn>,
-        skip: usize,
-    ) -> io::Result<Vec<Ranked>> {
+    /// The documents from place `skip` on, at most `wanted - skip`, best first. `id` is that of a document.
+    pub(crate) fn take<'a>(mut self, id: impl Fn(&Ranked) -> &'a str, skip: usize) -> Vec<Ranked> {
         self.cut();
         let mut start = 0;
         while start < self.ranked.len() && start < self.wanted {
@@ -71,49 +63,22 @@ impl Top {
                 self.ranked[start..].iter().take_while(|ranked| ranked.score.total_cmp(&score).is_eq()).count();
             let end = start + length;
             if length > 1 && end > skip {
-                order_by_id(&ids, &mut self.ranked[start..end], self.wanted - start)?;
+                order_by_id(&id, &mut self.ranked[start..end], self.wanted - start);
             }
             start = end;
         }
         self.ranked.truncate(self.wanted);
-        Ok(self.ranked.split_off(skip.min(self.ranked.len())))
+        self.ranked.split_off(skip.min(self.ranked.len()))
     }
 }
 
 /// Brings the `needed` documents with the first ids to the front, in the order of their ids.
-fn order_by_id<'a>(
-    ids: impl Fn(usize) -> Option<&'a StrColumn>,
-    equals: &mut [Ranked],
-    needed: usize,
-) -> io::Result<()> {
-    // Within a segment the numbers of the ids are in the order of the ids: only those that can be needed are read.
-    let mut by_segment: HashMap<usize, Vec<(u64, Ranked)>> = HashMap::new();
-    for ranked in equals.iter() {
-        let number = ids(ranked.segment).and_then(|ids| ids.ords().first(ranked.document)).unwrap_or(u64::MAX);
-        by_segment.entry(ranked.segment).or_default().push((number, *ranked));
+fn order_by_id<'a>(id: impl Fn(&Ranked) -> &'a str, equals: &mut [Ranked], needed: usize) {
+    let needed = needed.min(equals.len());
+    if needed < equals.len() {
+        equals.select_nth_unstable_by(needed, |a, b| id(a).cmp(id(b)));
     }
-    let mut first = Vec::new();
-    let mut others = Vec::new();
-    for (segment, mut members) in by_segment {
-        members.sort_unstable_by_key(|(number, _)| *number);
-        for (place, (number, ranked)) in members.into_iter().enumerate() {
-            if place >= needed {
-                others.push(ranked);
-                continue;
-            }
-            let mut id = String::new();
-            if let Some(ids) = ids(segment) {
-                ids.ord_to_str(number, &mut id)?;
-            }
-            first.push((id, ranked));
-        }
-    }
-    first.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let ordered = first.into_iter().map(|(_, ranked)| ranked).chain(others);
-    for (place, ranked) in equals.iter_mut().zip(ordered) {
-        *place = ranked;
-    }
-    Ok(())
+    equals[..needed].sort_unstable_by(|a, b| id(a).cmp(id(b)));
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
     bag::{self, Feature},
     experience::Own,
     schema::Fields,
-    snapshot::{Segment, Snapshot, slot, strings},
+    snapshot::{Segment, Snapshot, slot},
 };
 use crate::{
     domain::memory::{Neighbour, SharedText},
@@ -86,13 +86,13 @@ impl<'a> Others<'a> {
         let Some((segment, document)) = self.own else { return Ok(None) };
         let segment = &self.snapshot.segments[segment];
         let Some(vector) = TextVector::from_bytes(&segment.vector(document)?) else { return Ok(None) };
-        Ok(Some(Own { vector, articles: strings(segment.linked_ids.solved.as_ref(), document)? }))
+        Ok(Some(Own { vector, articles: segment.solved(document).map(str::to_owned).collect() }))
     }
 }
 
 /// A ticket that was compared with the text.
 pub(super) struct Near<'a> {
-    pub id: String,
+    pub id: &'a str,
     pub segment: &'a Segment,
     pub document: u32,
     pub similarity: f32,
@@ -116,10 +116,10 @@ pub(super) fn neighbours(
         let place = |(hash, _)| features.binary_search_by_key(&hash, |feature| feature.hash).ok();
         shared.extend(segment.pairs(document).filter_map(place).map(|place| (place, 0.0)));
         Ok(Neighbour {
-            id,
+            id: id.to_owned(),
             similarity,
-            articles: strings(segment.linked_ids.solved.as_ref(), document)?,
-            refused: strings(segment.linked_ids.refused.as_ref(), document)?,
+            articles: segment.solved(document).map(str::to_owned).collect(),
+            refused: segment.refused(document).map(str::to_owned).collect(),
             shared: phrases(shared, &features, text.sources()),
         })
     };
@@ -150,10 +150,10 @@ pub(super) fn nearest<'a>(
     let mut near = Vec::with_capacity(compared.len());
     for (Ranked { segment, document, .. }, likeness) in compared {
         let segment = &others.snapshot.segments[segment];
-        let id = segment.ticket_id(document)?;
+        let id = segment.ticket_id(document);
         near.push(Near { id, segment, document, similarity: likeness.similarity, likeness });
     }
-    near.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| a.id.cmp(&b.id)));
+    near.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| a.id.cmp(b.id)));
     near.truncate(limit);
     Ok(near)
 }
@@ -189,7 +189,7 @@ fn find_candidates(
             }
         }
     }
-    Ok(top.take(|segment| snapshot.segments[segment].ids.as_ref(), 0)?)
+    Ok(top.take(|ranked| snapshot.segments[ranked.segment].ticket_id(ranked.document), 0))
 }
 
 /// The words of the text that best tell its like from the others, with their weights, best first; words that every

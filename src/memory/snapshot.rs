@@ -20,7 +20,7 @@ use super::{
 use crate::{
     encode::{TextVector, VectorSum},
     knowledge::{
-        names::for_each_value,
+        names::{for_each_value, values},
         snapshot::{Lengths, lengths},
     },
 };
@@ -48,8 +48,8 @@ pub(super) struct Segment {
     pub links: Links<Arc<InvertedIndexReader>>,
     /// Finds tickets by their ids.
     tickets: Arc<InvertedIndexReader>,
-    pub ids: Option<StrColumn>,
-    pub linked_ids: Links<Option<StrColumn>>,
+    linked_ids: Links<Option<StrColumn>>,
+    names: Arc<Names>,
     words: Option<Column<u64>>,
     pairs: Option<Column<u64>>,
     vectors: Option<BytesColumn>,
@@ -61,6 +61,34 @@ pub(super) struct Segment {
 pub(super) struct Links<T> {
     pub solved: T,
     pub refused: T,
+}
+
+/// Ids as text: looked up in the columns' dictionaries, those of some hundred tickets took longer than comparing them.
+struct Names {
+    /// Of the tickets, one behind the other.
+    tickets: String,
+    /// By document, where its id starts and ends.
+    places: Vec<(u32, u32)>,
+    /// Of the articles, by their numbers in the columns.
+    articles: Links<Vec<Box<str>>>,
+}
+
+impl Names {
+    fn load(ids: Option<&StrColumn>, linked: &Links<Option<StrColumn>>, documents: u32) -> io::Result<Self> {
+        let (mut tickets, mut places) = (String::new(), vec![(0, 0); documents as usize]);
+        if let Some(ids) = ids {
+            for_each_value(&ids.clone().into(), 0..documents, |document, bytes| {
+                let start = tickets.len();
+                tickets.push_str(&String::from_utf8_lossy(bytes));
+                if let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(tickets.len())) {
+                    places[document as usize] = (start, end);
+                }
+            })?;
+        }
+        let of = |column: &Option<StrColumn>| column.as_ref().map_or_else(|| Ok(Vec::new()), values);
+        let articles = Links { solved: of(&linked.solved)?, refused: of(&linked.refused)? };
+        Ok(Self { tickets, places, articles })
+    }
 }
 
 /// In how many tickets the words of each slot stand, at least as many as hold one of them: several that share
@@ -101,10 +129,10 @@ impl Snapshot {
         version: u64,
         previous: Option<&Self>,
     ) -> Result<Self, TantivyError> {
+        let known = previous.map_or(&[][..], |previous| &previous.segments);
         let readers = searcher.segment_readers().iter();
         let segments: Vec<Segment> =
-            readers.map(|reader| Segment::load(reader, fields)).collect::<Result<_, TantivyError>>()?;
-        let known = previous.map_or(&[][..], |previous| &previous.segments);
+            readers.map(|reader| Segment::load(reader, fields, known)).collect::<Result<_, TantivyError>>()?;
         let mut frequencies = previous.map_or_else(Frequencies::none, |previous| previous.frequencies.clone());
         let of = |id: SegmentId, segments: &'_ [Segment]| segments.iter().position(|segment| segment.id == id);
         let mut experience = previous.map_or_else(Experience::default, |previous| previous.experience.clone());
@@ -151,10 +179,17 @@ impl Snapshot {
 }
 
 impl Segment {
-    fn load(reader: &SegmentReader, fields: &Fields) -> Result<Self, TantivyError> {
+    fn load(reader: &SegmentReader, fields: &Fields, known: &[Self]) -> Result<Self, TantivyError> {
         let columns = reader.fast_fields();
+        let id = reader.segment_id();
+        let ids = columns.str(ID_COLUMN)?;
+        let linked_ids = Links { solved: columns.str(ARTICLES_COLUMN)?, refused: columns.str(REFUSED_COLUMN)? };
+        let names = match known.iter().find(|segment| segment.id == id) {
+            Some(segment) => Arc::clone(&segment.names),
+            None => Arc::new(Names::load(ids.as_ref(), &linked_ids, reader.max_doc())?),
+        };
         Ok(Self {
-            id: reader.segment_id(),
+            id,
             text: reader.inverted_index(fields.text)?,
             lengths: reader.get_fieldnorms_reader(fields.text)?,
             links: Links {
@@ -162,8 +197,8 @@ impl Segment {
                 refused: reader.inverted_index(fields.refused)?,
             },
             tickets: reader.inverted_index(fields.id)?,
-            ids: columns.str(ID_COLUMN)?,
-            linked_ids: Links { solved: columns.str(ARTICLES_COLUMN)?, refused: columns.str(REFUSED_COLUMN)? },
+            linked_ids,
+            names,
             words: columns.column_opt(WORDS_COLUMN)?,
             pairs: columns.column_opt(PAIRS_COLUMN)?,
             vectors: columns.bytes(VECTOR_COLUMN)?,
@@ -197,8 +232,19 @@ impl Segment {
     }
 
     /// The id of a ticket.
-    pub(super) fn ticket_id(&self, document: u32) -> io::Result<String> {
-        Ok(strings(self.ids.as_ref(), document)?.pop().unwrap_or_default())
+    pub(super) fn ticket_id(&self, document: u32) -> &str {
+        let (start, end) = self.names.places[document as usize];
+        &self.names.tickets[start as usize..end as usize]
+    }
+
+    /// The articles that solved a ticket.
+    pub(super) fn solved(&self, document: u32) -> impl Iterator<Item = &str> {
+        linked(self.linked_ids.solved.as_ref(), &self.names.articles.solved, document)
+    }
+
+    /// The articles that were refused for it.
+    pub(super) fn refused(&self, document: u32) -> impl Iterator<Item = &str> {
+        linked(self.linked_ids.refused.as_ref(), &self.names.articles.refused, document)
     }
 
     /// The words of a ticket, each with its count, in the order of their hashes.
@@ -276,14 +322,8 @@ fn has_value(column: Option<&StrColumn>, document: u32) -> bool {
     column.is_some_and(|column| column.ords().first(document).is_some())
 }
 
-/// All values of a column for one document, in the order in which they were given.
-pub(super) fn strings(column: Option<&StrColumn>, document: u32) -> io::Result<Vec<String>> {
-    let Some(column) = column else { return Ok(Vec::new()) };
-    let mut values = Vec::new();
-    for number in column.term_ords(document) {
-        let mut value = String::new();
-        column.ord_to_str(number, &mut value)?;
-        values.push(value);
-    }
-    Ok(values)
+/// The names that a column has for one document, in the order in which they were given.
+fn linked<'a>(column: Option<&'a StrColumn>, names: &'a [Box<str>], document: u32) -> impl Iterator<Item = &'a str> {
+    let numbers = column.into_iter().flat_map(move |column| column.term_ords(document));
+    numbers.filter_map(|number| names.get(usize::try_from(number).ok()?).map(|name| &**name))
 }

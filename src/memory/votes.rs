@@ -9,7 +9,6 @@ use super::{
     MemoryView, bag,
     experience::Own,
     neighbours::{self, Others, Wanted},
-    snapshot::strings,
 };
 use crate::{encode::TextVector, knowledge::IndexError};
 
@@ -66,17 +65,15 @@ impl MemoryView<'_> {
             if copies == Copies::LeftOut && near.similarity >= COPY {
                 continue;
             }
-            let links = &near.segment.linked_ids;
-            let read = |column| strings(column, near.document).map_err(|error| self.memory.index.error(error));
-            for article in read(links.solved.as_ref())? {
-                let vote = votes.entry(article).or_default();
+            for article in near.segment.solved(near.document) {
+                let vote = votes.entry(article.to_owned()).or_default();
                 vote.weight += near.similarity;
                 if near.similarity >= SIMILAR {
-                    vote.solved.push(near.id.clone());
+                    vote.solved.push(near.id.to_owned());
                 }
             }
-            for article in read(links.refused.as_ref())? {
-                votes.entry(article).or_default().weight -= near.similarity;
+            for article in near.segment.refused(near.document) {
+                votes.entry(article.to_owned()).or_default().weight -= near.similarity;
             }
         }
         let total = votes.values().map(|vote| vote.weight.max(0.0)).sum();
@@ -85,19 +82,19 @@ impl MemoryView<'_> {
 
     /// Ids of at most `limit` tickets that an article solved, those whose ids have the smallest hashes: the same ones
     /// for the same memory.
-    pub(crate) fn linked_sample(&self, limit: usize) -> Result<Vec<String>, IndexError> {
+    pub(crate) fn linked_sample(&self, limit: usize) -> Vec<String> {
         let mut ids = Vec::new();
         for segment in &self.snapshot.segments {
             let solved =
                 (0..segment.documents).filter(|document| segment.is_alive(*document) && segment.is_solved(*document));
             for document in solved {
-                let id = segment.ticket_id(document).map_err(|error| self.memory.index.error(error))?;
+                let id = segment.ticket_id(document);
                 ids.push((xxh3_64(id.as_bytes()), id));
             }
             ids.sort_unstable();
             ids.truncate(limit);
         }
-        Ok(ids.into_iter().map(|(_, id)| id).collect())
+        ids.into_iter().map(|(_, id)| id.to_owned()).collect()
     }
 
     /// Tickets that an article solved.

@@ -85,27 +85,25 @@ pub(crate) struct Learning {
 
 impl Suggester {
     /// Begins to learn where links came or went since the last time, or articles changed.
-    pub(crate) fn learning(&self, today: Day) -> Result<Option<Learning>, TriageError> {
-        let (Some(memory), known) = (&self.memory, self.learned()) else { return Ok(None) };
+    pub(crate) fn learning(&self, today: Day) -> Option<Learning> {
+        let (memory, known) = (self.memory.as_ref()?, self.learned());
         if (known.memory, known.knowledge) == (memory.version(), self.knowledge.version()) {
-            return Ok(None);
+            return None;
         }
-        self.begin(memory, today).map(Some)
+        Some(self.begin(memory, today))
     }
 
     /// Begins to learn where the links have grown or shrunk by a quarter since the last time.
-    pub(crate) fn learning_when_due(&self, today: Day) -> Result<Option<Learning>, TriageError> {
-        match &self.memory {
-            Some(memory) if self.learned().is_outgrown(memory.view().linked()) => self.begin(memory, today).map(Some),
-            Some(_) | None => Ok(None),
-        }
+    pub(crate) fn learning_when_due(&self, today: Day) -> Option<Learning> {
+        let memory = self.memory.as_ref()?;
+        self.learned().is_outgrown(memory.view().linked()).then(|| self.begin(memory, today))
     }
 
-    fn begin(&self, memory: &Memory, today: Day) -> Result<Learning, TriageError> {
+    fn begin(&self, memory: &Memory, today: Day) -> Learning {
         let view = memory.view();
         let linked = view.linked();
         let enough = linked >= chance::MIN_TICKETS as u64;
-        let tickets = if enough { view.linked_sample(MAX_TICKETS)? } else { Vec::new() };
+        let tickets = if enough { view.linked_sample(MAX_TICKETS) } else { Vec::new() };
         let learned = Learned {
             version: VERSION,
             memory: view.version(),
@@ -114,7 +112,7 @@ impl Suggester {
             ..Learned::default()
         };
         let tickets = tickets.into_iter();
-        Ok(Learning { suggester: self.clone(), today, learned, tickets, samples: Vec::new() })
+        Learning { suggester: self.clone(), today, learned, tickets, samples: Vec::new() }
     }
 }
 
