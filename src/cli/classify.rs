@@ -18,7 +18,7 @@ use crate::{
         decision::{Abstention, Candidate, Evidence, FieldDecision, TriageDecision, ValueSource, Versions},
         route::Route,
         suggestion::Reason,
-        ticket::{TicketDraft, TicketLimits},
+        ticket::{MAX_NAME_CHARS, TicketDraft, TicketLimits},
     },
     error::TriageError,
     feedback::Feedback,
@@ -142,8 +142,13 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
                 continue;
             }
         };
-        let id = row.id(args.id.as_deref().unwrap_or(DEFAULT_ID));
-        let draft = TicketDraft { description: row.text(&args.text_columns), ..TicketDraft::default() };
+        let column = args.id.as_deref().unwrap_or(DEFAULT_ID);
+        let id = row.id(column);
+        // A row's number is no id of the desk's, and neither is what the memory cannot hold.
+        let known = row.value(column).filter(|id| id.chars().count() <= MAX_NAME_CHARS);
+        let ticket_id = known.unwrap_or_default();
+        let description = row.text(&args.text_columns);
+        let draft = TicketDraft { id: ticket_id, description, ..TicketDraft::default() };
         if draft.description.trim().is_empty() {
             write_without_text(&mut out, &fields_of(&triager), &triager.versions(), Some(&id), args.json)?;
             continue;

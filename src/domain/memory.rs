@@ -8,6 +8,7 @@ use std::{
 use super::{
     article::{Article, Day, Passage},
     decision::Evidence,
+    steering::steers,
     ticket::{MAX_MAP_ENTRIES, MAX_NAME_CHARS, MAX_VALUE_CHARS, TicketLimits},
 };
 use crate::error::FieldViolation;
@@ -46,6 +47,11 @@ impl ConfirmedTicket {
             }
         };
         check(self.id.trim().is_empty(), "id", "must not be blank".to_owned());
+        check(
+            self.id.chars().any(|c| steers(c) || matches!(c, '\n' | '\t')),
+            "id",
+            "must hold no control or invisible characters".to_owned(),
+        );
         let has_text = !self.summary.trim().is_empty() || !self.description.trim().is_empty();
         check(!has_text, "summary", "summary or description must hold text".to_owned());
         let (most, bytes) = (limits.text_bytes, self.summary.len() + self.description.len());

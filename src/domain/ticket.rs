@@ -52,7 +52,7 @@ pub enum TicketPart {
     Description,
 }
 
-pub(super) const MAX_NAME_CHARS: usize = 256;
+pub(crate) const MAX_NAME_CHARS: usize = 256;
 pub(super) const MAX_VALUE_CHARS: usize = 1_024;
 pub(super) const MAX_MAP_ENTRIES: usize = 64;
 

@@ -15,7 +15,7 @@ const MAX_WORD_BYTES: usize = 16;
 
 /// A language in which questions are asked otherwise than in English.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Language {
+pub(crate) enum Language {
     German,
     Dutch,
     French,
@@ -27,7 +27,7 @@ impl Language {
 
     /// The language whose function words stand in the text most often; `None` for English, for texts without
     /// function words and where two languages share those.
-    pub(super) fn of(text: &str) -> Option<Self> {
+    pub(crate) fn of(text: &str) -> Option<Self> {
         let mut times = [0_u32; Self::ALL.len()];
         let mut times_english = 0;
         let words = text.split(|character: char| !character.is_alphabetic());
@@ -49,7 +49,7 @@ impl Language {
     }
 
     /// Whether a term is a word of this language that carries no subject.
-    pub(super) fn is_function_term(self, term: &str) -> bool {
+    pub(crate) fn is_function_term(self, term: &str) -> bool {
         FUNCTION_TERMS.get(term).is_some_and(|languages| languages & self.bit() != 0)
     }
 

@@ -11,7 +11,7 @@ mod front_matter;
 mod harmless;
 pub mod import;
 pub(crate) mod index;
-mod language;
+pub(crate) mod language;
 mod markdown;
 mod merging;
 pub(crate) mod names;

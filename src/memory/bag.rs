@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::Range};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::knowledge::{question::MAX_BYTES_READ, words::Terms};
+use crate::knowledge::{language::Language, question::MAX_BYTES_READ, words::Terms};
 
 /// Different words and pairs a text; the first ones count.
 const MAX_FEATURES: usize = 512;
@@ -22,13 +22,16 @@ pub(super) struct Feature {
     pub in_summary: u8,
     /// The word as a search term; `None` for a pair.
     pub term: Option<String>,
+    /// It carries no subject in the language of the text. English words of the kind are no terms at all; others are
+    /// rare in a memory that is mostly English, and would be taken for telling.
+    pub is_function_word: bool,
     /// Where it first stands.
     pub bytes: Range<usize>,
 }
 
 /// What a text is compared by, in the order of the hashes. Of a long text only the beginning is read.
 pub(super) fn features(text: &str) -> Vec<Feature> {
-    let mut counting = Counting::default();
+    let mut counting = Counting { language: Language::of(beginning(text)), ..Counting::default() };
     let summary_end = text.find('\n').unwrap_or(0);
     let mut terms = Terms::new(beginning(text));
     let mut last: Option<(u64, Range<usize>)> = None;
@@ -56,6 +59,7 @@ pub(super) fn beginning(text: &str) -> &str {
 
 #[derive(Default)]
 struct Counting {
+    language: Option<Language>,
     features: Vec<Feature>,
     places: HashMap<u32, usize>,
 }
@@ -71,7 +75,10 @@ impl Counting {
         } else if self.features.len() < MAX_FEATURES {
             self.places.insert(hash, self.features.len());
             let in_summary = u8::from(in_summary);
-            self.features.push(Feature { hash, count: 1, in_summary, term: term.map(str::to_owned), bytes });
+            let is_function_word =
+                self.language.zip(term).is_some_and(|(language, term)| language.is_function_term(term));
+            let term = term.map(str::to_owned);
+            self.features.push(Feature { hash, count: 1, in_summary, term, is_function_word, bytes });
         }
     }
 }

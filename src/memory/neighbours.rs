@@ -195,7 +195,8 @@ fn find_candidates(
 /// The words of the text that best tell its like from the others, with their weights, best first; words that every
 /// ticket holds only where there are no others.
 fn choose_terms<'a>(others: &Others<'_>, features: &'a [Feature]) -> Vec<(&'a str, f32)> {
-    let words = features.iter().filter_map(|feature| Some((feature.term.as_deref()?, feature)));
+    let telling = features.iter().filter(|feature| !feature.is_function_word);
+    let words = telling.filter_map(|feature| Some((feature.term.as_deref()?, feature)));
     let mut terms: Vec<Telling> = words
         .filter_map(|(term, feature)| {
             let found = others.frequency(feature.hash).min(others.tickets);
@@ -235,7 +236,7 @@ struct Telling<'a> {
 /// A text's features with their TF-IDF weights.
 struct Weighted<'a> {
     features: &'a [Feature],
-    /// 0 for pairs, which explain a similarity and do not make it.
+    /// 0 for pairs, which explain a similarity and do not make it, and for words without a subject.
     weights: Vec<f32>,
     length: f32,
     others: &'a Others<'a>,
@@ -251,8 +252,8 @@ struct Likeness {
 impl<'a> Weighted<'a> {
     fn new(features: &'a [Feature], others: &'a Others<'_>) -> Self {
         let of = |feature: &Feature| match feature.term {
-            Some(_) => weight(feature.hash, feature.count, others),
-            None => 0.0,
+            Some(_) if !feature.is_function_word => weight(feature.hash, feature.count, others),
+            Some(_) | None => 0.0,
         };
         let weights: Vec<f32> = features.iter().map(of).collect();
         let length = weights.iter().map(|weight| weight * weight).sum::<f32>().sqrt();
@@ -265,12 +266,16 @@ impl<'a> Weighted<'a> {
         let (mut product, mut square) = (0.0_f32, 0.0_f32);
         let mut next = 0;
         for (hash, count) in words {
-            let weight = weight(hash, count, self.others);
-            square += weight * weight;
             while self.features.get(next).is_some_and(|feature| feature.hash < hash) {
                 next += 1;
             }
-            if self.features.get(next).is_some_and(|feature| feature.hash == hash) {
+            let same = self.features.get(next).filter(|feature| feature.hash == hash);
+            if same.is_some_and(|feature| feature.is_function_word) {
+                continue;
+            }
+            let weight = weight(hash, count, self.others);
+            square += weight * weight;
+            if same.is_some() {
                 let part = weight * self.weights[next];
                 product += part;
                 shared.push((next, part));

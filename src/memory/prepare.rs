@@ -2,7 +2,7 @@
 //! [`PlainText`], and redacted. Nothing of a ticket reaches the store or the index but what comes out of here.
 
 use crate::{
-    domain::memory::ConfirmedTicket,
+    domain::{memory::ConfirmedTicket, steering},
     encode::{PlainText, Redactor, Sources},
 };
 
@@ -19,11 +19,16 @@ pub(crate) fn prepared_within(ticket: &ConfirmedTicket, max_bytes: usize, redact
     let kept = plain.as_str().to_owned();
     let (summary, description) = kept.split_at(boundary(&kept, &plain.into_sources(), description_start));
     ConfirmedTicket {
-        summary: summary.trim().to_owned(),
-        description: description.trim().to_owned(),
-        resolution: PlainText::of(&ticket.resolution, max_bytes, redactor).as_str().trim().to_owned(),
+        summary: seen(summary),
+        description: seen(description),
+        resolution: seen(PlainText::of(&ticket.resolution, max_bytes, redactor).as_str()),
         ..ticket.clone()
     }
+}
+
+/// What a reader sees of a text: nothing that steers a terminal or turns the order of letters.
+fn seen(text: &str) -> String {
+    steering::without(text).trim().to_owned()
 }
 
 /// Where the first character stands that comes from behind `original_start`.
@@ -46,7 +51,7 @@ mod tests {
         // What is asked later is prepared as a whole.
         let (text, kept) = (ticket.text(), kept.text());
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(words(PlainText::of(&text, usize::MAX, &Redactor::default()).as_str()), words(&kept));
+        assert_eq!(words(&seen(PlainText::of(&text, usize::MAX, &Redactor::default()).as_str())), words(&kept));
     }
 
     #[test]
@@ -57,6 +62,7 @@ mod tests {
         check("Küche", "<p>T&uuml;r <b>klem</b>mt</p>", ("Küche", "Tür klemmt"));
         check("a &amp; b", "c &amp; d", ("a & b", "c & d"));
         check("x", "<br>", ("x", ""));
+        check("\u{1b}[31mred\u{1b}[0m", "a\u{202e}b", ("red", "ab"));
     }
 
     #[test]

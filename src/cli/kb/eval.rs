@@ -152,13 +152,18 @@ pub(super) fn run(args: &EvalArgs, redactor: &Redactor) -> anyhow::Result<ExitCo
     rows.require(&columns)?;
     let store = super::existing_store(&args.data_dir)?;
     let knowledge = KnowledgeBase::open(store.clone(), &args.data_dir)?;
-    let suggester = Suggester::new(
-        knowledge.clone(),
-        Some(Memory::open(store, &args.data_dir, redactor.clone())?),
-        redactor.clone(),
-    )?;
+    let memory = Memory::open(store, &args.data_dir, redactor.clone())?;
+    let suggester = Suggester::new(knowledge.clone(), Some(memory.clone()), redactor.clone())?;
     let today = knowledge::today().context("the system's clock shows no date")?;
     let bar = Progress::counting("questions");
+    if memory.count() > 0
+        && let Err(error) = rows.require(&[&args.id])
+    {
+        bar.warn(format_args!(
+            "{error}; until then a question that the memory holds is answered with its own article: name the column \
+             with --id"
+        ));
+    }
     let mut scores = Scores::default();
     let (mut failed, mut unknown) = (0_u64, 0_u64);
     for row in rows {

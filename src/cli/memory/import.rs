@@ -37,7 +37,7 @@ pub(in super::super) struct ImportArgs {
     /// Columns that hold the text; with several, the first is the summary
     #[arg(long = "text", value_name = "A,B", value_delimiter = ',', required = true)]
     text_columns: Vec<String>,
-    /// Column with the ids of the articles that solved the ticket
+    /// Column with the ids of the articles that solved the ticket; without it, tickets keep the links they have
     #[arg(long, value_name = "COLUMN")]
     articles: Option<String>,
     /// Column with the right value of the field of that name; may be repeated
@@ -116,6 +116,7 @@ impl ImportArgs {
 
 /// Tickets on their way into the memory.
 struct Batches<'a> {
+    keeps_links: bool,
     memory: &'a Memory,
     bar: &'a Progress,
     tickets: Vec<ConfirmedTicket>,
@@ -136,6 +137,13 @@ impl Batches<'_> {
     }
 
     fn store(&mut self) -> anyhow::Result<()> {
+        if self.keeps_links {
+            for ticket in &mut self.tickets {
+                if let Some(known) = self.memory.get(&ticket.id)? {
+                    (ticket.articles, ticket.refused) = (known.articles, known.refused);
+                }
+            }
+        }
         let counts = self.memory.stage(&self.tickets)?;
         self.counts += counts;
         let before = self.unknown.count();
@@ -162,6 +170,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     let memory = Memory::open(store.clone(), &args.data_dir, config.redactor.clone())?;
     let bar = Progress::counting("tickets");
     let mut batches = Batches {
+        keeps_links: args.articles.is_none(),
         memory: &memory,
         bar: &bar,
         tickets: Vec::new(),
