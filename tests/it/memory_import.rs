@@ -81,6 +81,50 @@ fn an_export_is_remembered_and_wrong_rows_are_named() {
 }
 
 #[test]
+fn an_import_without_articles_leaves_the_links_that_tickets_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = file(folder.path(), "solved.jsonl", ROWS);
+    let data_dir = folder.path().join("data");
+    let data = data_dir.to_str().unwrap();
+    import(&rows, data, &["--articles", "kb"]);
+    import(&rows, data, &["--resolution", "fix"]);
+    let ticket = open(&data_dir).get("1").unwrap().unwrap();
+    assert_eq!(ticket.resolution, "Cleaned it.");
+    assert_eq!(ticket.articles.iter().collect::<Vec<_>>(), ["KB1", "KB2"]);
+}
+
+#[test]
+fn a_row_that_is_classified_is_not_like_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = file(folder.path(), "solved.jsonl", ROWS.lines().next().unwrap());
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    import(&rows, data, &[]).check(0, &[]);
+    let similar = |id: &str| {
+        let asked =
+            run(["classify", "--input", &rows, "--id", id, "--text", "title,body", "--data-dir", data, "--json"]);
+        asked.check(0, &[]);
+        json(&asked)["similar_tickets"].as_array().unwrap().len()
+    };
+    assert_eq!((similar("id"), similar("title")), (0, 1), "the second asks as another ticket");
+}
+
+#[test]
+fn words_without_a_subject_make_no_likeness() {
+    let folder = tempfile::tempdir().unwrap();
+    let row =
+        "{\"id\": \"de\", \"title\": \"Drucker klemmt\", \"body\": \"Das ist aus dem Lager und seit dem Umzug so\"}\n";
+    let rows = file(folder.path(), "solved.jsonl", format!("{row}{ROWS}"));
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    import(&rows, data, &[]);
+    for (text, found) in [("ich habe das und die aus dem", false), ("der Drucker klemmt und ist aus", true)] {
+        let similar = json(&run(["memory", "similar", text, "--data-dir", data, "--json"]));
+        assert_eq!(!similar["tickets"].as_array().unwrap().is_empty(), found, "{text}: {similar}");
+    }
+}
+
+#[test]
 fn unknown_articles_are_kept_and_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let rows = file(folder.path(), "a.csv", "id,title,body,kb\n1,Paper jam,,KB1;KB2\n2,Toner,,KB1\n");
