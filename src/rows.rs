@@ -1,75 +1,36 @@
 //! Rows of a file that a command was given: JSON lines or CSV by extension, gzip on top, one row at a time.
 //! A bad row is an error of its own and reading goes on behind it; only a file that cannot be read ends early.
-//! What the columns mean is the caller's business, and nothing is guessed: no delimiter, no encoding but UTF-8.
+//! Reading can be taken up again where it was left. What the columns mean is the caller's business, and nothing is
+//! guessed: no delimiter, no encoding but UTF-8.
 
+mod content;
+mod csv;
+mod error;
+mod json_lines;
+mod row;
 mod writer;
 
+pub use csv::append_csv;
+pub use error::{Original, RowError, RowProblem, RowsError};
+pub use json_lines::append_json;
+pub use row::Row;
 pub use writer::RowWriter;
 
 use std::{
     collections::HashSet,
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::BufRead,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use flate2::bufread::MultiGzDecoder;
-use serde_json::{Map, Value};
+use content::Content;
+use row::{Cells, source_column};
 
 /// Longest line of JSON and longest row of CSV, in bytes: a file without line breaks, or with a quote that is not
 /// closed, must not fill the memory.
 const MAX_LINE_BYTES: u64 = 64 << 20;
-const UTF8_BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
-
-/// Why a file cannot be read as rows at all.
-#[derive(Debug, thiserror::Error)]
-pub enum RowsError {
-    #[error("cannot read {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("{}: rows come as .jsonl, .ndjson or .csv, each also with .gz", path.display())]
-    UnknownFormat { path: PathBuf },
-    #[error("cannot write {}: {source}", path.display())]
-    Unwritable { path: PathBuf, source: io::Error },
-    #[error("{}: no column {} (columns present: {}); {}", path.display(), quoted(missing), quoted(present), remedy(present))]
-    MissingColumns { path: PathBuf, missing: Vec<String>, present: Vec<String> },
-}
-
-/// One row that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{}, line {line}: {problem}", path.display())]
-pub struct RowError {
-    pub path: PathBuf,
-    /// From 1; in CSV the line that the row starts on.
-    pub line: u64,
-    pub problem: RowProblem,
-}
-
-/// What is wrong with a row.
-#[derive(Debug, thiserror::Error)]
-pub enum RowProblem {
-    #[error("not UTF-8, save the file as UTF-8")]
-    InvalidUtf8,
-    #[error("not a JSON object: {0}")]
-    InvalidJson(String),
-    #[error("longer than {} MiB", MAX_LINE_BYTES >> 20)]
-    TooLong,
-    /// A row of CSV without an end in sight; no row follows.
-    #[error("row longer than {} MiB, perhaps after a quote that is not closed; what follows is not read", MAX_LINE_BYTES >> 20)]
-    NoEndOfRow,
-    #[error("{found} fields where the header has {expected}{}", spanning(*lines))]
-    FieldCount { expected: usize, found: usize, lines: u64 },
-    /// The rest of the file cannot be read; no row follows.
-    #[error("cannot read on: {0}")]
-    Unreadable(io::Error),
-}
-
-impl RowError {
-    /// Whether the file could not be read on, so that rows may be missing.
-    pub fn is_fatal(&self) -> bool {
-        matches!(self.problem, RowProblem::Unreadable(_) | RowProblem::NoEndOfRow)
-    }
-}
+/// So much is kept of a longer one.
+const KEPT_BYTES: usize = 1 << 10;
 
 /// Reads one `ours=theirs` of `--map`.
 pub fn parse_rename(raw: &str) -> Result<(String, String), String> {
@@ -81,131 +42,42 @@ pub fn parse_rename(raw: &str) -> Result<(String, String), String> {
     }
 }
 
-/// More lines than one in a row that does not fit are most often those behind a quote that nothing closes.
-fn spanning(lines: u64) -> String {
-    if lines > 1 { format!(", in a row of {lines} lines: is there a quote that is not closed?") } else { String::new() }
-}
-
-fn remedy(present: &[String]) -> &'static str {
-    match present {
-        [] => "is the file empty?",
-        [one] if one.contains([';', '\t']) => "its columns are not separated by commas: save it with commas",
-        _ => "name it, or rename with --map ours=theirs",
-    }
-}
-
-fn quoted(names: &[String]) -> String {
-    if names.is_empty() {
-        return "none".to_owned();
-    }
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// One row. Column names are the caller's own: `--map` has been applied.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// From 1, bad rows counted.
+/// Where in a file a row starts, so that reading can be taken up there; the default is the first row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Position {
+    /// Bytes of the content before it: unpacked, and behind the byte order mark.
+    pub byte: u64,
+    /// Lines before it.
+    pub line: u64,
+    /// Rows before it, bad ones counted.
     pub number: u64,
-    cells: Cells,
-    renames: Arc<[(String, String)]>,
-}
-
-#[derive(Debug, Clone)]
-enum Cells {
-    Csv { header: Arc<[String]>, record: csv::StringRecord },
-    Json(Map<String, Value>),
-}
-
-impl Row {
-    /// The value of `column`, or the row's number where the row has none.
-    pub fn id(&self, column: &str) -> String {
-        self.value(column).unwrap_or_else(|| self.number.to_string())
-    }
-
-    /// The values of `columns` that hold text, joined by a newline; may be empty.
-    pub fn text(&self, columns: &[String]) -> String {
-        let parts = columns.iter().filter_map(|column| self.value(column));
-        parts.filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join("\n")
-    }
-
-    /// One label: the value without blanks around it; `None` where nothing is left.
-    pub fn label(&self, column: &str) -> Option<String> {
-        self.value(column).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    /// The value of a column as text, numbers as JSON writes them; `None` where it is missing, null or empty.
-    pub fn value(&self, column: &str) -> Option<String> {
-        let value = match &self.cells {
-            Cells::Csv { .. } => self.csv_field(column)?.to_owned(),
-            Cells::Json(object) => scalar(object.get(self.source_column(column))?),
-        };
-        (!value.is_empty()).then_some(value)
-    }
-
-    /// A list of ids: a list, one id, or the keys of an object; in CSV separated by `;`.
-    pub fn list(&self, column: &str) -> Vec<String> {
-        let ids: Vec<String> = match &self.cells {
-            Cells::Csv { .. } => {
-                let field = self.csv_field(column).unwrap_or_default();
-                field.split(';').map(|id| id.trim().to_owned()).collect()
-            }
-            Cells::Json(object) => match object.get(self.source_column(column)) {
-                Some(Value::Array(items)) => items.iter().map(scalar).collect(),
-                Some(Value::Object(keyed)) => keyed.keys().cloned().collect(),
-                Some(one) => vec![scalar(one)],
-                None => Vec::new(),
-            },
-        };
-        ids.into_iter().filter(|id| !id.is_empty()).collect()
-    }
-
-    /// Every column as the file names it, with its value as text; in file order.
-    pub fn columns(&self) -> Vec<(&str, String)> {
-        match &self.cells {
-            Cells::Csv { header, record } => {
-                header.iter().map(String::as_str).zip(record.iter().map(str::to_owned)).collect()
-            }
-            Cells::Json(object) => object.iter().map(|(name, value)| (name.as_str(), scalar(value))).collect(),
-        }
-    }
-
-    fn source_column<'a>(&'a self, column: &'a str) -> &'a str {
-        source_column(&self.renames, column)
-    }
-
-    /// The first field of this name that holds anything: exports repeat a column for its further values.
-    fn csv_field(&self, column: &str) -> Option<&str> {
-        let Cells::Csv { header, record } = &self.cells else { return None };
-        let name = self.source_column(column);
-        let mut fields = header.iter().zip(record.iter()).filter(|(known, _)| *known == name).map(|(_, field)| field);
-        fields.find(|field| !field.is_empty())
-    }
-}
-
-fn source_column<'a>(renames: &'a [(String, String)], column: &'a str) -> &'a str {
-    renames.iter().find(|(ours, _)| ours == column).map_or(column, |(_, theirs)| theirs)
-}
-
-fn scalar(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
 }
 
 /// Reads one file's rows in order.
 pub struct Rows {
     path: PathBuf,
     renames: Arc<[(String, String)]>,
+    content: Content,
     source: Source,
-    number: u64,
+    position: Position,
+    is_empty: bool,
+    has_ended: bool,
 }
 
 enum Source {
-    Csv { reader: Box<csv::Reader<io::Take<Box<dyn Read + Send>>>>, header: Arc<[String]> },
-    Json { reader: Box<dyn BufRead + Send>, line: u64 },
-    Ended,
+    Csv(Box<csv::CsvReader>),
+    Json(json_lines::JsonReader),
+}
+
+/// What a format's reader found on the lines from `line` on.
+struct Found {
+    line: u64,
+    cells: Result<Cells, Bad>,
+}
+
+struct Bad {
+    problem: RowProblem,
+    original: Option<Original>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -225,46 +97,85 @@ fn format_of(path: &Path) -> Result<(Format, bool), RowsError> {
     }
 }
 
+fn kept_of_endless(raw: &[u8]) -> Vec<u8> {
+    raw[..raw.len().min(KEPT_BYTES)].to_vec()
+}
+
 impl Rows {
     /// Opens a file; `renames` are `(ours, theirs)` pairs as `--map` gives them.
     pub fn open(path: &Path, renames: &[(String, String)]) -> Result<Self, RowsError> {
-        let unreadable = |source| RowsError::Unreadable { path: path.to_owned(), source };
+        if path.is_dir() {
+            return Err(RowsError::Folder { path: path.to_owned() });
+        }
+        let unreadable = |source| RowsError::unreadable(path, source);
         let (format, gzip) = format_of(path)?;
-        let file = BufReader::new(File::open(path).map_err(unreadable)?);
-        let content: Box<dyn Read + Send> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-        let content = without_bom(content).map_err(unreadable)?;
+        let mut content = Content::open(path, gzip)?;
         let source = match format {
-            Format::JsonLines => Source::Json { reader: Box::new(BufReader::with_capacity(1 << 16, content)), line: 0 },
-            Format::Csv => {
-                let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(content.take(MAX_LINE_BYTES));
-                let header = reader.headers().map_err(|error| {
-                    let is_text = !matches!(error.kind(), csv::ErrorKind::Utf8 { .. });
-                    unreadable(if is_text {
-                        io::Error::other(error)
-                    } else {
-                        io::Error::other(RowProblem::InvalidUtf8)
-                    })
-                })?;
-                let header = header.clone();
-                if reader.get_ref().limit() == 0 {
-                    return Err(unreadable(io::Error::other(RowProblem::NoEndOfRow)));
-                }
-                let header = header.iter().map(|column| column.trim().to_owned()).collect();
-                Source::Csv { reader: Box::new(reader), header }
-            }
+            Format::Csv => Source::Csv(Box::new(csv::CsvReader::open(&mut content).map_err(unreadable)?)),
+            Format::JsonLines => Source::Json(json_lines::JsonReader::open(&mut content).map_err(unreadable)?),
         };
-        Ok(Self { path: path.to_owned(), renames: renames.into(), source, number: 0 })
+        let is_empty = content.fill_buf().map_err(unreadable)?.is_empty();
+        let mut rows = Self {
+            path: path.to_owned(),
+            renames: renames.into(),
+            content,
+            source,
+            position: Position::default(),
+            is_empty,
+            has_ended: false,
+        };
+        rows.position = rows.place(0);
+        Ok(rows)
+    }
+
+    /// Opens a file and goes on at a position that [`Self::position`] gave: what follows is what an uninterrupted
+    /// reading would have given. It cannot tell whether the file is still the same. What is gzipped is unpacked from
+    /// its start.
+    pub fn open_at(path: &Path, renames: &[(String, String)], position: Position) -> Result<Self, RowsError> {
+        let mut rows = Self::open(path, renames)?;
+        if position.byte <= rows.position.byte {
+            return Ok(rows);
+        }
+        let unreadable = |source| RowsError::unreadable(path, source);
+        if !rows.content.skip_to(position.byte).map_err(unreadable)? {
+            return Err(RowsError::Shortened { path: path.to_owned(), byte: position.byte });
+        }
+        match &mut rows.source {
+            Source::Csv(reader) => {
+                reader.lines = position.line;
+                // Where this could not be read the last time, the position is before it.
+                reader.skip_line_ends(&mut rows.content);
+            }
+            Source::Json(reader) => reader.lines = position.line,
+        }
+        rows.position = rows.place(position.number);
+        Ok(rows)
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Where the next row starts; before a row that could not be read, where the file could not be read on.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Bytes of the file itself, packed as it is, that were read so far, and its size when it was opened.
+    pub fn progress(&self) -> (u64, u64) {
+        self.content.progress()
+    }
+
+    /// Whether the file has no row at all: nothing in it, or only a header.
+    pub fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
     /// The columns of a CSV file as the file names them; `None` for JSON lines, where each row has its own.
     pub fn header(&self) -> Option<&[String]> {
         match &self.source {
-            Source::Csv { header, .. } => Some(header),
-            Source::Json { .. } | Source::Ended => None,
+            Source::Csv(reader) => Some(&reader.header),
+            Source::Json(_) => None,
         }
     }
 
@@ -273,7 +184,7 @@ impl Rows {
     pub fn require(&self, columns: &[&str]) -> Result<(), RowsError> {
         let mut missing: Vec<&str> = columns.iter().map(|column| source_column(&self.renames, column)).collect();
         let mut present: Vec<String> = Vec::new();
-        if let Source::Csv { header, .. } = &self.source {
+        if let Some(header) = self.header() {
             present = header.to_vec();
             missing.retain(|column| !present.iter().any(|known| known == column));
         } else {
@@ -281,8 +192,9 @@ impl Rows {
             let mut any_row = false;
             for row in Self::open(&self.path, &self.renames)?.flatten() {
                 any_row = true;
-                for (column, _) in row.columns() {
-                    if known.insert(column.to_owned()) {
+                for (column, _) in row.fields() {
+                    if !known.contains(column) {
+                        known.insert(column.to_owned());
                         missing.retain(|name| *name != column);
                         present.push(column.to_owned());
                     }
@@ -302,74 +214,26 @@ impl Rows {
         Err(RowsError::MissingColumns { path: self.path.clone(), missing, present })
     }
 
-    fn error(&self, line: u64, problem: RowProblem) -> RowError {
-        RowError { path: self.path.clone(), line, problem }
-    }
-
-    fn row(&self, cells: Cells) -> Row {
-        Row { number: self.number, cells, renames: Arc::clone(&self.renames) }
-    }
-
-    fn next_csv(&mut self) -> Option<Result<Row, RowError>> {
-        let Source::Csv { reader, header } = &mut self.source else { return None };
-        let mut record = csv::ByteRecord::new();
-        reader.get_mut().set_limit(MAX_LINE_BYTES);
-        let read = reader.read_byte_record(&mut record);
-        let endless = reader.get_ref().limit() == 0;
-        let line = record.position().map_or_else(|| reader.position().line(), csv::Position::line);
-        let header = Arc::clone(header);
-        match read {
-            Ok(false) => return None,
-            Ok(true) => {}
-            Err(error) => {
-                self.source = Source::Ended;
-                return Some(Err(self.error(line, RowProblem::Unreadable(io::Error::other(error)))));
+    /// Refuses a CSV file in whose header one of these columns stands more than once; exports repeat columns, but
+    /// of an id there is only one. In JSON lines no two columns have the same name.
+    pub fn require_once(&self, columns: &[&str]) -> Result<(), RowsError> {
+        for column in columns.iter().map(|column| source_column(&self.renames, column)) {
+            let named = self.header().unwrap_or_default().iter().zip(1..).filter(|(name, _)| *name == column);
+            let places: Vec<usize> = named.map(|(_, place)| place).collect();
+            if places.len() > 1 {
+                return Err(RowsError::RepeatedColumn { path: self.path.clone(), column: column.to_owned(), places });
             }
         }
-        self.number += 1;
-        if endless {
-            self.source = Source::Ended;
-            return Some(Err(self.error(line, RowProblem::NoEndOfRow)));
-        }
-        if record.len() != header.len() {
-            let lines = reader.position().line().saturating_sub(line);
-            let problem = RowProblem::FieldCount { expected: header.len(), found: record.len(), lines };
-            return Some(Err(self.error(line, problem)));
-        }
-        Some(match csv::StringRecord::from_byte_record(record) {
-            Ok(record) => Ok(self.row(Cells::Csv { header, record })),
-            Err(_) => Err(self.error(line, RowProblem::InvalidUtf8)),
-        })
+        Ok(())
     }
 
-    fn next_json(&mut self) -> Option<Result<Row, RowError>> {
-        loop {
-            let Source::Json { reader, line } = &mut self.source else { return None };
-            let mut bytes = Vec::new();
-            let read = read_line(reader, &mut bytes);
-            *line += 1;
-            let line = *line;
-            let complete = match read {
-                Ok(LineRead::End) => return None,
-                Ok(LineRead::Line) => true,
-                Ok(LineRead::TooLong) => false,
-                Err(error) => {
-                    self.source = Source::Ended;
-                    return Some(Err(self.error(line, RowProblem::Unreadable(error))));
-                }
-            };
-            if complete && bytes.trim_ascii().is_empty() {
-                continue;
-            }
-            self.number += 1;
-            if !complete {
-                return Some(Err(self.error(line, RowProblem::TooLong)));
-            }
-            return Some(match parse_object(&bytes) {
-                Ok(object) => Ok(self.row(Cells::Json(object))),
-                Err(problem) => Err(self.error(line, problem)),
-            });
-        }
+    /// Where reading is at, behind so many rows.
+    fn place(&self, number: u64) -> Position {
+        let line = match &self.source {
+            Source::Csv(reader) => reader.lines,
+            Source::Json(reader) => reader.lines,
+        };
+        Position { byte: self.content.position(), line, number }
     }
 }
 
@@ -377,62 +241,45 @@ impl Iterator for Rows {
     type Item = Result<Row, RowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.source {
-            Source::Csv { .. } => self.next_csv(),
-            Source::Json { .. } => self.next_json(),
-            Source::Ended => None,
+        if self.has_ended {
+            return None;
         }
+        let Found { line, cells } = match &mut self.source {
+            Source::Csv(reader) => reader.next(&mut self.content),
+            Source::Json(reader) => reader.next(&mut self.content),
+        }?;
+        self.has_ended = cells.as_ref().is_err_and(|bad| bad.problem.is_fatal());
+        let number = self.position.number + 1;
+        if !self.has_ended {
+            self.position = self.place(number);
+        }
+        Some(match cells {
+            Ok(cells) => Ok(Row { number, line, cells, renames: Arc::clone(&self.renames) }),
+            Err(Bad { problem, original }) => Err(RowError { path: self.path.clone(), line, problem, original }),
+        })
     }
-}
-
-enum LineRead {
-    Line,
-    TooLong,
-    End,
-}
-
-/// Reads up to and with the next line break; an over-long line is skipped and only its start kept.
-fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<LineRead> {
-    if reader.take(MAX_LINE_BYTES).read_until(b'\n', line)? == 0 {
-        return Ok(LineRead::End);
-    }
-    if line.len() as u64 == MAX_LINE_BYTES && line.last() != Some(&b'\n') {
-        reader.skip_until(b'\n')?;
-        return Ok(LineRead::TooLong);
-    }
-    Ok(LineRead::Line)
-}
-
-fn parse_object(line: &[u8]) -> Result<Map<String, Value>, RowProblem> {
-    let text = std::str::from_utf8(line).map_err(|_| RowProblem::InvalidUtf8)?;
-    serde_json::from_str(text).map_err(|error| RowProblem::InvalidJson(error.to_string()))
-}
-
-fn without_bom(mut content: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
-    let mut start = Vec::with_capacity(UTF8_BOM.len());
-    content.by_ref().take(UTF8_BOM.len() as u64).read_to_end(&mut start)?;
-    if start == UTF8_BOM {
-        start.clear();
-    }
-    Ok(Box::new(io::Cursor::new(start).chain(content)))
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn gzipped(content: &[u8]) -> Vec<u8> {
+        let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        file.write_all(content).unwrap();
+        file.finish().unwrap()
+    }
 
     fn rows(name: &str, content: &[u8], renames: &[(&str, &str)]) -> (tempfile::TempDir, Rows) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
-        if Path::new(name).extension().is_some_and(|extension| extension == "gz") {
-            let mut file = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
-            file.write_all(content).unwrap();
-            file.finish().unwrap();
-        } else {
-            std::fs::write(&path, content).unwrap();
-        }
+        let is_gzip = Path::new(name).extension().is_some_and(|extension| extension == "gz");
+        let packed = if is_gzip { gzipped(content) } else { content.to_vec() };
+        std::fs::write(&path, packed).unwrap();
         let renames: Vec<_> = renames.iter().map(|(ours, theirs)| (ours.to_string(), theirs.to_string())).collect();
         let rows = Rows::open(&path, &renames).unwrap();
         (folder, rows)
@@ -485,40 +332,125 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_broken_archive_ends_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.jsonl.gz");
-        let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        for number in 0..20_000_u64 {
-            writeln!(file, "{{\"a\": {}}}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).unwrap();
+    /// A file's content below its header: lines that go well and lines that do not, with every line end.
+    fn content(is_csv: bool) -> impl Strategy<Value = Vec<u8>> {
+        let long = if is_csv {
+            format!("{},\"{}\"", "ab".repeat(9_000), "c\r\nd\"\"".repeat(12_000))
+        } else {
+            format!("{{\"a\": \"{}\"}}", "long ".repeat(15_000))
+        };
+        let csv_lines = [
+            &b"1,x"[..],
+            b"\"two\nlines\",\"a \"\"quote\"\"\"",
+            b"\"a\r\n\r\nb\",",
+            b"few",
+            b"m,a,n,y",
+            b"\xff,x",
+            b"\xc3,\xa4",
+            b"",
+            b" ",
+            b"\xef\xbb\xbf1,2",
+            long.as_bytes(),
+        ];
+        let json_lines = [
+            &b"{\"a\": 1, \"b\": null}"[..],
+            b"{\"b\": [1, {}], \"a\": \"\"}",
+            b"{\"a\": 1, \"a\": 2}",
+            b"{}",
+            b"[1]",
+            b"{\"a\": 1} x",
+            b"{\"a\": \"\xff\"}",
+            b"",
+            b" \t",
+            b"{",
+            long.as_bytes(),
+        ];
+        let lines: Vec<_> = if is_csv { csv_lines } else { json_lines }.map(<[u8]>::to_vec).to_vec();
+        let ends = prop::sample::select(vec!["\n", "\r\n", if is_csv { "\r" } else { "\n\n" }]);
+        let line = (prop::sample::select(lines), ends).prop_map(|(line, end)| [&line, end.as_bytes()].concat());
+        let last = prop::sample::select(vec!["", "2,y", "3,\"z", "\"a,b\n1,2\n"]);
+        let lines = prop::collection::vec(line, 0..12);
+        (lines, last).prop_map(|(lines, last)| [&lines.concat(), last.as_bytes()].concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        #[test]
+        fn reading_goes_on_at_any_position_as_if_it_had_not_stopped(
+            (is_csv, content) in any::<bool>().prop_flat_map(|is_csv| (Just(is_csv), content(is_csv))),
+            has_bom: bool,
+            is_gzip: bool,
+        ) {
+            let start = [if has_bom { "\u{feff}" } else { "" }, if is_csv { "a,b\r\n" } else { "" }].concat();
+            let content = [start.as_bytes(), &content].concat();
+            let name = format!("a.{}{}", if is_csv { "csv" } else { "jsonl" }, if is_gzip { ".gz" } else { "" });
+            let (_folder, mut rows) = rows(&name, &content, &[]);
+            let mut read = vec![(rows.position(), String::new())];
+            while let Some(row) = rows.next() {
+                read.push((rows.position(), format!("{row:?}")));
+            }
+            let (done, size) = rows.progress();
+            prop_assert_eq!(done, size);
+            for (place, (position, _)) in read.iter().enumerate() {
+                let stored = serde_json::to_string(position).unwrap();
+                let mut rest = Rows::open_at(rows.path(), &[], serde_json::from_str(&stored).unwrap()).unwrap();
+                prop_assert_eq!(rest.position(), *position);
+                for (position, row) in &read[place + 1..] {
+                    prop_assert_eq!(&format!("{:?}", rest.next().unwrap()), row);
+                    prop_assert_eq!(rest.position(), *position);
+                }
+                prop_assert!(rest.next().is_none());
+            }
         }
-        let bytes = file.finish().unwrap();
-        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        let rows: Vec<_> = Rows::open(&path, &[]).unwrap().collect();
-        let fatal: Vec<_> = rows.iter().map(|row| row.as_ref().is_err_and(RowError::is_fatal)).collect();
-        assert_eq!(fatal.iter().filter(|fatal| **fatal).count(), 1);
-        assert_eq!(fatal.last(), Some(&true));
     }
 
     #[test]
-    fn a_quote_that_is_not_closed_ends_the_file_and_does_not_fill_the_memory() {
-        let folder = tempfile::tempdir().unwrap();
-        for start in ["a,b\n1,2\n3,\"", "\""] {
-            let path = folder.path().join("a.csv.gz");
-            let mut file = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
-            file.write_all(start.as_bytes()).unwrap();
-            io::copy(&mut io::repeat(b'x').take(2 * MAX_LINE_BYTES), &mut file).unwrap();
-            file.finish().unwrap();
-            let Ok(mut rows) = Rows::open(&path, &[]) else {
-                assert_eq!(start, "\"");
-                continue;
-            };
-            assert_eq!(rows.next().unwrap().unwrap().value("b").unwrap(), "2");
-            let error = rows.next().unwrap().unwrap_err();
-            assert!(matches!(error.problem, RowProblem::NoEndOfRow) && error.is_fatal() && error.line == 3, "{error}");
-            assert!(rows.next().is_none());
+    fn a_file_that_ends_before_the_position_is_refused() {
+        for name in ["a.csv", "a.jsonl.gz"] {
+            let (_folder, rows) = rows(name, b"{}\n{}\n", &[]);
+            let open = |byte| Rows::open_at(rows.path(), &[], Position { byte, line: 2, number: 2 });
+            assert_eq!(open(6).unwrap().count(), 0);
+            let message = open(7).err().unwrap().to_string();
+            assert!(
+                message.ends_with(" ends before byte 7, where reading is to go on: has the file changed?"),
+                "{message}"
+            );
         }
+    }
+
+    #[test]
+    fn an_empty_file_can_be_told() {
+        for (name, content, empty) in [
+            ("a.csv", "", true),
+            ("a.csv", "\u{feff}", true),
+            ("a.csv", "id,text", true),
+            ("a.csv", "id\r\n\r\n", true),
+            ("a.csv", "id\n1", false),
+            ("a.jsonl", "", true),
+            ("a.jsonl", "\n\r\n", true),
+            ("a.jsonl.gz", "", true),
+            ("a.jsonl", "{}", false),
+            ("a.jsonl", "x", false),
+        ] {
+            let (_folder, rows) = rows(name, content.as_bytes(), &[]);
+            assert_eq!(rows.is_empty(), empty, "{content:?}");
+            assert_eq!(rows.count() == 0, empty, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_column_that_must_stand_once_is_named_with_its_places() {
+        let (_folder, csv) = rows("a.csv", b"nr, text ,x,nr,text,text\n", &[("id", "nr")]);
+        csv.require_once(&["x", "missing"]).unwrap();
+        for (column, end) in [
+            ("id", "column `nr` stands 2 times in the header (columns 1 and 4): remove or rename one"),
+            ("text", "column `text` stands 3 times in the header (columns 2, 5 and 6): remove or rename all but one"),
+        ] {
+            let message = csv.require_once(&["x", column]).unwrap_err().to_string();
+            assert!(message.ends_with(end), "{message}");
+        }
+        let (_folder, json) = rows("a.jsonl", b"{\"id\": 1, \"id\": 2}", &[]);
+        json.require_once(&["id"]).unwrap();
     }
 
     #[test]

@@ -2,23 +2,20 @@
 //! JSON lines or CSV by extension, gzip on top. It does not turn one format into the other.
 
 use std::{
-    borrow::Cow,
     fs::File,
     io::{self, BufWriter, Write},
     path::Path,
 };
 
 use flate2::{Compression, write::GzEncoder};
-use serde_json::Value;
 
-use super::{Cells, Format, Row, Rows, RowsError, Source, format_of, source_column};
+use super::{Format, Row, Rows, RowsError, Source, append_csv, format_of, row::Cells};
 
 /// Writes the rows of one file.
-pub struct RowWriter(Sink);
-
-enum Sink {
-    Csv(Box<csv::Writer<Output>>),
-    Json(BufWriter<Output>),
+pub struct RowWriter {
+    file: BufWriter<Output>,
+    format: Format,
+    line: Vec<u8>,
 }
 
 enum Output {
@@ -56,8 +53,8 @@ impl Rows {
     pub fn fit_into(&self, path: &Path) -> Result<bool, RowsError> {
         let (format, _) = format_of(path)?;
         Ok(match &self.source {
-            Source::Csv { .. } => format == Format::Csv,
-            Source::Json { .. } | Source::Ended => format == Format::JsonLines,
+            Source::Csv(_) => format == Format::Csv,
+            Source::Json(_) => format == Format::JsonLines,
         })
     }
 }
@@ -69,84 +66,33 @@ impl RowWriter {
         let unwritable = |source| RowsError::Unwritable { path: path.to_owned(), source };
         let file = File::create(path).map_err(unwritable)?;
         let file = if gzip { Output::Gzip(GzEncoder::new(file, Compression::default())) } else { Output::Plain(file) };
-        let Some(header) = header else { return Ok(Self(Sink::Json(BufWriter::new(file)))) };
-        let mut writer = csv::Writer::from_writer(file);
-        writer.write_record(header).map_err(|error| unwritable(io::Error::other(error)))?;
-        Ok(Self(Sink::Csv(Box::new(writer))))
+        let mut writer = Self { file: BufWriter::new(file), format: Format::JsonLines, line: Vec::new() };
+        if let Some(header) = header {
+            writer.format = Format::Csv;
+            append_csv(&mut writer.line, header);
+            writer.file.write_all(&writer.line).map_err(unwritable)?;
+        }
+        Ok(writer)
     }
 
     /// Adds a row of the format that the file was made for.
     pub fn write(&mut self, row: &Row) -> io::Result<()> {
-        match (&mut self.0, &row.cells) {
-            (Sink::Csv(writer), Cells::Csv { header: _, record }) => {
-                writer.write_record(record).map_err(io::Error::other)
-            }
-            (Sink::Json(writer), Cells::Json(object)) => {
-                serde_json::to_writer(&mut *writer, object)?;
-                writer.write_all(b"\n")
-            }
-            (Sink::Csv(_), Cells::Json(_)) | (Sink::Json(_), Cells::Csv { .. }) => {
-                Err(io::Error::other("a row of the other format"))
-            }
+        let format = match &row.cells {
+            Cells::Csv { .. } => Format::Csv,
+            Cells::Json(_) => Format::JsonLines,
+        };
+        if format != self.format {
+            return Err(io::Error::other("a row of the other format"));
         }
+        self.line.clear();
+        row.append_to(&mut self.line);
+        self.file.write_all(&self.line)
     }
 
     /// Writes all that is left; without it the file may lack its end.
     pub fn finish(self) -> io::Result<()> {
-        match self.0 {
-            Sink::Csv(writer) => writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?.finish(),
-            Sink::Json(writer) => writer.into_inner().map_err(io::IntoInnerError::into_error)?.finish(),
-        }
+        self.file.into_inner().map_err(io::IntoInnerError::into_error)?.finish()
     }
-}
-
-impl Row {
-    /// Changes the texts of these columns, those within lists and objects as well. A number becomes a string where
-    /// `change` changes it. Returns whether anything changed.
-    pub fn change(&mut self, columns: &[String], mut change: impl FnMut(&str) -> Option<String>) -> bool {
-        let names: Vec<&str> = columns.iter().map(|column| source_column(&self.renames, column)).collect();
-        let mut changed = false;
-        match &mut self.cells {
-            Cells::Csv { header, record } => {
-                let fields = header.iter().zip(record.iter()).map(|(name, field)| {
-                    let new = if names.contains(&name.as_str()) { change(field) } else { None };
-                    changed |= new.is_some();
-                    new.map_or(Cow::Borrowed(field), Cow::Owned)
-                });
-                let fields: Vec<Cow<'_, str>> = fields.collect();
-                if changed {
-                    *record = fields.iter().map(AsRef::as_ref).collect();
-                }
-            }
-            Cells::Json(object) => {
-                for (name, value) in object.iter_mut() {
-                    if names.contains(&name.as_str()) {
-                        changed |= change_value(value, &mut change);
-                    }
-                }
-            }
-        }
-        changed
-    }
-}
-
-fn change_value(value: &mut Value, change: &mut impl FnMut(&str) -> Option<String>) -> bool {
-    let new = match value {
-        Value::Null | Value::Bool(_) => None,
-        Value::Number(number) => change(&number.to_string()),
-        Value::String(text) => change(text),
-        Value::Array(items) => {
-            return items.iter_mut().fold(false, |changed, item| change_value(item, change) | changed);
-        }
-        Value::Object(object) => {
-            return object.iter_mut().fold(false, |changed, (_, item)| change_value(item, change) | changed);
-        }
-    };
-    if let Some(new) = new {
-        *value = Value::String(new);
-        return true;
-    }
-    false
 }
 
 #[cfg(test)]
