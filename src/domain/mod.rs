@@ -4,6 +4,7 @@
 pub mod article;
 pub mod decision;
 pub mod feedback;
+pub mod job;
 pub mod memory;
 pub mod priority;
 pub mod route;

@@ -10,6 +10,7 @@ use super::{
     Store, StoreError,
     changes::{CHANGES_PAGE_BYTES, Change, ContentHash, Effect, ImportCounts, closed, closed_or_null},
     feedback::{forget_ticket, with_links},
+    jobs,
 };
 use crate::domain::{
     article::Day,
@@ -177,6 +178,7 @@ fn delete(transaction: &Transaction<'_>, ids: &[String]) -> rusqlite::Result<Vec
         sequence += 1;
         remember.execute(params![id, sequence])?;
         forget_ticket(transaction, id)?;
+        jobs::forget_ticket(transaction, id)?;
     }
     set_last_change(transaction, sequence)?;
     Ok(unknown)
@@ -221,6 +223,34 @@ fn select_tickets(connection: &Connection, after: Option<&str>, limit: usize) ->
         page.tickets.push(ticket);
     }
     Ok(page)
+}
+
+/// Tickets in the order of their ids, behind the id `after`, each with the change that wrote it; a page.
+pub(super) fn tickets_with_changes(
+    connection: &Connection,
+    after: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<(ConfirmedTicket, u64)>> {
+    let statement = format!("SELECT {COLUMNS}, sequence FROM memory_tickets WHERE id > ?1 ORDER BY id LIMIT ?2");
+    let mut statement = connection.prepare_cached(&statement)?;
+    let mut rows = statement.query(params![after, limit])?;
+    let (mut tickets, mut bytes) = (Vec::new(), 0);
+    while bytes < LIST_PAGE_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let ticket = read_ticket(connection, row)?;
+        bytes += ticket.text_bytes();
+        tickets.push((ticket, row.get("sequence")?));
+    }
+    Ok(tickets)
+}
+
+/// The change that wrote a ticket; `None` where there is no such ticket.
+pub(super) fn change_of(connection: &Connection, id: &str) -> rusqlite::Result<Option<u64>> {
+    connection
+        .prepare_cached("SELECT sequence FROM memory_tickets WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()
 }
 
 /// How many confirmed tickets an article solved.

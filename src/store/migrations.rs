@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_memory.sql"),
     include_str!("migrations/0003_article_feedback.sql"),
     include_str!("migrations/0004_learned.sql"),
+    include_str!("migrations/0005_jobs.sql"),
 ];
 
 pub(super) fn apply(connection: &mut Connection, database: &Path) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@
 mod articles;
 mod changes;
 mod feedback;
+mod jobs;
 mod learned;
 mod lock;
 mod memory;
@@ -24,6 +25,7 @@ use self::lock::DirectoryLock;
 pub use self::{
     articles::ArticlePage,
     changes::{Change, ImportCounts},
+    jobs::{ChunkCommit, Committed, Created, JobChunk, JobOrigin, JobRecord, NewJob, Relabelled},
     memory::MemoryPage,
 };
 use crate::error::TriageError;
