@@ -11,12 +11,13 @@ use std::{
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "triage/v1/ticket.proto",
     "triage/v1/triage.proto",
     "triage/v1/knowledge.proto",
     "triage/v1/memory.proto",
     "triage/v1/feedback.proto",
+    "triage/v1/job.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -12,6 +12,7 @@ pub mod encode;
 pub mod error;
 pub mod feedback;
 pub mod grpc;
+pub mod jobs;
 pub mod knowledge;
 pub mod memory;
 pub mod pb;

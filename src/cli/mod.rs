@@ -6,10 +6,13 @@
 mod classify;
 mod eval;
 mod feedback;
+mod job;
+mod jobs;
 mod kb;
 mod memory;
 mod output;
 mod progress;
+mod reclassify;
 mod redact;
 mod render;
 mod report;
@@ -62,6 +65,11 @@ enum Command {
     /// Remember solved tickets and find those that are like another
     #[command(subcommand)]
     Memory(memory::MemoryCommand),
+    /// Decide the tickets of a file, or the memory, anew
+    Reclassify(reclassify::ReclassifyArgs),
+    /// Look at jobs, steer them, and take them back
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
     /// Say what became of what was proposed
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
@@ -113,6 +121,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             return kb::run(command, &config);
         }
         Command::Memory(command) => return memory::run(command, &load_config(config, &Overrides::default())?),
+        Command::Reclassify(args) => {
+            return reclassify::run(&args, &load_config(config, &Overrides::default())?);
+        }
+        Command::Jobs(command) => return jobs::run(&command, &load_config(config, &Overrides::default())?),
         Command::Feedback(command) => {
             feedback::run(command, &load_config(config, &Overrides::default())?)?;
         }

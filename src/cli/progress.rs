@@ -1,13 +1,23 @@
-//! Progress on standard error: on a terminal only, and only for work that takes longer than a second.
+//! Progress on standard error: a bar on a terminal, for work that takes longer than a second; of jobs a plain line every
+//! few seconds where there is no terminal.
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    io::{self, IsTerminal as _},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use crate::domain::steering;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::job::number;
+use crate::{
+    domain::{job::JobCounts, steering},
+    jobs,
+};
 
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 /// Redraws a second: few enough to cost nothing.
@@ -79,4 +89,63 @@ impl Progress {
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
         }
     }
+}
+
+/// Behind so much time without a terminal, a line says how far a job is.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// The bar of a job counts thousandths of its input.
+const BAR_LENGTH: u32 = 1_000;
+
+/// How far a job is.
+pub(super) struct JobProgress {
+    bar: Option<ProgressBar>,
+    last_line: Mutex<Instant>,
+}
+
+impl JobProgress {
+    pub(super) fn start() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %\n{msg}");
+            let target = ProgressDrawTarget::stderr_with_hz(REDRAWS);
+            ProgressBar::with_draw_target(Some(BAR_LENGTH.into()), target)
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar, last_line: Mutex::new(Instant::now()) }
+    }
+
+    pub(super) fn show(&self, progress: &jobs::Progress) {
+        let line = progress_line(progress);
+        if let Some(bar) = &self.bar {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a small number")]
+            bar.set_position((progress.fraction * f64::from(BAR_LENGTH)) as u64);
+            bar.set_message(line);
+            return;
+        }
+        let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.elapsed() >= LINE_EVERY {
+            *last = Instant::now();
+            eprintln!("{:.0} %: {line}", progress.fraction * 100.0);
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn progress_line(progress: &jobs::Progress) -> String {
+    let JobCounts { rows, changed, abstained, failed } = progress.counts;
+    let left =
+        progress.seconds_left().map(|seconds| format!(", {} left", HumanDuration(Duration::from_secs_f64(seconds))));
+    format!(
+        "{} tickets, {:.0}/s, {} changed, {} abstained, {} bad{}",
+        number(rows),
+        progress.rows_a_second,
+        number(changed),
+        number(abstained),
+        number(failed),
+        left.unwrap_or_default()
+    )
 }

@@ -26,6 +26,13 @@ pub enum Abstention {
 }
 
 impl Abstention {
+    pub const ALL: [Self; 5] =
+        [Self::TooShort, Self::UnsupportedLanguage, Self::OutOfScope, Self::Ambiguous, Self::LowConfidence];
+
+    pub fn parse(raw: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|abstention| abstention.as_str() == raw)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TooShort => "TOO_SHORT",

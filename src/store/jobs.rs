@@ -151,6 +151,13 @@ impl Store {
         read.optional().map_err(self.failed("reading a job"))
     }
 
+    /// The job that stands for this fingerprint.
+    pub fn job_of_fingerprint(&self, fingerprint: &[u8; 32]) -> Result<Option<JobRecord>, StoreError> {
+        let statement = format!("SELECT {COLUMNS} FROM jobs WHERE fingerprint = ?1");
+        let read = self.reader().query_row(&statement, [fingerprint], read_job);
+        read.optional().map_err(self.failed("reading a job"))
+    }
+
     /// The latest jobs first, those behind `before`; at most `limit`.
     pub fn list_jobs(&self, before: Option<JobId>, limit: usize) -> Result<Vec<JobRecord>, StoreError> {
         let failed = self.failed("listing jobs");
@@ -377,8 +384,8 @@ fn undo(transaction: &Transaction<'_>, id: JobId, limit: usize) -> rusqlite::Res
                 if let Some(mut ticket) = memory::ticket(transaction, &ticket_id)? {
                     for (field, label) in previous {
                         match label {
-                            Some(label) => _ = ticket.labels.insert(field, label),
-                            None => _ = ticket.labels.remove(&field),
+                            Some(label) => drop(ticket.labels.insert(field, label)),
+                            None => drop(ticket.labels.remove(&field)),
                         }
                     }
                     memory::upsert(transaction, &[ticket])?;

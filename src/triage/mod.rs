@@ -16,10 +16,10 @@ pub(crate) use explain::percent;
 use std::{sync::Arc, time::Instant};
 
 use crate::{
-    classify::Classifier,
+    classify::{Classification, Classifier},
     domain::{
         article::ArticleHit,
-        decision::{FieldDecision, TriageDecision, Versions},
+        decision::{FieldDecision, PriorityDecision, TriageDecision, Versions},
         memory::SimilarTicket,
         priority::{Impact, Priority, Urgency},
         route::Precision,
@@ -120,13 +120,9 @@ impl Triager {
         };
         if options.fields || options.explanation {
             let started = Instant::now();
-            let classification = self.classifier.classify(ticket.text());
+            let (classification, fields, priority) = self.decide(ticket);
             decision.truncated = classification.truncated;
-            let certifies = |guess: &FieldDecision, precision: Precision| {
-                self.classifier.certifies(&guess.field, &guess.value, guess.confidence, precision)
-            };
-            decision.fields = policy::decide(&classification.fields, &self.taxonomy, ticket, &certifies);
-            decision.priority = policy::prioritise(&decision.fields, &self.taxonomy, ticket);
+            (decision.fields, decision.priority) = (fields, priority);
             METRICS.record_stage(Stage::Classify, started.elapsed());
             for field in &decision.fields {
                 METRICS.count_decision(&field.field, field.route.as_str());
@@ -155,6 +151,17 @@ impl Triager {
             (decision.similar, decision.versions.memory) = (similar, versions.memory);
         }
         Ok(decision)
+    }
+
+    /// What model and taxonomy make of a ticket, without reasons: for work over many tickets, which counts them itself.
+    pub(crate) fn decide(&self, ticket: &Ticket) -> (Classification, Vec<FieldDecision>, Option<PriorityDecision>) {
+        let classification = self.classifier.classify(ticket.text());
+        let certifies = |guess: &FieldDecision, precision: Precision| {
+            self.classifier.certifies(&guess.field, &guess.value, guess.confidence, precision)
+        };
+        let fields = policy::decide(&classification.fields, &self.taxonomy, ticket, &certifies);
+        let priority = policy::prioritise(&fields, &self.taxonomy, ticket);
+        (classification, fields, priority)
     }
 
     /// Published articles that may solve the ticket, most useful first, and what made the answer; none without a

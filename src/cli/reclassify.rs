@@ -1,0 +1,246 @@
+//! `triage reclassify`: decides the tickets of a file or of the memory anew. It is a job: killed, it goes on where it was
+//! when the same command is run again; done, the same command shows what it came to.
+
+use std::{
+    io::{self, Write as _},
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::{DEFAULT_DATA_DIR, UsageError, job, progress::JobProgress};
+use crate::{
+    classify::Classifier,
+    compute::Pool,
+    config::Config,
+    domain::job::{JobId, JobState, PauseCause},
+    jobs::{
+        Job, Jobs, NewFile, NewReclassification, Workshop,
+        specification::{FieldColumn, FieldValue, Filter, Pace},
+    },
+    memory::Memory,
+    rows::parse_rename,
+    store::{JobOrigin, Store},
+    triage::Triager,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ReclassifyArgs {
+    /// Tickets, one a row: .jsonl, .ndjson or .csv, .gz on top
+    #[arg(long, value_name = "FILE", required_unless_present = "memory", conflicts_with = "memory")]
+    input: Option<PathBuf>,
+    /// Reclassify the confirmed tickets of the memory: their labels change
+    #[arg(long, conflicts_with_all = ["output", "text_columns", "id", "map", "sample"])]
+    memory: bool,
+    /// Columns of --input that hold the text, joined by a newline
+    #[arg(long = "text", value_name = "A,B", value_delimiter = ',', required_unless_present = "memory")]
+    text_columns: Vec<String>,
+    /// Column of --input that holds the id (default `id`); where a row has none, its number
+    #[arg(long, value_name = "COLUMN")]
+    id: Option<String>,
+    /// Column with today's value: COLUMN where the model knows one field or the field's name is the column's, otherwise
+    /// FIELD=COLUMN; may be repeated. With --memory: the field
+    #[arg(long, value_name = "[FIELD=]COLUMN", required = true)]
+    current: Vec<String>,
+    /// Where the results go: .csv keeps the input's columns and adds ours, otherwise JSON lines; .gz on top
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["dry_run", "memory"])]
+    output: Option<PathBuf>,
+    /// Say what would change, and change and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: look at N rows only, spread over the file
+    #[arg(long, value_name = "N", requires = "dry_run", value_parser = clap::value_parser!(u64).range(1..))]
+    sample: Option<u64>,
+    /// Change only where the model is at least so sure, 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    min_confidence: f32,
+    /// Change only what has this value today, or one below it; may be repeated
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = parse_value)]
+    from: Vec<FieldValue>,
+    /// Change only to this value, or one below it; may be repeated
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = parse_value)]
+    to: Vec<FieldValue>,
+    /// Change only where there is no value today
+    #[arg(long)]
+    only_empty: bool,
+    /// At most N tickets a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Pause when more than this share of the rows is bad, 0 to 1
+    #[arg(long, value_name = "P", default_value_t = Pace::DEFAULT_MAX_BAD_SHARE)]
+    max_bad_share: f64,
+    /// Model bundle; without it the one inside this program
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Read column THEIRS of --input under the name OURS
+    #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = parse_rename)]
+    map: Vec<(String, String)>,
+    /// Folder that keeps the job, and the memory; created when absent
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_value(raw: &str) -> Result<FieldValue, String> {
+    match raw.split_once('=') {
+        Some((field, value)) if !field.trim().is_empty() && !value.trim().is_empty() => {
+            Ok(FieldValue { field: field.trim().to_owned(), value: value.trim().to_owned() })
+        }
+        Some(_) | None => Err("expected FIELD=VALUE, such as category=network".to_owned()),
+    }
+}
+
+impl ReclassifyArgs {
+    /// Which field each `--current` is about.
+    fn fields(&self, triager: &Triager) -> Result<Vec<FieldColumn>, UsageError> {
+        let known: Vec<String> = triager.fields().into_iter().map(|field| field.name).collect();
+        let field = |raw: &String| match raw.split_once('=') {
+            Some((field, column)) => {
+                Ok(FieldColumn { field: field.trim().to_owned(), column: column.trim().to_owned() })
+            }
+            None if known.contains(raw) => Ok(FieldColumn { field: raw.clone(), column: raw.clone() }),
+            None => match known.as_slice() {
+                [only] => Ok(FieldColumn { field: only.clone(), column: raw.clone() }),
+                _ => Err(UsageError(format!(
+                    "--current {raw}: say which field that is, FIELD={raw}; the fields are {}",
+                    known.join(", ")
+                ))),
+            },
+        };
+        self.current.iter().map(field).collect()
+    }
+
+    fn asked(&self, triager: &Triager) -> anyhow::Result<NewReclassification> {
+        let file = self.input.as_ref().map(|path| NewFile {
+            path: path.clone(),
+            renames: self.map.clone(),
+            text: self.text_columns.clone(),
+            id: self.id.clone(),
+            sample: self.sample,
+            is_spool: false,
+        });
+        Ok(NewReclassification {
+            file,
+            fields: self.fields(triager)?,
+            filter: Filter {
+                min_confidence: self.min_confidence,
+                from: self.from.clone(),
+                to: self.to.clone(),
+                only_empty: self.only_empty,
+            },
+            dry_run: self.dry_run,
+            output: self.output.clone(),
+            pace: Pace {
+                tickets_per_second: self.rate,
+                max_bad_share: self.max_bad_share,
+                model: self.model.as_deref().map(std::path::absolute).transpose()?,
+            },
+        })
+    }
+}
+
+pub(super) fn run(args: &ReclassifyArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let triager = triager(args.model.as_deref(), config)?;
+    let asked = args.asked(&triager)?;
+    let store = Store::open(&args.data_dir)?;
+    let jobs = Jobs::open(store.clone(), &args.data_dir);
+    let max_bad_share = asked.pace.max_bad_share;
+    let job = jobs.create(asked, None, JobOrigin::CommandLine, &triager)?;
+    let id = job.record.id;
+    if let Some(pause) = job.record.pause {
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no more than the leading digits")]
+        let share = job.record.counts.failed as f64 / job.record.counts.rows.max(1) as f64;
+        if pause.cause == PauseCause::BadRows && share > max_bad_share {
+            return Err(paused(id, &pause.text));
+        }
+        jobs.resume(id)?;
+    }
+    work(&jobs, id, triager, store, &args.data_dir, config)?;
+    report(&jobs, id, args.json)
+}
+
+/// What decides, without articles or memory.
+pub(super) fn triager(model: Option<&std::path::Path>, config: &Config) -> anyhow::Result<Triager> {
+    let classifier = model.map_or_else(Classifier::embedded, Classifier::load)?;
+    let classifier = classifier.with_redactor(config.redactor.clone());
+    Ok(Triager::new(classifier, Arc::new(config.taxonomy.clone()), None, None)?)
+}
+
+/// Works on a job with all processors until it ends, is paused, or is interrupted.
+pub(super) fn work(
+    jobs: &Jobs,
+    id: JobId,
+    triager: Triager,
+    store: Store,
+    data_dir: &std::path::Path,
+    config: &Config,
+) -> anyhow::Result<()> {
+    let job = jobs.get(id)?;
+    if !matches!(job.record.state, JobState::Queued | JobState::Running | JobState::Undoing) {
+        return Ok(());
+    }
+    let memory =
+        if job.is_over_memory() { Some(Memory::open(store, data_dir, config.redactor.clone())?) } else { None };
+    let threads = config.compute_threads.get();
+    // Some pieces wait, so that no processor does.
+    let places = NonZeroUsize::new(8 * threads).map_or(8, NonZeroUsize::get);
+    let workshop = Workshop { pool: Pool::start(config.compute_threads, places)?, width: 2 * threads, memory };
+    let progress = JobProgress::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let job = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let interrupted = stop.clone();
+        tokio::spawn(async move {
+            if interrupt().await.is_ok() {
+                interrupted.cancel();
+            }
+        });
+        jobs.work(id, triager, workshop, &stop, &|now| progress.show(&now)).await
+    })?;
+    progress.finish();
+    let Job { record, .. } = job;
+    match (record.state, record.pause) {
+        (JobState::Paused, Some(pause)) => Err(paused(id, &pause.text)),
+        (JobState::Running | JobState::Undoing, _) => {
+            Err(anyhow::anyhow!("interrupted: job {id} is kept as far as it came; run the same command again to go on"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn paused(id: JobId, why: &str) -> anyhow::Error {
+    anyhow::anyhow!("job {id} is paused: {why}")
+}
+
+/// Ends with Ctrl-C or SIGTERM.
+async fn interrupt() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+pub(super) fn report(jobs: &Jobs, id: JobId, json: bool) -> anyhow::Result<ExitCode> {
+    let (job, diff) = (jobs.get(id)?, jobs.diff(id)?);
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", job::summary_json(&job, &diff))?;
+    } else {
+        job::summary(&mut out, &job, &diff)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,253 @@
+//! Begins jobs: checks what is asked for before anything is written, and finds the job again that does the same.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Job, JobError, Jobs, RECLASSIFICATION,
+    decide::Decider,
+    input::Identity,
+    now,
+    output::{OUR_COLUMNS, is_csv, our_columns},
+    specification::{FieldColumn, FileSource, Filter, Pace, Reclassification, Source},
+};
+use crate::{
+    domain::job::{JobId, JobState},
+    rows::Rows,
+    store::{Created, JobOrigin, NewJob},
+    triage::Triager,
+};
+
+/// A reclassification that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct NewReclassification {
+    /// `None`: the confirmed tickets.
+    pub file: Option<NewFile>,
+    /// Each field with the column that holds today's value; for the memory both are the field.
+    pub fields: Vec<FieldColumn>,
+    pub filter: Filter,
+    pub dry_run: bool,
+    pub output: Option<PathBuf>,
+    pub pace: Pace,
+}
+
+/// A file of tickets.
+#[derive(Debug, Clone)]
+pub struct NewFile {
+    pub path: PathBuf,
+    pub renames: Vec<(String, String)>,
+    pub text: Vec<String>,
+    /// `None`: the column `id` where there is one.
+    pub id: Option<String>,
+    pub sample: Option<u64>,
+    pub is_spool: bool,
+}
+
+const DEFAULT_ID: &str = "id";
+
+impl NewReclassification {
+    /// Checks what is asked for against the model, the taxonomy and the input, and reads the input for what tells it
+    /// from others.
+    fn specify(self, triager: &Triager) -> Result<Reclassification, JobError> {
+        let Self { file, fields, filter, dry_run, output, pace } = self;
+        check_fields(&fields, &filter, triager)?;
+        if !(0.0..=1.0).contains(&filter.min_confidence) {
+            return Err(JobError::Invalid(format!("a confidence is from 0 to 1, not {}", filter.min_confidence)));
+        }
+        if !(0.0..=1.0).contains(&pace.max_bad_share) {
+            return Err(JobError::Invalid(format!("a share of bad rows is from 0 to 1, not {}", pace.max_bad_share)));
+        }
+        if pace.tickets_per_second == Some(0) {
+            return Err(JobError::Invalid("a rate of 0 tickets a second never ends".to_owned()));
+        }
+        let output = output.filter(|_| !dry_run).map(|path| absolute(&path)).transpose()?;
+        let source = match file {
+            Some(file) => Source::File(specify_file(file, &fields, dry_run, output.as_deref())?),
+            None => Source::Memory,
+        };
+        Ok(Reclassification { source, fields, filter, dry_run, output, pace })
+    }
+}
+
+fn check_fields(fields: &[FieldColumn], filter: &Filter, triager: &Triager) -> Result<(), JobError> {
+    let known = Decider::known_fields(triager);
+    if fields.is_empty() {
+        return Err(JobError::Invalid(format!("name at least one field; the fields are {}", known.join(", "))));
+    }
+    for (place, FieldColumn { field, .. }) in fields.iter().enumerate() {
+        if !known.contains(field) {
+            let known = known.join(", ");
+            return Err(JobError::Invalid(format!(
+                "the model and the taxonomy know no field `{field}`; the fields are {known}"
+            )));
+        }
+        if fields[..place].iter().any(|earlier| earlier.field == *field) {
+            return Err(JobError::Invalid(format!("field `{field}` is named twice")));
+        }
+    }
+    for asked in filter.from.iter().chain(&filter.to) {
+        if !fields.iter().any(|field| field.field == asked.field) {
+            return Err(JobError::Invalid(format!(
+                "the filter names field `{}`, which the job is not about",
+                asked.field
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn specify_file(
+    file: NewFile,
+    fields: &[FieldColumn],
+    dry_run: bool,
+    output: Option<&Path>,
+) -> Result<FileSource, JobError> {
+    let NewFile { path, renames, text, id, sample, is_spool } = file;
+    if sample.is_some() && !dry_run {
+        return Err(JobError::Invalid("a sample is for dry runs only".to_owned()));
+    }
+    if text.is_empty() {
+        return Err(JobError::Invalid("name the columns that hold the text".to_owned()));
+    }
+    let path = absolute(&path)?;
+    let unreadable = |source| JobError::Unreadable { path: path.clone(), source };
+    let rows = Rows::open(&path, &renames)?;
+    if rows.is_empty() {
+        return Err(JobError::Invalid(format!("{} holds no rows", path.display())));
+    }
+    let named = text.iter().map(String::as_str).chain(fields.iter().map(|field| field.column.as_str()));
+    let named: Vec<&str> = named.chain(id.as_deref()).collect();
+    rows.require(&named)?;
+    let mut unique: Vec<&str> = fields.iter().map(|field| field.column.as_str()).collect();
+    unique.push(id.as_deref().unwrap_or(DEFAULT_ID));
+    rows.require_once(&unique)?;
+    let columns = match rows.header() {
+        Some(header) => header.to_vec(),
+        None if output.is_some_and(is_csv) => columns_of(rows),
+        None => Vec::new(),
+    };
+    if output.is_some_and(is_csv)
+        && let Some(ours) = our_columns(fields).find(|ours| columns.contains(ours))
+    {
+        return Err(JobError::Invalid(format!(
+            "{} has a column `{ours}` already, as the output of a job has: rename or remove its columns that begin with \
+             `{OUR_COLUMNS}`",
+            path.display()
+        )));
+    }
+    let Identity { content, .. } = Identity::of(&path).map_err(unreadable)?;
+    let id = id.unwrap_or_else(|| DEFAULT_ID.to_owned());
+    Ok(FileSource { path, renames, text, id, columns, sample, content, is_spool })
+}
+
+/// Every column of a file of JSON lines, in the order in which they come up.
+fn columns_of(rows: Rows) -> Vec<String> {
+    let mut columns: Vec<String> = Vec::new();
+    for row in rows.flatten() {
+        for (name, _) in row.fields() {
+            if !columns.iter().any(|known| known == name) {
+                columns.push(name.to_owned());
+            }
+        }
+    }
+    columns
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, JobError> {
+    std::path::absolute(path).map_err(|source| JobError::Unreadable { path: path.to_owned(), source })
+}
+
+impl Jobs {
+    /// Creates a job, or finds the one that does the same and has neither been cancelled nor undone. With a
+    /// `request_id` the job that was created with it is found, whatever is asked for now.
+    ///
+    /// Fails with [`JobError::Invalid`] for what makes no job, and [`JobError::OutputTaken`] where the output is
+    /// another's.
+    pub fn create(
+        &self,
+        new: NewReclassification,
+        request_id: Option<&str>,
+        origin: JobOrigin,
+        triager: &Triager,
+    ) -> Result<Job, JobError> {
+        if let Some(known) = request_id.map(|request_id| self.store.job_of_request(request_id)).transpose()?.flatten() {
+            return self.with_progress(known);
+        }
+        let specification = new.specify(triager)?;
+        let versions = triager.versions();
+        let fingerprint = specification.fingerprint(&versions);
+        let json = specification.to_json();
+        let job = NewJob {
+            request_id,
+            fingerprint,
+            kind: RECLASSIFICATION,
+            origin,
+            specification: &json,
+            model: &versions.model,
+            taxonomy: &versions.taxonomy,
+            created_at: now(),
+        };
+        if let Some(known) = self.store.job_of_fingerprint(&fingerprint)? {
+            match self.taken_up(known, &specification)? {
+                Some(job) => return Ok(job),
+                None => {}
+            }
+        }
+        self.check_output(&specification)?;
+        let Created { id, .. } = self.store.create_job(&job)?;
+        self.tell();
+        self.get(id)
+    }
+
+    /// The known job that does the same; `None` where its results are gone, so that it must be done again.
+    fn taken_up(&self, known: crate::store::JobRecord, asked: &Reclassification) -> Result<Option<Job>, JobError> {
+        let is_gone = asked.output.as_deref().is_some_and(|output| !output.exists());
+        if known.state == JobState::Done && is_gone {
+            self.store.release_job(known.id)?;
+            return Ok(None);
+        }
+        // How fast it goes, and how many bad rows it bears, may be said anew.
+        if known.state != JobState::Done {
+            self.store.respecify_job(known.id, &asked.to_json())?;
+        }
+        self.get(known.id).map(Some)
+    }
+
+    /// Nothing is written over that this job did not write.
+    fn check_output(&self, job: &Reclassification) -> Result<(), JobError> {
+        let Some(output) = &job.output else { return Ok(()) };
+        if let Source::File(file) = &job.source
+            && fs::canonicalize(output).is_ok_and(|path| fs::canonicalize(&file.path).is_ok_and(|input| path == input))
+        {
+            return Err(JobError::OutputTaken { path: output.clone(), problem: "it is the input".to_owned() });
+        }
+        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(JobError::Invalid(format!("{}: the folder for the output does not exist", folder.display())));
+        }
+        if output.is_dir() {
+            return Err(JobError::OutputTaken { path: output.clone(), problem: "it is a folder".to_owned() });
+        }
+        let mut before: Option<JobId> = None;
+        loop {
+            let page = self.store.list_jobs(before, 100)?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.id);
+            for record in page {
+                let is_there = record.state.is_open() || output.exists();
+                let writes = super::specification(&record)?.output.as_ref() == Some(output);
+                if writes && is_there && record.state != JobState::Cancelled {
+                    let problem = format!("it is the output of job {}, which is {}", record.id, record.state);
+                    return Err(JobError::OutputTaken { path: output.clone(), problem });
+                }
+            }
+        }
+        let is_filled = fs::metadata(output).is_ok_and(|metadata| metadata.len() > 0);
+        if is_filled {
+            return Err(JobError::OutputTaken { path: output.clone(), problem: "it exists already".to_owned() });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! What a job can fail with, each with what to do.
+
+use std::{error::Error, io, path::PathBuf};
+
+use crate::{
+    domain::job::{JobId, JobState},
+    error::TriageError,
+    knowledge::IndexError,
+    rows::{RowError, RowsError},
+    store::StoreError,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    #[error("there is no job {0}: `triage jobs list` shows those there are")]
+    Unknown(JobId),
+    #[error("job {id} is {state} and cannot be {operation}")]
+    WrongState { id: JobId, state: JobState, operation: &'static str },
+    /// The file belongs to somebody else.
+    #[error("{}: {problem}; name another output, or remove it", path.display())]
+    OutputTaken { path: PathBuf, problem: String },
+    /// What was asked for makes no job.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritable { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    #[error(transparent)]
+    Row(RowError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
+    Triage(#[from] TriageError),
+    /// What the store holds was not written by this program.
+    #[error("the job is damaged in the database ({0}): restore it from a backup")]
+    Damaged(String),
+    #[error("internal error")]
+    Internal(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl JobError {
+    pub(super) fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    /// The error and what led to it, as one sentence.
+    pub(super) fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let said = error.to_string();
+            if !text.contains(&said) {
+                text = format!("{text}: {said}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,343 @@
+//! Work over many tickets: created once, worked on chunk by chunk, watched, paused, resumed, cancelled and undone.
+//! It decides when a job may do what, and what tells one from another; the store keeps it, and `reclassify` does the
+//! work. Calls block and touch the disk, but for those that work.
+
+mod create;
+mod decide;
+mod diff;
+mod error;
+mod input;
+mod output;
+mod reclassify;
+mod results;
+pub mod specification;
+mod storage;
+mod undo;
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    create::{NewFile, NewReclassification},
+    diff::{Band, Diff, FieldDiff, PairDiff},
+    error::JobError,
+    input::Identity,
+    results::{ResultPage, ResultPlace, result_line},
+    undo::Undone,
+};
+use self::{
+    reclassify::{Ending, Reclassifying, Tools},
+    specification::{Reclassification, Source},
+    storage::Durable,
+};
+use crate::{
+    compute::Pool,
+    domain::job::{JobCounts, JobId, JobState, Pause, PauseCause, TicketResult},
+    memory::Memory,
+    store::{JobOrigin, JobRecord, Store},
+    triage::Triager,
+};
+
+/// The kind of job as the store names it.
+const RECLASSIFICATION: &str = "reclassification";
+/// Where what clients sent is kept within the data directory, until its job ends.
+const SPOOL_FOLDER: &str = "jobs";
+
+/// How far a job at work has come.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Progress {
+    pub counts: JobCounts,
+    /// How much of the input is read, 0 to 1.
+    pub fraction: f64,
+    /// Since the job's turn began.
+    pub rows_a_second: f64,
+}
+
+impl Progress {
+    /// Seconds until it is done; `None` where they cannot be told.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let Self { counts, fraction, rows_a_second } = *self;
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let rows = counts.rows as f64;
+        (fraction > 0.0 && rows_a_second > 0.0).then(|| rows * (1.0 / fraction - 1.0) / rows_a_second)
+    }
+}
+
+/// A job and, while it is at work, how far it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    pub record: JobRecord,
+    pub specification: Reclassification,
+    pub progress: Option<Progress>,
+}
+
+impl Job {
+    pub fn is_over_memory(&self) -> bool {
+        matches!(self.specification.source, Source::Memory)
+    }
+}
+
+/// A cheap handle on the jobs of a data directory.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    store: Store,
+    folder: Arc<Path>,
+    /// Says that a job was created, moved or came further.
+    news: watch::Sender<u64>,
+    progress: Arc<Mutex<HashMap<JobId, Progress>>>,
+}
+
+impl Jobs {
+    /// `data_directory` is the store's.
+    pub fn open(store: Store, data_directory: &Path) -> Self {
+        Self {
+            store,
+            folder: data_directory.join(SPOOL_FOLDER).into(),
+            news: watch::Sender::new(0),
+            progress: Arc::default(),
+        }
+    }
+
+    /// Hears of every change to a job from now on.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    pub fn get(&self, id: JobId) -> Result<Job, JobError> {
+        self.with_progress(self.store.job(id)?.ok_or(JobError::Unknown(id))?)
+    }
+
+    /// The latest first, those behind `before`; at most `limit`.
+    pub fn list(&self, before: Option<JobId>, limit: usize) -> Result<Vec<Job>, JobError> {
+        self.store.list_jobs(before, limit)?.into_iter().map(|record| self.with_progress(record)).collect()
+    }
+
+    fn with_progress(&self, record: JobRecord) -> Result<Job, JobError> {
+        let specification = specification(&record)?;
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).get(&record.id).copied();
+        Ok(Job { record, specification, progress })
+    }
+
+    /// Stops the job behind the chunk it is at; pausing a paused one changes nothing.
+    ///
+    /// Fails with [`JobError::WrongState`] where it has ended.
+    pub fn pause(&self, id: JobId) -> Result<Job, JobError> {
+        let pause = Pause { cause: PauseCause::Asked, text: "paused by request".to_owned() };
+        self.pause_with(id, &pause)?;
+        let job = self.get(id)?;
+        if job.record.state != JobState::Paused {
+            return Err(JobError::WrongState { id, state: job.record.state, operation: "paused" });
+        }
+        Ok(job)
+    }
+
+    fn pause_with(&self, id: JobId, pause: &Pause) -> Result<bool, JobError> {
+        let from = [JobState::Queued, JobState::Running];
+        let moved = self.store.move_job(id, &from, JobState::Paused, Some(pause), now())?;
+        self.tell();
+        Ok(moved)
+    }
+
+    /// Has a paused job go on when its turn comes; one that waits or works is left as it is. A job that was paused for
+    /// its bad rows goes on however many more there are.
+    ///
+    /// Fails with [`JobError::WrongState`] where it has ended.
+    pub fn resume(&self, id: JobId) -> Result<Job, JobError> {
+        let Job { record, specification, .. } = self.get(id)?;
+        if record.pause.is_some_and(|pause| pause.cause == PauseCause::BadRows) {
+            let mut accepting = specification;
+            accepting.pace.max_bad_share = 1.0;
+            self.store.respecify_job(id, &accepting.to_json())?;
+        }
+        self.store.move_job(id, &[JobState::Paused], JobState::Queued, None, now())?;
+        self.tell();
+        let job = self.get(id)?;
+        if !matches!(job.record.state, JobState::Queued | JobState::Running) {
+            return Err(JobError::WrongState { id, state: job.record.state, operation: "resumed" });
+        }
+        Ok(job)
+    }
+
+    /// Ends a job before its time. A chunk that is being committed counts whole or not at all. What changed in the
+    /// memory stays until it is undone; of files nothing is left. Cancelling a cancelled one changes nothing.
+    ///
+    /// Fails with [`JobError::WrongState`] where it has ended otherwise.
+    pub fn cancel(&self, id: JobId) -> Result<Job, JobError> {
+        let from = [JobState::Queued, JobState::Running, JobState::Paused];
+        let moved = self.store.move_job(id, &from, JobState::Cancelled, None, now())?;
+        self.tell();
+        let job = self.get(id)?;
+        if moved {
+            self.clear_away(&job)?;
+        }
+        if job.record.state != JobState::Cancelled {
+            return Err(JobError::WrongState { id, state: job.record.state, operation: "cancelled" });
+        }
+        Ok(job)
+    }
+
+    /// Removes what a job that has ended no longer needs.
+    fn clear_away(&self, job: &Job) -> Result<(), JobError> {
+        if job.record.state == JobState::Cancelled {
+            output::discard_unfinished(&job.specification)?;
+        }
+        match &job.specification.source {
+            Source::File(file) if file.is_spool => output::discard(&file.path),
+            Source::File(_) | Source::Memory => Ok(()),
+        }
+    }
+
+    /// The next job of the server's that is to be worked on: one that a crash interrupted before those that wait.
+    pub fn next(&self) -> Result<Option<Job>, JobError> {
+        let mut open = self.store.jobs_in(&[JobState::Running, JobState::Undoing, JobState::Queued])?;
+        open.retain(|job| job.origin == JobOrigin::Server);
+        open.sort_by_key(|job| (job.state == JobState::Queued, job.id));
+        open.into_iter().next().map(|record| self.with_progress(record)).transpose()
+    }
+
+    /// Works on a job until it ends, is paused or cancelled, or `stop` is called, and says how it stands then.
+    /// `triager` must be what the job began with, otherwise it is paused. Where the disk fails, the job is paused with
+    /// the reason; the error comes back where not even that can be kept.
+    pub async fn work(
+        &self,
+        id: JobId,
+        triager: Triager,
+        workshop: Workshop,
+        stop: &CancellationToken,
+        report: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Job, JobError> {
+        let tools = Tools {
+            store: self.store.clone(),
+            storage: Arc::new(Durable(self.store.clone())),
+            pool: workshop.pool,
+            width: workshop.width,
+            memory: workshop.memory,
+        };
+        self.work_with(id, triager, &tools, stop, report).await
+    }
+
+    async fn work_with(
+        &self,
+        id: JobId,
+        triager: Triager,
+        tools: &Tools,
+        stop: &CancellationToken,
+        report: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Job, JobError> {
+        let Job { record, specification, .. } = self.get(id)?;
+        if record.state == JobState::Undoing {
+            undo::take_back(self, tools, id, stop).await?;
+            return self.get(id);
+        }
+        let from = [JobState::Queued, JobState::Running];
+        if !self.store.move_job(id, &from, JobState::Running, None, now())? {
+            return Err(JobError::WrongState { id, state: record.state, operation: "worked on" });
+        }
+        self.tell();
+        let heard = |progress: Progress| {
+            self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(id, progress);
+            self.tell();
+            report(progress);
+        };
+        let ending = match other_version(&record, &triager) {
+            Some(pause) => Ok(Ending::Paused(pause)),
+            None => Reclassifying::new(tools, &record, specification, triager)?.run(stop, &heard).await,
+        };
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        match ending {
+            Ok(Ending::Done) => {
+                self.store.move_job(id, &[JobState::Running], JobState::Done, None, now())?;
+            }
+            Ok(Ending::Paused(pause)) => _ = self.pause_with(id, &pause)?,
+            Ok(Ending::Moved | Ending::Stopped) => {}
+            Err(error) => {
+                let text = format!("{}; when that is mended, resume the job", error.with_causes());
+                let pause = Pause { cause: PauseCause::Storage, text };
+                if self.pause_with(id, &pause).is_err() {
+                    return Err(error);
+                }
+            }
+        }
+        self.tell();
+        let job = self.get(id)?;
+        if !job.record.state.is_open() {
+            self.clear_away(&job)?;
+        }
+        if job.record.state == JobState::Done && job.is_over_memory() {
+            // The memory goes on changing: asking for the same again is another job.
+            self.store.release_job(id)?;
+        }
+        Ok(job)
+    }
+
+    /// The results of a job in the order of its tickets, from the `skip`-th of the chunk `chunk` on, each with the
+    /// place behind it; those that `wanted` lets through, read page by page.
+    pub fn results(
+        &self,
+        id: JobId,
+        from: ResultPlace,
+        limit: usize,
+        wanted: impl Fn(&TicketResult) -> bool,
+    ) -> Result<ResultPage, JobError> {
+        results::page(&self.store, id, from, limit, wanted)
+    }
+
+    /// What a job changes or would change, pair by pair.
+    pub fn diff(&self, id: JobId) -> Result<Diff, JobError> {
+        let job = self.get(id)?;
+        let mut counting = diff::Counting::new(job.specification.fields.iter().map(|field| field.field.clone()));
+        results::for_each(&self.store, id, |result| {
+            counting.add(&result);
+            Ok(())
+        })?;
+        Ok(counting.finish())
+    }
+}
+
+/// What jobs are worked on with.
+#[derive(Debug, Clone)]
+pub struct Workshop {
+    pub pool: Pool,
+    /// Pieces of work at a processor or waiting for one: as many as there are processors to be fair to calls, more to
+    /// leave none idle.
+    pub width: usize,
+    /// For jobs over the memory.
+    pub memory: Option<Memory>,
+}
+
+fn specification(record: &JobRecord) -> Result<Reclassification, JobError> {
+    Reclassification::from_json(&record.specification).map_err(|error| JobError::Damaged(error.to_string()))
+}
+
+/// A job is decided by one model and one taxonomy.
+fn other_version(record: &JobRecord, triager: &Triager) -> Option<Pause> {
+    let versions = triager.versions();
+    let (what, found, pinned) = if versions.model != record.model {
+        ("model", versions.model, &record.model)
+    } else if versions.taxonomy != record.taxonomy {
+        ("taxonomy", versions.taxonomy, &record.taxonomy)
+    } else {
+        return None;
+    };
+    let text = format!(
+        "the job began with {what} {pinned}, and now {found} is there: bring {pinned} back and resume the job, or \
+         cancel it and begin anew"
+    );
+    Some(Pause { cause: PauseCause::OtherVersion, text })
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,296 @@
+//! The file of results and the file of rows that could not be used. Both grow chunk by chunk under another name, and
+//! get their own when the job is done: what bears it is whole. A chunk's bytes follow from its tickets alone.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    JobError,
+    input::BadRow,
+    results,
+    specification::{FieldColumn, FileSource, Reclassification, Source},
+    storage::{Append, Storage},
+};
+use crate::{
+    domain::{
+        decision::Abstention,
+        job::{FieldResult, TicketResult},
+    },
+    rows::{Original, Row, append_csv},
+};
+
+/// What the columns that we add to a CSV file begin with.
+pub(super) const OUR_COLUMNS: &str = "triage_";
+
+/// How many bytes of each file are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Lengths {
+    pub output: u64,
+    pub rejects: u64,
+}
+
+/// How results are written.
+#[derive(Debug, Clone)]
+pub(super) struct Format {
+    fields: Vec<FieldColumn>,
+    /// The input's columns, in CSV; `None` for JSON lines.
+    columns: Option<Vec<String>>,
+    is_from_csv: bool,
+    is_gzip: bool,
+}
+
+impl Format {
+    /// `None` where nothing is written.
+    pub(super) fn of(job: &Reclassification) -> Option<Self> {
+        let (Source::File(FileSource { path, columns, .. }), Some(output)) = (&job.source, &job.output) else {
+            return None;
+        };
+        let (columns, is_gzip) = (is_csv(output).then(|| columns.clone()), extension(output) == "gz");
+        Some(Self { fields: job.fields.clone(), columns, is_from_csv: is_csv(path), is_gzip })
+    }
+
+    /// What stands before the first result.
+    fn append_header(&self, out: &mut Vec<u8>) {
+        if let Some(columns) = &self.columns {
+            append_csv(out, columns.iter().cloned().chain(our_columns(&self.fields)));
+        }
+    }
+
+    /// Adds a ticket's result; `row` is what it was read from.
+    pub(super) fn append_result(&self, out: &mut Vec<u8>, row: &Row, result: &TicketResult) {
+        let Some(columns) = &self.columns else { return results::append_line(out, &self.fields, result) };
+        if self.is_from_csv {
+            row.append_to(out);
+        } else {
+            let known: Vec<_> = row.fields().collect();
+            let value = |column: &String| known.iter().find(|(name, _)| name == column).map(|(_, value)| &**value);
+            append_csv(out, columns.iter().map(|column| value(column).unwrap_or_default()));
+        }
+        self.append_our_values(out, result);
+    }
+
+    /// Adds the line of a row that could not be used.
+    pub(super) fn append_bad(&self, out: &mut Vec<u8>, bad: &BadRow, result: &TicketResult) {
+        let Some(columns) = &self.columns else { return results::append_line(out, &self.fields, result) };
+        let mut values = match &bad.original {
+            Some(Original::Csv(raw)) => fields_of(raw),
+            Some(Original::Json(_)) | None => Vec::new(),
+        };
+        values.resize(columns.len(), String::new());
+        append_csv(out, values);
+        self.append_our_values(out, result);
+    }
+
+    /// Goes on with the line that ends `out`.
+    fn append_our_values(&self, out: &mut Vec<u8>, result: &TicketResult) {
+        out.pop_if(|last| *last == b'\n');
+        out.push(b',');
+        let mut values = Vec::with_capacity(OUR_ENDINGS.len() * self.fields.len() + 1);
+        for place in 0..self.fields.len() {
+            match result.fields.get(place) {
+                Some(field) => values.extend(our_values(field)),
+                None => values.extend([const { String::new() }; OUR_ENDINGS.len()]),
+            }
+        }
+        values.push(result.error.clone().unwrap_or_default());
+        append_csv(out, values);
+    }
+
+    /// What is appended to the file: with gzip a member of its own.
+    pub(super) fn pack(&self, chunk: Vec<u8>) -> io::Result<Vec<u8>> {
+        if !self.is_gzip || chunk.is_empty() {
+            return Ok(chunk);
+        }
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(&chunk)?;
+        packed.finish()
+    }
+}
+
+/// Of each field: the value from now on, the best guess, how sure, why not, whether it changes.
+const OUR_ENDINGS: [&str; 5] = ["", "_guess", "_confidence", "_abstention", "_changed"];
+
+/// The columns that we add.
+pub(super) fn our_columns(fields: &[FieldColumn]) -> impl Iterator<Item = String> {
+    let of_field = |field: &FieldColumn| OUR_ENDINGS.map(|ending| format!("{OUR_COLUMNS}{}{ending}", field.field));
+    fields.iter().flat_map(of_field).chain([format!("{OUR_COLUMNS}error")])
+}
+
+fn our_values(field: &FieldResult) -> [String; OUR_ENDINGS.len()] {
+    let FieldResult { current, value, confidence, abstention, changed } = field;
+    let from_now_on = if *changed { value } else { current };
+    [
+        from_now_on.clone().unwrap_or_default(),
+        value.clone().unwrap_or_default(),
+        confidence.to_string(),
+        abstention.map(Abstention::as_str).unwrap_or_default().to_owned(),
+        changed.to_string(),
+    ]
+}
+
+/// The fields of a CSV row, whatever is wrong with it.
+fn fields_of(raw: &[u8]) -> Vec<String> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(raw);
+    let mut record = csv::ByteRecord::new();
+    // Reading from memory does not fail.
+    reader.read_byte_record(&mut record).ok();
+    record.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect()
+}
+
+/// Adds a row that could not be used, as it was, with its line and what is wrong: once that is mended, the file can be
+/// read like the input.
+pub(super) fn append_reject(out: &mut Vec<u8>, bad: &BadRow) {
+    let BadRow { id: _, line, reason, original } = bad;
+    match original {
+        Some(Original::Csv(raw)) => {
+            append_csv(out, [line.to_string(), reason.clone()]);
+            out.pop();
+            out.push(b',');
+            out.extend_from_slice(raw);
+        }
+        Some(Original::Json(raw)) => {
+            let mut object =
+                Map::from_iter([("_line".to_owned(), (*line).into()), ("_reason".to_owned(), reason.as_str().into())]);
+            match serde_json::from_slice(raw) {
+                Ok(Value::Object(original)) => object.extend(original),
+                Ok(_) | Err(_) => drop(object.insert("_row".to_owned(), String::from_utf8_lossy(raw).into())),
+            }
+            out.extend_from_slice(Value::Object(object).to_string().as_bytes());
+        }
+        None => return,
+    }
+    out.push(b'\n');
+}
+
+/// The first line of the file of rejects, where it is CSV.
+pub(super) fn append_rejects_header(out: &mut Vec<u8>, header: Option<&[String]>) {
+    if let Some(header) = header {
+        append_csv(out, ["line", "reason"].into_iter().chain(header.iter().map(String::as_str)));
+    }
+}
+
+pub(super) fn is_csv(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    name.trim_end_matches(".gz").ends_with(".csv")
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+}
+
+/// The name of a file until it is whole.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+/// The files of one job while they grow.
+pub(super) struct Files {
+    output: Option<Growing>,
+    rejects: Option<Growing>,
+    /// The header of the rejects, until it is written.
+    rejects_header: Vec<u8>,
+    format: Option<Format>,
+}
+
+struct Growing {
+    path: PathBuf,
+    file: Box<dyn Append>,
+    length: u64,
+}
+
+impl Growing {
+    fn open(storage: &dyn Storage, path: PathBuf, length: u64) -> Result<Self, JobError> {
+        let part = unfinished(&path);
+        let file = storage.open(&part, length).map_err(|source| JobError::Unwritable { path: part, source })?;
+        Ok(Self { path, file, length })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), JobError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let appended = self.file.append(bytes).and_then(|()| self.file.sync());
+        appended.map_err(|source| JobError::Unwritable { path: unfinished(&self.path), source })?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Files {
+    /// Opens the files as they were when so many bytes were committed.
+    pub(super) fn open(job: &Reclassification, storage: &dyn Storage, lengths: Lengths) -> Result<Self, JobError> {
+        let open = |path: Option<PathBuf>, length| path.map(|path| Growing::open(storage, path, length)).transpose();
+        let mut rejects_header = Vec::new();
+        if let Source::File(FileSource { path, columns, .. }) = &job.source {
+            append_rejects_header(&mut rejects_header, is_csv(path).then_some(columns));
+        }
+        let output = open(job.output.clone(), lengths.output)?;
+        Ok(Self { output, rejects: open(job.rejects(), lengths.rejects)?, rejects_header, format: Format::of(job) })
+    }
+
+    /// Appends a chunk to both files; durable when it returns.
+    pub(super) fn append(&mut self, output: Vec<u8>, rejects: &[u8]) -> Result<Lengths, JobError> {
+        if let (Some(file), Some(format)) = (&mut self.output, &self.format) {
+            let mut whole = Vec::new();
+            if file.length == 0 {
+                format.append_header(&mut whole);
+            }
+            whole.extend(output);
+            let packed =
+                format.pack(whole).map_err(|source| JobError::Unwritable { path: file.path.clone(), source })?;
+            file.append(&packed)?;
+        }
+        if let Some(file) = &mut self.rejects
+            && !rejects.is_empty()
+        {
+            let header = if file.length == 0 { self.rejects_header.as_slice() } else { &[] };
+            file.append(&[header, rejects].concat())?;
+        }
+        Ok(self.lengths())
+    }
+
+    pub(super) fn lengths(&self) -> Lengths {
+        let length = |file: &Option<Growing>| file.as_ref().map_or(0, |file| file.length);
+        Lengths { output: length(&self.output), rejects: length(&self.rejects) }
+    }
+}
+
+/// Gives finished files their names. What has its name already is left as it is: the job was killed in between.
+pub(super) fn finish(job: &Reclassification, storage: &dyn Storage, lengths: Lengths) -> Result<(), JobError> {
+    let Lengths { output, rejects } = lengths;
+    for (path, length) in [(job.output.clone(), Some(output)), (job.rejects(), (rejects > 0).then_some(rejects))] {
+        let Some(path) = path else { continue };
+        let part = unfinished(&path);
+        if length.is_none() {
+            discard(&part)?;
+        } else if part.exists() {
+            storage.rename(&part, &path).map_err(|source| JobError::Unwritable { path, source })?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a job that was cancelled has written.
+pub(super) fn discard_unfinished(job: &Reclassification) -> Result<(), JobError> {
+    for path in [job.output.clone(), job.rejects()].into_iter().flatten() {
+        discard(&unfinished(&path))?;
+    }
+    Ok(())
+}
+
+pub(super) fn discard(path: &Path) -> Result<(), JobError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(JobError::Unwritable { path: path.to_owned(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,414 @@
+//! The course of a reclassification: read a chunk, decide it on the compute pool, commit it, until the tickets end or
+//! somebody stops it. While a chunk is decided the next one is read. Every chunk is committed whole: after a kill the
+//! job goes on behind the last one.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    JobError, Progress,
+    decide::Decider,
+    input::{CHUNK_TICKETS, Chunk, Done, Entry, Identity, Input, Origin, Place},
+    output::{self, Files, Format, Lengths},
+    results,
+    specification::{Reclassification, Source},
+    storage::Storage,
+};
+use crate::{
+    compute::Pool,
+    domain::{
+        job::{JobCounts, JobId, Pause, PauseCause, TicketResult},
+        memory::ConfirmedTicket,
+    },
+    memory::Memory,
+    store::{ChunkCommit, Committed, JobRecord, Relabelled, Store},
+    triage::Triager,
+};
+
+/// Tickets and bytes of text that are decided in one go: about a millisecond, so that a call never waits for long.
+const SLICE_TICKETS: usize = 16;
+const SLICE_BYTES: usize = 16 << 10;
+/// Behind so many relabelled tickets the index of the memory follows.
+const PUBLISHED_TICKETS: usize = 20_000;
+
+/// What works on jobs.
+#[derive(Debug, Clone)]
+pub(super) struct Tools {
+    pub store: Store,
+    pub storage: Arc<dyn Storage>,
+    pub pool: Pool,
+    /// Slices at work or waiting for a processor.
+    pub width: usize,
+    pub memory: Option<Memory>,
+}
+
+/// How a job's turn at work ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    Done,
+    Paused(Pause),
+    /// Somebody paused or cancelled it.
+    Moved,
+    /// The process ends; the job goes on at the next start.
+    Stopped,
+}
+
+/// What the store keeps of where a job stands.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Checkpoint {
+    next: Option<Place>,
+    /// Every ticket is decided.
+    is_last: bool,
+    lengths: Lengths,
+}
+
+/// A chunk that is decided and not yet committed.
+#[derive(Default)]
+struct Decided {
+    counts: JobCounts,
+    results: Vec<u8>,
+    output: Vec<u8>,
+    rejects: Vec<u8>,
+    relabelled: Vec<Relabelled>,
+}
+
+impl Decided {
+    fn extend(&mut self, other: Self) {
+        let Self { counts, results, output, rejects, relabelled } = other;
+        self.counts += counts;
+        self.results.extend(results);
+        self.output.extend(output);
+        self.rejects.extend(rejects);
+        self.relabelled.extend(relabelled);
+    }
+}
+
+/// One job at work.
+pub(super) struct Reclassifying<'a> {
+    tools: &'a Tools,
+    id: JobId,
+    job: Reclassification,
+    decider: Arc<Decider>,
+    format: Option<Arc<Format>>,
+    checkpoint: Checkpoint,
+    chunks: u64,
+    counts: JobCounts,
+    unpublished: usize,
+}
+
+impl<'a> Reclassifying<'a> {
+    pub(super) fn new(
+        tools: &'a Tools,
+        record: &JobRecord,
+        job: Reclassification,
+        triager: Triager,
+    ) -> Result<Self, JobError> {
+        let damaged = |error: serde_json::Error| JobError::Damaged(error.to_string());
+        let checkpoint = record.checkpoint.as_deref().map(serde_json::from_str).transpose().map_err(damaged)?;
+        Ok(Self {
+            tools,
+            id: record.id,
+            decider: Arc::new(Decider::new(triager, &job)),
+            format: Format::of(&job).map(Arc::new),
+            job,
+            checkpoint: checkpoint.unwrap_or_default(),
+            chunks: record.chunks,
+            counts: record.counts,
+            unpublished: 0,
+        })
+    }
+
+    /// Works until the end, or until the job or the process is stopped. `report` hears of every chunk.
+    pub(super) async fn run(
+        mut self,
+        stop: &CancellationToken,
+        report: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Ending, JobError> {
+        let mut identity = match &self.job.source {
+            Source::File(file) => Some((file.path.clone(), Identity::expected(&file.content))),
+            Source::Memory => None,
+        };
+        if !self.checkpoint.is_last {
+            if let Some(ending) = check_identity(&mut identity).await? {
+                return Ok(ending);
+            }
+            let ending = self.work(&mut identity, stop, report).await;
+            self.publish().await?;
+            if let Some(ending) = ending? {
+                return Ok(ending);
+            }
+        }
+        let (job, storage, lengths) = (self.job.clone(), Arc::clone(&self.tools.storage), self.checkpoint.lengths);
+        spawn_blocking(move || output::finish(&job, &*storage, lengths)).await.map_err(JobError::internal)??;
+        Ok(Ending::Done)
+    }
+
+    /// Decides and commits chunk by chunk; `None` at the end of the tickets.
+    async fn work(
+        &mut self,
+        identity: &mut Option<(std::path::PathBuf, Identity)>,
+        stop: &CancellationToken,
+        report: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Option<Ending>, JobError> {
+        let (started, begun_with) = (Instant::now(), self.counts.rows);
+        let mut files = Files::open(&self.job, &*self.tools.storage, self.checkpoint.lengths)?;
+        let mut reading = self.read(self.open_input()?);
+        loop {
+            let chunk_started = Instant::now();
+            let (input, chunk) = reading.await.map_err(JobError::internal)?;
+            let chunk = chunk?;
+            let (next, is_last, too_many_bad, fraction) =
+                (chunk.next.clone(), chunk.is_last, chunk.too_many_bad, chunk.fraction);
+            let id_hashes = chunk.id_hashes.clone();
+            reading = self.read(input);
+            let decided = self.decide(chunk).await?;
+            if let Some(ending) = check_identity(identity).await? {
+                return Ok(Some(ending));
+            }
+            let counts = decided.counts;
+            let committed;
+            (files, committed) =
+                self.commit(files, decided, (next, is_last), id_hashes, chunk_started.elapsed()).await?;
+            match committed {
+                Committed::Yes => {}
+                Committed::NotRunning => return Ok(Some(Ending::Moved)),
+                Committed::Touched => {
+                    reading = self.read(self.open_input()?);
+                    continue;
+                }
+            }
+            self.counts += counts;
+            let rows_a_second = rate(self.counts.rows - begun_with, started.elapsed());
+            report(Progress { counts: self.counts, fraction, rows_a_second });
+            if is_last {
+                return Ok(None);
+            }
+            if let Some((bad, rows)) = too_many_bad {
+                return Ok(Some(Ending::Paused(self.too_many_bad(bad, rows))));
+            }
+            if self.unpublished >= PUBLISHED_TICKETS {
+                self.publish().await?;
+            }
+            let pause = self.pace(self.counts.rows - begun_with, started.elapsed());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Some(Ending::Stopped)),
+                () = tokio::time::sleep(pause), if !pause.is_zero() => {}
+                () = std::future::ready(()), if pause.is_zero() => {}
+            }
+        }
+    }
+
+    fn open_input(&self) -> Result<Input, JobError> {
+        let mut seen = HashSet::new();
+        if matches!(self.job.source, Source::File(_)) {
+            for hashes in self.tools.store.job_id_hashes(self.id)? {
+                let (hashes, _) = hashes.as_chunks();
+                seen.extend(hashes.iter().map(|hash| u64::from_le_bytes(*hash)));
+            }
+        }
+        let done = Done { rows: self.counts.rows, bad: self.counts.failed };
+        Input::open(&self.job, &self.tools.store, self.checkpoint.next.clone(), done, seen)
+    }
+
+    /// Reads the next chunk where waiting for a disk holds up nobody.
+    fn read(&self, mut input: Input) -> JoinHandle<(Input, Result<Chunk, JobError>)> {
+        // A slow job commits about every second.
+        let limit = self.job.pace.tickets_per_second.map_or(CHUNK_TICKETS, |rate| rate as usize);
+        spawn_blocking(move || {
+            let chunk = input.next_chunk(limit);
+            (input, chunk)
+        })
+    }
+
+    /// Decides the tickets of a chunk, slice by slice on the pool.
+    async fn decide(&self, chunk: Chunk) -> Result<Decided, JobError> {
+        let entries = Arc::new(chunk.entries);
+        let slices = slices(&entries);
+        let decided = stream::iter(slices).map(|slice| self.decide_slice(Arc::clone(&entries), slice));
+        let mut decided = decided.buffered(self.tools.width);
+        let mut whole = Decided::default();
+        while let Some(slice) = decided.try_next().await? {
+            whole.extend(slice);
+        }
+        Ok(whole)
+    }
+
+    async fn decide_slice(&self, entries: Arc<Vec<Entry>>, slice: Range<usize>) -> Result<Decided, JobError> {
+        let (decider, format) = (Arc::clone(&self.decider), self.format.clone());
+        let place = self.tools.pool.wait().await.map_err(JobError::internal)?;
+        let is_effective = matches!(self.job.source, Source::Memory) && !self.job.dry_run;
+        let work = move || {
+            let mut decided = Decided::default();
+            for entry in &entries[slice] {
+                decide_entry(&decider, format.as_deref(), is_effective, entry, &mut decided)?;
+            }
+            Ok(decided)
+        };
+        self.tools.pool.run(place, work).await.map_err(JobError::internal)?
+    }
+
+    /// Makes a chunk durable: first the files, then the store, which tells what of the files counts.
+    async fn commit(
+        &mut self,
+        mut files: Files,
+        decided: Decided,
+        (next, is_last): (Place, bool),
+        id_hashes: Vec<u8>,
+        worked: Duration,
+    ) -> Result<(Files, Committed), JobError> {
+        let (id, number, storage) = (self.id, self.chunks, Arc::clone(&self.tools.storage));
+        let relabelled = decided.relabelled.len();
+        let write = move || {
+            let Decided { counts, results, output, rejects, relabelled } = decided;
+            let lengths = files.append(output, &rejects)?;
+            let checkpoint = Checkpoint { next: Some(next), is_last, lengths };
+            let kept = serde_json::to_string(&checkpoint).map_err(JobError::internal)?;
+            let worked_ms = u64::try_from(worked.as_millis()).unwrap_or(u64::MAX);
+            let commit = ChunkCommit {
+                number,
+                counts,
+                results: &results,
+                id_hashes: &id_hashes,
+                checkpoint: &kept,
+                worked_ms,
+                relabelled: &relabelled,
+            };
+            Ok((storage.commit(id, &commit)?, files, checkpoint))
+        };
+        let written: Result<_, JobError> = spawn_blocking(write).await.map_err(JobError::internal)?;
+        let (committed, files, checkpoint) = written?;
+        if committed == Committed::Yes {
+            self.checkpoint = checkpoint;
+            self.chunks += 1;
+            self.unpublished += relabelled;
+        }
+        Ok((files, committed))
+    }
+
+    /// Lets the index of the memory follow.
+    async fn publish(&mut self) -> Result<(), JobError> {
+        let Some(memory) = self.tools.memory.clone().filter(|_| self.unpublished > 0) else { return Ok(()) };
+        self.unpublished = 0;
+        spawn_blocking(move || memory.publish()).await.map_err(JobError::internal)??;
+        Ok(())
+    }
+
+    /// How long to rest so that the job stays within its rate.
+    fn pace(&self, rows: u64, elapsed: Duration) -> Duration {
+        let Some(rate) = self.job.pace.tickets_per_second else { return Duration::ZERO };
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than the leading digits")]
+        let due = Duration::from_secs_f64(rows as f64 / f64::from(rate.max(1)));
+        due.saturating_sub(elapsed)
+    }
+
+    fn too_many_bad(&self, bad: u64, rows: u64) -> Pause {
+        let rejects = self.job.rejects().map(|path| output::unfinished(&path));
+        let rejects = rejects.map(|path| format!(" (see {})", path.display())).unwrap_or_default();
+        let text = format!(
+            "{bad} of {rows} rows so far are bad{rejects}, more than the {:.0} % that are allowed: mend the input and \
+             begin anew, or resume the job to go on with what is good",
+            self.job.pace.max_bad_share * 100.0
+        );
+        Pause { cause: PauseCause::BadRows, text }
+    }
+}
+
+/// Stops the job where its input is no longer what it began with.
+async fn check_identity(identity: &mut Option<(std::path::PathBuf, Identity)>) -> Result<Option<Ending>, JobError> {
+    let Some((path, mut known)) = identity.take() else { return Ok(None) };
+    let check = move || {
+        let held = known.still_holds(&path);
+        (path, known, held)
+    };
+    let (path, known, held) = spawn_blocking(check).await.map_err(JobError::internal)?;
+    let held = held.map_err(|source| JobError::Unreadable { path: path.clone(), source })?;
+    let changed = |path: &Path| Pause {
+        cause: PauseCause::InputChanged,
+        text: format!(
+            "{} is not what it was when the job began: put it back and resume the job, or cancel it and begin anew",
+            path.display()
+        ),
+    };
+    let ending = (!held).then(|| Ending::Paused(changed(&path)));
+    *identity = Some((path, known));
+    Ok(ending)
+}
+
+fn rate(rows: u64, elapsed: Duration) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than the leading digits")]
+    let rows = rows as f64;
+    if elapsed.is_zero() { 0.0 } else { rows / elapsed.as_secs_f64() }
+}
+
+/// Ranges of entries that are decided in one go.
+fn slices(entries: &[Entry]) -> Vec<Range<usize>> {
+    let (mut slices, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (place, entry) in entries.iter().enumerate() {
+        if let Entry::Ticket { subject, .. } = entry {
+            bytes += subject.text.len();
+        }
+        if place + 1 - start == SLICE_TICKETS || bytes >= SLICE_BYTES || place + 1 == entries.len() {
+            slices.push(start..place + 1);
+            (start, bytes) = (place + 1, 0);
+        }
+    }
+    slices
+}
+
+fn decide_entry(
+    decider: &Decider,
+    format: Option<&Format>,
+    is_effective: bool,
+    entry: &Entry,
+    decided: &mut Decided,
+) -> Result<(), JobError> {
+    let result = match entry {
+        Entry::Ticket { subject, from } => {
+            let result = decider.decide(subject)?;
+            match (from, format) {
+                (Origin::Row(row), Some(format)) => format.append_result(&mut decided.output, row, &result),
+                (Origin::Row(_), None) => {}
+                (Origin::Memory(ticket, read_at), _) => {
+                    if is_effective && result.is_changed() {
+                        decided.relabelled.push(relabel(decider, ticket, *read_at, &result));
+                    }
+                }
+            }
+            result
+        }
+        Entry::Bad(bad) => {
+            let error = format!("line {}: {}", bad.line, bad.reason);
+            let result = TicketResult { id: bad.id.clone(), fields: Vec::new(), error: Some(error) };
+            if let Some(format) = format {
+                format.append_bad(&mut decided.output, bad, &result);
+                output::append_reject(&mut decided.rejects, bad);
+            }
+            result
+        }
+    };
+    decided.counts += result.counts();
+    results::append_short(&mut decided.results, &result);
+    Ok(())
+}
+
+fn relabel(decider: &Decider, ticket: &ConfirmedTicket, read_at: u64, result: &TicketResult) -> Relabelled {
+    let mut ticket = ticket.clone();
+    let mut previous = BTreeMap::new();
+    for (field, result) in decider.fields.iter().zip(&result.fields).filter(|(_, result)| result.changed) {
+        let Some(value) = &result.value else { continue };
+        let before = ticket.labels.insert(field.field.clone(), value.clone());
+        previous.insert(field.field.clone(), before);
+    }
+    Relabelled { ticket, previous, read_at }
+}

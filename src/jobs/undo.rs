@@ -1,0 +1,167 @@
+//! Takes back what a job did. In the memory every ticket that the job changed and nobody touched since gets its previous
+//! values; for a file, a file of the previous values is made, which the desk can import.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Job, JobError, Jobs, now,
+    output::is_csv,
+    reclassify::Tools,
+    results,
+    specification::{FieldColumn, FileSource, Source, beside},
+};
+use crate::{
+    domain::job::{JobId, JobState, TicketResult, UndoOutcome},
+    rows::{append_csv, append_json},
+};
+
+/// Tickets that are restored in one go.
+const STEP_TICKETS: usize = 500;
+
+/// What undoing a job came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undone {
+    /// Tickets by outcome; of a job over a file, those whose previous values were written are restored.
+    pub counts: BTreeMap<UndoOutcome, u64>,
+    /// Where the previous values stand, of a job over a file.
+    pub output: Option<PathBuf>,
+}
+
+impl Jobs {
+    /// Takes back what a job did that is done or cancelled. Of a job over a file the previous values of the changed
+    /// tickets are written to `output`, by default beside the job's. A job over the memory is queued to be undone; what
+    /// that came to [`Self::undone`] says. Undoing an undone job changes nothing, but for the file, which is written
+    /// again.
+    ///
+    /// Fails with [`JobError::WrongState`] while the job is open, and [`JobError::Invalid`] for dry runs.
+    pub fn undo(&self, id: JobId, output: Option<&Path>) -> Result<Job, JobError> {
+        let job = self.get(id)?;
+        if job.specification.dry_run {
+            return Err(JobError::Invalid(format!("job {id} was a dry run: there is nothing to undo")));
+        }
+        let to = match &job.specification.source {
+            Source::File(file) => {
+                if !matches!(job.record.state, JobState::Done | JobState::Undone) {
+                    return Err(JobError::WrongState { id, state: job.record.state, operation: "undone" });
+                }
+                write_previous(self, &job, file, &previous_values(&job, output))?;
+                JobState::Undone
+            }
+            Source::Memory => JobState::Undoing,
+        };
+        let moved = self.store.move_job(id, &[JobState::Done, JobState::Cancelled], to, None, now())?;
+        self.tell();
+        let job = self.get(id)?;
+        if !moved && !matches!(job.record.state, JobState::Undoing | JobState::Undone) {
+            return Err(JobError::WrongState { id, state: job.record.state, operation: "undone" });
+        }
+        Ok(job)
+    }
+
+    /// What undoing a job has come to so far.
+    pub fn undone(&self, id: JobId) -> Result<Undone, JobError> {
+        let job = self.get(id)?;
+        if let Source::Memory = job.specification.source {
+            return Ok(Undone { counts: self.store.undo_counts(id)?, output: None });
+        }
+        let counts = [(UndoOutcome::Restored, job.record.counts.changed)].into();
+        Ok(Undone { counts, output: Some(previous_values(&job, None)) })
+    }
+
+    /// Ids of the tickets that undoing came to this outcome for, in order, behind `after`; at most `limit`.
+    pub fn undone_tickets(
+        &self,
+        id: JobId,
+        outcome: UndoOutcome,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, JobError> {
+        Ok(self.store.undone_tickets(id, outcome, after, limit)?)
+    }
+}
+
+/// Where the previous values go.
+fn previous_values(job: &Job, asked: Option<&Path>) -> PathBuf {
+    let output = job.specification.output.as_deref().unwrap_or(Path::new("job.csv"));
+    let ending = if is_csv(output) { "undo.csv" } else { "undo.jsonl" };
+    asked.map_or_else(|| beside(output, ending), Path::to_owned)
+}
+
+/// Writes the previous values of every changed ticket under the names of the input's columns; whole or not at all.
+fn write_previous(jobs: &Jobs, job: &Job, file: &FileSource, path: &Path) -> Result<(), JobError> {
+    let unwritable = |source| JobError::Unwritable { path: path.to_owned(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut written = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+    let is_csv = is_csv(path);
+    let fields = &job.specification.fields;
+    let theirs = |column: &str| {
+        let renamed = file.renames.iter().find(|(ours, _)| ours == column);
+        renamed.map_or_else(|| column.to_owned(), |(_, theirs)| theirs.clone())
+    };
+    let columns: Vec<String> =
+        std::iter::once(theirs(&file.id)).chain(fields.iter().map(|field| theirs(&field.column))).collect();
+    let mut bytes = Vec::new();
+    if is_csv {
+        append_csv(&mut bytes, &columns);
+    }
+    results::for_each(&jobs.store, job.record.id, |result| {
+        if result.is_changed() {
+            append_previous(&mut bytes, &columns, fields, &result, is_csv)?;
+        }
+        if bytes.len() > 1 << 16 {
+            written.write_all(&bytes).map_err(unwritable)?;
+            bytes.clear();
+        }
+        Ok(())
+    })?;
+    written.write_all(&bytes).map_err(unwritable)?;
+    written.as_file().sync_all().map_err(unwritable)?;
+    written.persist(path).map_err(|error| unwritable(error.error))?;
+    super::storage::sync_folder(path).map_err(unwritable)
+}
+
+/// Today's value of each field: of those that the job did not change it is the one in force.
+fn append_previous(
+    out: &mut Vec<u8>,
+    columns: &[String],
+    fields: &[FieldColumn],
+    result: &TicketResult,
+    is_csv: bool,
+) -> Result<(), JobError> {
+    debug_assert_eq!(fields.len() + 1, columns.len(), "a column for the id and one a field");
+    let previous = result.fields.iter().map(|field| field.current.clone());
+    if is_csv {
+        append_csv(out, std::iter::once(result.id.clone()).chain(previous.map(Option::unwrap_or_default)));
+        return Ok(());
+    }
+    let values = std::iter::once(Value::from(result.id.as_str())).chain(previous.map(Value::from));
+    let line: Map<String, Value> = columns.iter().cloned().zip(values).collect();
+    append_json(out, &line).map_err(JobError::internal)
+}
+
+/// Works on an undoing step by step, each committed whole: after a kill it goes on behind the last one.
+pub(super) async fn take_back(jobs: &Jobs, tools: &Tools, id: JobId, stop: &CancellationToken) -> Result<(), JobError> {
+    while !stop.is_cancelled() {
+        let store = jobs.store.clone();
+        let looked_at =
+            spawn_blocking(move || store.undo_step(id, STEP_TICKETS)).await.map_err(JobError::internal)??;
+        if looked_at == 0 {
+            if let Some(memory) = tools.memory.clone() {
+                spawn_blocking(move || memory.publish()).await.map_err(JobError::internal)??;
+            }
+            jobs.store.move_job(id, &[JobState::Undoing], JobState::Undone, None, now())?;
+            break;
+        }
+        jobs.tell();
+    }
+    jobs.tell();
+    Ok(())
+}
