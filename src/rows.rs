@@ -214,8 +214,8 @@ impl Rows {
         Err(RowsError::MissingColumns { path: self.path.clone(), missing, present })
     }
 
-    /// Refuses a CSV file in whose header one of these columns stands more than once; exports repeat columns, but
-    /// of an id there is only one. In JSON lines no two columns have the same name.
+    /// Refuses a CSV file in whose header one of these columns stands more than once: exports repeat columns, but
+    /// which of two ids is meant? JSON lines have no header, and pass.
     pub fn require_once(&self, columns: &[&str]) -> Result<(), RowsError> {
         for column in columns.iter().map(|column| source_column(&self.renames, column)) {
             let named = self.header().unwrap_or_default().iter().zip(1..).filter(|(name, _)| *name == column);

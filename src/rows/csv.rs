@@ -121,6 +121,7 @@ impl CsvReader {
         let (mut text_bytes, mut field_count, mut raw_bytes) = (0, 0, 0_u64);
         self.parser.set_line(0);
         self.raw.clear();
+        self.raw.shrink_to(KEPT_BUFFER_BYTES);
         loop {
             if self.fields.len() - text_bytes < 2 {
                 self.fields.resize(self.fields.len() * 2, 0);
@@ -169,9 +170,6 @@ impl CsvReader {
                 self.lines += self.parser.line();
                 if self.fields.len() > KEPT_BUFFER_BYTES {
                     self.fields = vec![0; KEPT_BUFFER_BYTES];
-                }
-                if self.raw.capacity() > KEPT_BUFFER_BYTES && matches!(record, Some(Ok(_))) {
-                    self.raw = Vec::new();
                 }
                 return Ok(record);
             }
@@ -332,6 +330,14 @@ mod tests {
             std::fs::write(&path, ",".repeat(commas)).unwrap();
             assert_eq!(Rows::open(&path, &[]).is_ok(), is_good, "{commas}");
         }
+    }
+
+    #[test]
+    fn a_row_of_many_lines_that_does_not_fit_makes_one_look_for_a_quote() {
+        let rows = read(b"a,b\r\n1,\"x\r\n2,y\r\n3\",4,5\r\n6,7\r\n");
+        let expected = "4 fields where the header has 2, in a row of 3 lines: is there a quote that is not closed?";
+        assert_eq!(rows[0].as_ref().unwrap_err().problem.to_string(), expected);
+        assert_eq!(rows[1].as_ref().unwrap().0, 5);
     }
 
     #[test]

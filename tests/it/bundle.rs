@@ -180,7 +180,8 @@ fn a_quote_that_is_not_closed_is_named() {
     let bundle = folder.path().join("bundle");
     let out = ["--out", bundle.to_str().unwrap()];
     let trained = run(["train", "--input", &input, "--text", "text", "--label", "topic"].into_iter().chain(out));
-    trained.check(0, &["line 82: 2 fields", "in a row of 81 lines: is there a quote that is not closed?"]);
+    let message = "line 82: a quote that is not closed: all 81 lines to the end of the file are one row";
+    trained.check(0, &[message]);
     assert!(trained.stdout.contains("1 rows could not be read"), "{}", trained.stdout);
 }
 
