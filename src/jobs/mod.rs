@@ -12,6 +12,8 @@ mod reclassify;
 mod results;
 pub mod specification;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod undo;
 
 use std::{

@@ -263,10 +263,11 @@ impl Files {
     }
 }
 
-/// Gives finished files their names. What has its name already is left as it is: the job was killed in between.
+/// Gives finished files their names, the output last: once it has its name, all is whole. What has its name already is
+/// left as it is: the job was killed in between.
 pub(super) fn finish(job: &Reclassification, storage: &dyn Storage, lengths: Lengths) -> Result<(), JobError> {
     let Lengths { output, rejects } = lengths;
-    for (path, length) in [(job.output.clone(), Some(output)), (job.rejects(), (rejects > 0).then_some(rejects))] {
+    for (path, length) in [(job.rejects(), (rejects > 0).then_some(rejects)), (job.output.clone(), Some(output))] {
         let Some(path) = path else { continue };
         let part = unfinished(&path);
         if length.is_none() {

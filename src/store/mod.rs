@@ -116,6 +116,12 @@ impl Store {
         self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets the database grow to so many pages and no further, as a full disk would.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        self.writer().query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    }
+
     fn failed(&self, operation: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
         let database = self.shared.database.clone();
         move |source| classify(database.clone(), operation, source)
