@@ -17,6 +17,7 @@ use crate::{
         Band, Diff, FieldDiff, Job, PairDiff,
         specification::{FieldColumn, Filter, Source},
     },
+    store::JobOrigin,
     triage::percent,
 };
 
@@ -94,11 +95,11 @@ fn field_diff_json(diff: &FieldDiff) -> Value {
     })
 }
 
-/// What a job came to, or would.
-pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff) -> io::Result<()> {
+/// What a job came to, or would; `place` is the flag that says where the jobs are kept.
+pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str) -> io::Result<()> {
     let JobCounts { rows, changed, abstained, failed } = job.record.counts;
     let kind = if job.specification.dry_run { "Dry run of a reclassification" } else { "Reclassification" };
-    writeln!(out, "{kind}, job {}: {}", job.record.id, job.record.state)?;
+    writeln!(out, "{kind}, job {}: {}", job.record.id, state_name(job))?;
     if let Some(pause) = &job.record.pause {
         writeln!(out, "  because    {}", plain(&pause.text))?;
     }
@@ -131,13 +132,14 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff) -> io::Resul
     for field in &diff.fields {
         field_diff(out, field, verb)?;
     }
+    if job.record.state != JobState::Done || changed == 0 {
+        return Ok(());
+    }
     let id = job.record.id;
-    match job.record.state {
-        JobState::Done if !job.specification.dry_run && changed > 0 => {
-            writeln!(out, "\n  `triage jobs undo {id}` takes it back")
-        }
-        JobState::Done if changed > 0 => writeln!(out, "\n  `triage jobs results {id} --changed` lists the tickets"),
-        _ => Ok(()),
+    if job.specification.dry_run {
+        writeln!(out, "\n  `triage jobs results {id} --changed{place}` lists the tickets")
+    } else {
+        writeln!(out, "\n  `triage jobs undo {id}{place}` takes it back")
     }
 }
 
@@ -199,17 +201,26 @@ fn conditions(filter: &Filter) -> Vec<String> {
     conditions
 }
 
+/// The state for people. A job that the command line works on cannot be at work while another looks at it: its process
+/// was killed, and the same command takes it up.
+fn state_name(job: &Job) -> &'static str {
+    match (job.record.origin, job.record.state) {
+        (JobOrigin::CommandLine, JobState::Running) => "interrupted",
+        (JobOrigin::CommandLine | JobOrigin::Server, state) => state.as_str(),
+    }
+}
+
 /// A line a job.
 pub(super) fn list(out: &mut impl Write, jobs: &[Job]) -> io::Result<()> {
-    writeln!(out, "{:>5}  {:9}  {:20}  {:>11}  {:>9}  input", "job", "state", "begun", "tickets", "changed")?;
+    writeln!(out, "{:>5}  {:11}  {:20}  {:>11}  {:>9}  input", "job", "state", "begun", "tickets", "changed")?;
     for job in jobs {
         let JobCounts { rows, changed, .. } = job.record.counts;
         let dry = if job.specification.dry_run { " (dry run)" } else { "" };
         writeln!(
             out,
-            "{:>5}  {:9}  {:20}  {:>11}  {:>9}  {}{dry}",
+            "{:>5}  {:11}  {:20}  {:>11}  {:>9}  {}{dry}",
             job.record.id.to_string(),
-            job.record.state.as_str(),
+            state_name(job),
             timestamp(job.record.created_at),
             number(rows),
             number(changed),
@@ -230,7 +241,10 @@ pub(super) fn result_line(out: &mut impl Write, fields: &[FieldColumn], result: 
         let name = |value: &Option<String>| value.as_deref().map_or_else(|| "(none)".to_owned(), plain);
         let outcome = match (changed, abstention) {
             (true, _) => format!("{} -> {}", name(current), name(value)),
-            (false, Some(abstention)) => format!("{} ({}, {}?)", name(current), abstention.as_str(), name(value)),
+            (false, Some(abstention)) => match value {
+                Some(_) => format!("{} ({}: {}?)", name(current), abstention.as_str(), name(value)),
+                None => format!("{} ({})", name(current), abstention.as_str()),
+            },
             (false, None) => name(current),
         };
         write!(out, "\t{}: {outcome} {}", plain(field), percent(*confidence))?;

@@ -106,12 +106,14 @@ fn parse_id(raw: &str) -> Result<JobId, String> {
 pub(super) fn run(command: &JobsCommand, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
         JobsCommand::List(args) => list(args),
-        JobsCommand::Show(JobArgs { id, place }) => reclassify::report(&open(&place.data_dir)?.1, *id, place.json),
+        JobsCommand::Show(JobArgs { id, place }) => {
+            reclassify::report(&open(&place.data_dir)?.1, *id, &place.data_dir, place.json)
+        }
         JobsCommand::Resume(args) => resume(args, config),
         JobsCommand::Cancel(JobArgs { id, place }) => {
             let jobs = open(&place.data_dir)?.1;
             jobs.cancel(*id)?;
-            reclassify::report(&jobs, *id, place.json)
+            reclassify::report(&jobs, *id, &place.data_dir, place.json)
         }
         JobsCommand::Results(args) => results(args),
         JobsCommand::Undo(args) => undo(args, config),
@@ -149,7 +151,7 @@ fn resume(args: &JobArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let Job { specification, .. } = if state == JobState::Undoing { jobs.get(args.id)? } else { jobs.resume(args.id)? };
     let triager = reclassify::triager(specification.pace.model.as_deref(), config)?;
     reclassify::work(&jobs, args.id, triager, store, &args.place.data_dir, config)?;
-    reclassify::report(&jobs, args.id, args.place.json)
+    reclassify::report(&jobs, args.id, &args.place.data_dir, args.place.json)
 }
 
 fn results(args: &ResultsArgs) -> anyhow::Result<ExitCode> {

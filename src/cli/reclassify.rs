@@ -4,7 +4,7 @@
 use std::{
     io::{self, Write as _},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
@@ -29,6 +29,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct ReclassifyArgs {
     /// Tickets, one a row: .jsonl, .ndjson or .csv, .gz on top
     #[arg(long, value_name = "FILE", required_unless_present = "memory", conflicts_with = "memory")]
@@ -162,11 +163,11 @@ pub(super) fn run(args: &ReclassifyArgs, config: &Config) -> anyhow::Result<Exit
         jobs.resume(id)?;
     }
     work(&jobs, id, triager, store, &args.data_dir, config)?;
-    report(&jobs, id, args.json)
+    report(&jobs, id, &args.data_dir, args.json)
 }
 
 /// What decides, without articles or memory.
-pub(super) fn triager(model: Option<&std::path::Path>, config: &Config) -> anyhow::Result<Triager> {
+pub(super) fn triager(model: Option<&Path>, config: &Config) -> anyhow::Result<Triager> {
     let classifier = model.map_or_else(Classifier::embedded, Classifier::load)?;
     let classifier = classifier.with_redactor(config.redactor.clone());
     Ok(Triager::new(classifier, Arc::new(config.taxonomy.clone()), None, None)?)
@@ -178,7 +179,7 @@ pub(super) fn work(
     id: JobId,
     triager: Triager,
     store: Store,
-    data_dir: &std::path::Path,
+    data_dir: &Path,
     config: &Config,
 ) -> anyhow::Result<()> {
     let job = jobs.get(id)?;
@@ -234,13 +235,16 @@ async fn interrupt() -> io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
-pub(super) fn report(jobs: &Jobs, id: JobId, json: bool) -> anyhow::Result<ExitCode> {
+/// Prints what a job came to.
+pub(super) fn report(jobs: &Jobs, id: JobId, data_dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let (job, diff) = (jobs.get(id)?, jobs.diff(id)?);
     let mut out = io::stdout().lock();
     if json {
         writeln!(out, "{}", job::summary_json(&job, &diff))?;
     } else {
-        job::summary(&mut out, &job, &diff)?;
+        let is_default = data_dir == Path::new(DEFAULT_DATA_DIR);
+        let place = if is_default { String::new() } else { format!(" --data-dir {}", data_dir.display()) };
+        job::summary(&mut out, &job, &diff, &place)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::job::{JobId, JobState},
     rows::Rows,
-    store::{Created, JobOrigin, NewJob},
+    store::{Created, JobOrigin, JobRecord, NewJob},
     triage::Triager,
 };
 
@@ -189,11 +189,10 @@ impl Jobs {
             taxonomy: &versions.taxonomy,
             created_at: now(),
         };
-        if let Some(known) = self.store.job_of_fingerprint(&fingerprint)? {
-            match self.taken_up(known, &specification)? {
-                Some(job) => return Ok(job),
-                None => {}
-            }
+        if let Some(known) = self.store.job_of_fingerprint(&fingerprint)?
+            && let Some(job) = self.taken_up(&known, &specification)?
+        {
+            return Ok(job);
         }
         self.check_output(&specification)?;
         let Created { id, .. } = self.store.create_job(&job)?;
@@ -202,7 +201,7 @@ impl Jobs {
     }
 
     /// The known job that does the same; `None` where its results are gone, so that it must be done again.
-    fn taken_up(&self, known: crate::store::JobRecord, asked: &Reclassification) -> Result<Option<Job>, JobError> {
+    fn taken_up(&self, known: &JobRecord, asked: &Reclassification) -> Result<Option<Job>, JobError> {
         let is_gone = asked.output.as_deref().is_some_and(|output| !output.exists());
         if known.state == JobState::Done && is_gone {
             self.store.release_job(known.id)?;

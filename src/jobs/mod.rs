@@ -181,7 +181,7 @@ impl Jobs {
         self.tell();
         let job = self.get(id)?;
         if moved {
-            self.clear_away(&job)?;
+            Self::clear_away(&job)?;
         }
         if job.record.state != JobState::Cancelled {
             return Err(JobError::WrongState { id, state: job.record.state, operation: "cancelled" });
@@ -190,7 +190,7 @@ impl Jobs {
     }
 
     /// Removes what a job that has ended no longer needs.
-    fn clear_away(&self, job: &Job) -> Result<(), JobError> {
+    fn clear_away(job: &Job) -> Result<(), JobError> {
         if job.record.state == JobState::Cancelled {
             output::discard_unfinished(&job.specification)?;
         }
@@ -223,6 +223,7 @@ impl Jobs {
             store: self.store.clone(),
             storage: Arc::new(Durable(self.store.clone())),
             pool: workshop.pool,
+            disk: Pool::start(Tools::DISK_THREADS, 2 * Tools::DISK_THREADS.get()).map_err(JobError::internal)?,
             width: workshop.width,
             memory: workshop.memory,
         };
@@ -274,7 +275,7 @@ impl Jobs {
         self.tell();
         let job = self.get(id)?;
         if !job.record.state.is_open() {
-            self.clear_away(&job)?;
+            Self::clear_away(&job)?;
         }
         if job.record.state == JobState::Done && job.is_over_memory() {
             // The memory goes on changing: asking for the same again is another job.

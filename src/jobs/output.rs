@@ -176,8 +176,8 @@ pub(super) fn append_rejects_header(out: &mut Vec<u8>, header: Option<&[String]>
 }
 
 pub(super) fn is_csv(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    name.trim_end_matches(".gz").ends_with(".csv")
+    let unpacked = if extension(path) == "gz" { path.with_extension("") } else { path.to_owned() };
+    extension(&unpacked) == "csv"
 }
 
 fn extension(path: &Path) -> String {

@@ -4,15 +4,15 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    num::NonZeroUsize,
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -47,9 +47,25 @@ pub(super) struct Tools {
     pub store: Store,
     pub storage: Arc<dyn Storage>,
     pub pool: Pool,
+    /// For what waits for the disk, so that no processor does.
+    pub disk: Pool,
     /// Slices at work or waiting for a processor.
     pub width: usize,
     pub memory: Option<Memory>,
+}
+
+impl Tools {
+    /// Threads that wait for the disk: one reads while another commits.
+    pub(super) const DISK_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
+    /// Runs `work` where waiting for the disk holds up nobody.
+    pub(super) async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JobError> {
+        let place = self.disk.wait().await?;
+        Ok(self.disk.run(place, work).await?)
+    }
 }
 
 /// How a job's turn at work ended.
@@ -139,7 +155,7 @@ impl<'a> Reclassifying<'a> {
             Source::Memory => None,
         };
         if !self.checkpoint.is_last {
-            if let Some(ending) = check_identity(&mut identity).await? {
+            if let Some(ending) = self.check_identity(&mut identity).await? {
                 return Ok(ending);
             }
             let ending = self.work(&mut identity, stop, report).await;
@@ -149,30 +165,31 @@ impl<'a> Reclassifying<'a> {
             }
         }
         let (job, storage, lengths) = (self.job.clone(), Arc::clone(&self.tools.storage), self.checkpoint.lengths);
-        spawn_blocking(move || output::finish(&job, &*storage, lengths)).await.map_err(JobError::internal)??;
+        self.tools.on_disk(move || output::finish(&job, &*storage, lengths)).await??;
         Ok(Ending::Done)
     }
 
     /// Decides and commits chunk by chunk; `None` at the end of the tickets.
     async fn work(
         &mut self,
-        identity: &mut Option<(std::path::PathBuf, Identity)>,
+        identity: &mut Option<(PathBuf, Identity)>,
         stop: &CancellationToken,
         report: &(dyn Fn(Progress) + Sync),
     ) -> Result<Option<Ending>, JobError> {
         let (started, begun_with) = (Instant::now(), self.counts.rows);
         let mut files = Files::open(&self.job, &*self.tools.storage, self.checkpoint.lengths)?;
-        let mut reading = self.read(self.open_input()?);
+        let mut read = self.read(self.open_input()?).await?;
         loop {
             let chunk_started = Instant::now();
-            let (input, chunk) = reading.await.map_err(JobError::internal)?;
+            let (input, chunk) = read;
             let chunk = chunk?;
             let (next, is_last, too_many_bad, fraction) =
                 (chunk.next.clone(), chunk.is_last, chunk.too_many_bad, chunk.fraction);
             let id_hashes = chunk.id_hashes.clone();
-            reading = self.read(input);
-            let decided = self.decide(chunk).await?;
-            if let Some(ending) = check_identity(identity).await? {
+            let (decided, following) = tokio::join!(self.decide(chunk), self.read(input));
+            let decided = decided?;
+            read = following?;
+            if let Some(ending) = self.check_identity(identity).await? {
                 return Ok(Some(ending));
             }
             let counts = decided.counts;
@@ -183,7 +200,7 @@ impl<'a> Reclassifying<'a> {
                 Committed::Yes => {}
                 Committed::NotRunning => return Ok(Some(Ending::Moved)),
                 Committed::Touched => {
-                    reading = self.read(self.open_input()?);
+                    read = self.read(self.open_input()?).await?;
                     continue;
                 }
             }
@@ -209,6 +226,27 @@ impl<'a> Reclassifying<'a> {
         }
     }
 
+    /// Stops the job where its input is no longer what it began with.
+    async fn check_identity(&self, identity: &mut Option<(PathBuf, Identity)>) -> Result<Option<Ending>, JobError> {
+        let Some((path, mut known)) = identity.take() else { return Ok(None) };
+        let check = move || {
+            let held = known.still_holds(&path);
+            (path, known, held)
+        };
+        let (path, known, held) = self.tools.on_disk(check).await?;
+        let held = held.map_err(|source| JobError::Unreadable { path: path.clone(), source })?;
+        let changed = |path: &Path| Pause {
+            cause: PauseCause::InputChanged,
+            text: format!(
+                "{} is not what it was when the job began: put it back and resume the job, or cancel it and begin anew",
+                path.display()
+            ),
+        };
+        let ending = (!held).then(|| Ending::Paused(changed(&path)));
+        *identity = Some((path, known));
+        Ok(ending)
+    }
+
     fn open_input(&self) -> Result<Input, JobError> {
         let mut seen = HashSet::new();
         if matches!(self.job.source, Source::File(_)) {
@@ -221,14 +259,15 @@ impl<'a> Reclassifying<'a> {
         Input::open(&self.job, &self.tools.store, self.checkpoint.next.clone(), done, seen)
     }
 
-    /// Reads the next chunk where waiting for a disk holds up nobody.
-    fn read(&self, mut input: Input) -> JoinHandle<(Input, Result<Chunk, JobError>)> {
+    /// Reads the next chunk.
+    async fn read(&self, mut input: Input) -> Result<(Input, Result<Chunk, JobError>), JobError> {
         // A slow job commits about every second.
         let limit = self.job.pace.tickets_per_second.map_or(CHUNK_TICKETS, |rate| rate as usize);
-        spawn_blocking(move || {
+        let read = move || {
             let chunk = input.next_chunk(limit);
             (input, chunk)
-        })
+        };
+        self.tools.on_disk(read).await
     }
 
     /// Decides the tickets of a chunk, slice by slice on the pool.
@@ -246,7 +285,7 @@ impl<'a> Reclassifying<'a> {
 
     async fn decide_slice(&self, entries: Arc<Vec<Entry>>, slice: Range<usize>) -> Result<Decided, JobError> {
         let (decider, format) = (Arc::clone(&self.decider), self.format.clone());
-        let place = self.tools.pool.wait().await.map_err(JobError::internal)?;
+        let place = self.tools.pool.wait().await?;
         let is_effective = matches!(self.job.source, Source::Memory) && !self.job.dry_run;
         let work = move || {
             let mut decided = Decided::default();
@@ -255,7 +294,7 @@ impl<'a> Reclassifying<'a> {
             }
             Ok(decided)
         };
-        self.tools.pool.run(place, work).await.map_err(JobError::internal)?
+        self.tools.pool.run(place, work).await?
     }
 
     /// Makes a chunk durable: first the files, then the store, which tells what of the files counts.
@@ -286,7 +325,7 @@ impl<'a> Reclassifying<'a> {
             };
             Ok((storage.commit(id, &commit)?, files, checkpoint))
         };
-        let written: Result<_, JobError> = spawn_blocking(write).await.map_err(JobError::internal)?;
+        let written: Result<_, JobError> = self.tools.on_disk(write).await?;
         let (committed, files, checkpoint) = written?;
         if committed == Committed::Yes {
             self.checkpoint = checkpoint;
@@ -300,8 +339,7 @@ impl<'a> Reclassifying<'a> {
     async fn publish(&mut self) -> Result<(), JobError> {
         let Some(memory) = self.tools.memory.clone().filter(|_| self.unpublished > 0) else { return Ok(()) };
         self.unpublished = 0;
-        spawn_blocking(move || memory.publish()).await.map_err(JobError::internal)??;
-        Ok(())
+        Ok(self.tools.on_disk(move || memory.publish()).await??)
     }
 
     /// How long to rest so that the job stays within its rate.
@@ -322,27 +360,6 @@ impl<'a> Reclassifying<'a> {
         );
         Pause { cause: PauseCause::BadRows, text }
     }
-}
-
-/// Stops the job where its input is no longer what it began with.
-async fn check_identity(identity: &mut Option<(std::path::PathBuf, Identity)>) -> Result<Option<Ending>, JobError> {
-    let Some((path, mut known)) = identity.take() else { return Ok(None) };
-    let check = move || {
-        let held = known.still_holds(&path);
-        (path, known, held)
-    };
-    let (path, known, held) = spawn_blocking(check).await.map_err(JobError::internal)?;
-    let held = held.map_err(|source| JobError::Unreadable { path: path.clone(), source })?;
-    let changed = |path: &Path| Pause {
-        cause: PauseCause::InputChanged,
-        text: format!(
-            "{} is not what it was when the job began: put it back and resume the job, or cancel it and begin anew",
-            path.display()
-        ),
-    };
-    let ending = (!held).then(|| Ending::Paused(changed(&path)));
-    *identity = Some((path, known));
-    Ok(ending)
 }
 
 fn rate(rows: u64, elapsed: Duration) -> f64 {

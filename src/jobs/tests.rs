@@ -97,6 +97,7 @@ impl Desk {
             store: self.store.clone(),
             storage,
             pool: self.pool.clone(),
+            disk: Pool::start(Tools::DISK_THREADS, 4).unwrap(),
             width: 4,
             memory: Some(self.memory.clone()),
         }

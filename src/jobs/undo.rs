@@ -8,7 +8,6 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -151,11 +150,10 @@ fn append_previous(
 pub(super) async fn take_back(jobs: &Jobs, tools: &Tools, id: JobId, stop: &CancellationToken) -> Result<(), JobError> {
     while !stop.is_cancelled() {
         let store = jobs.store.clone();
-        let looked_at =
-            spawn_blocking(move || store.undo_step(id, STEP_TICKETS)).await.map_err(JobError::internal)??;
+        let looked_at = tools.on_disk(move || store.undo_step(id, STEP_TICKETS)).await??;
         if looked_at == 0 {
             if let Some(memory) = tools.memory.clone() {
-                spawn_blocking(move || memory.publish()).await.map_err(JobError::internal)??;
+                tools.on_disk(move || memory.publish()).await??;
             }
             jobs.store.move_job(id, &[JobState::Undoing], JobState::Undone, None, now())?;
             break;

@@ -21,6 +21,7 @@ mod health;
 mod knowledge;
 mod memory;
 mod memory_import;
+mod reclassify;
 #[cfg(unix)]
 mod redaction;
 mod reload;
