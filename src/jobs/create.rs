@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::PoisonError,
 };
 
 use super::{
@@ -176,6 +177,7 @@ impl Jobs {
             return self.with_progress(known);
         }
         let specification = new.specify(triager)?;
+        let _turn = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
         let versions = triager.versions();
         let fingerprint = specification.fingerprint(&versions);
         let json = specification.to_json();

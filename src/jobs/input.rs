@@ -237,7 +237,7 @@ fn remembered(ticket: ConfirmedTicket, read_at: u64, fields: &[FieldColumn]) -> 
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share needs no more than the leading digits")]
-fn share(part: u64, whole: u64) -> f64 {
+pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 1.0 } else { (part as f64 / whole as f64).min(1.0) }
 }
 

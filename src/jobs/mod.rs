@@ -94,6 +94,8 @@ pub struct Jobs {
     /// Says that a job was created, moved or came further.
     news: watch::Sender<u64>,
     progress: Arc<Mutex<HashMap<JobId, Progress>>>,
+    /// Jobs are created one after the other, so that no two are given the same output.
+    creating: Arc<Mutex<()>>,
 }
 
 impl Jobs {
@@ -104,6 +106,7 @@ impl Jobs {
             folder: data_directory.join(SPOOL_FOLDER).into(),
             news: watch::Sender::new(0),
             progress: Arc::default(),
+            creating: Arc::default(),
         }
     }
 
@@ -157,7 +160,9 @@ impl Jobs {
     /// Fails with [`JobError::WrongState`] where it has ended.
     pub fn resume(&self, id: JobId) -> Result<Job, JobError> {
         let Job { record, specification, .. } = self.get(id)?;
-        if record.pause.is_some_and(|pause| pause.cause == PauseCause::BadRows) {
+        let JobCounts { rows, failed, .. } = record.counts;
+        let is_over = input::share(failed, rows) > specification.pace.max_bad_share;
+        if is_over && record.pause.is_some_and(|pause| pause.cause == PauseCause::BadRows) {
             let mut accepting = specification;
             accepting.pace.max_bad_share = 1.0;
             self.store.respecify_job(id, &accepting.to_json())?;
