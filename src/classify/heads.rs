@@ -14,9 +14,8 @@ use crate::encode::{DIMENSIONS, HashIndex, PlainText, StaticVectors, Token, Word
 pub(crate) struct Heads {
     /// Row of an n-gram, by its hash.
     index: HashIndex,
-    rows: Vec<RowScale>,
-    /// Row after row, one value a column.
-    weights: Vec<i8>,
+    /// Row after row: IDF and scale, four bytes each, and one value a column. What is read together lies together.
+    rows: Vec<u8>,
     /// One row a column.
     dense: Tensor,
     /// The same, one stretch a column.
@@ -25,12 +24,18 @@ pub(crate) struct Heads {
     blocks: BlockWeights,
 }
 
+/// What is known of an n-gram.
 #[derive(Debug, Clone, Copy)]
-struct RowScale {
+struct Row<'a> {
     idf: f32,
-    /// What 1 in the row stands for.
+    /// What 1 in `weights` stands for.
     scale: f32,
+    /// By column, an int8 each.
+    weights: &'a [u8],
 }
+
+/// Bytes of a row before its weights.
+const ROW_HEAD: usize = 8;
 
 /// What [`Heads`] are made of.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -64,6 +69,7 @@ pub(crate) struct Activation {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     row: u32,
+    block: Block,
     words: (u32, u32),
     /// This occurrence's part of the feature's value.
     value: f32,
@@ -94,41 +100,55 @@ impl Heads {
                 return None;
             }
         }
-        let rows = idf.into_iter().zip(scales).map(|(idf, scale)| RowScale { idf, scale }).collect();
+        let mut rows = Vec::with_capacity(keys.len() * (ROW_HEAD + columns));
+        for (row, (idf, scale)) in idf.iter().zip(scales).enumerate() {
+            rows.extend(idf.to_le_bytes());
+            rows.extend(scale.to_le_bytes());
+            rows.extend(weights[row * columns..][..columns].iter().map(|weight| weight.cast_unsigned()));
+        }
         let tensor = Tensor::from_slice(&dense, (columns, DIMENSIONS), &Device::Cpu).ok()?;
-        Some(Self { index, rows, weights, dense: tensor, dense_columns: dense, bias, blocks })
+        Some(Self { index, rows, dense: tensor, dense_columns: dense, bias, blocks })
     }
 
     /// Finds what the heads know in the text.
     pub(crate) fn activate(&self, text: &PlainText<'_>, pieces: &WordPiece, vectors: &StaticVectors) -> Activation {
-        let mut found: Vec<(u32, Occurrence)> = Vec::with_capacity(text.as_str().len() * 3);
+        let mut found: Vec<Occurrence> = Vec::with_capacity(text.as_str().len() * 3);
+        let words = features::extract(text, |occurrence| found.push(occurrence));
+        // Looked up one right after the other, so that the processor waits for several rows at once. The row is in the
+        // high half, the place in `found` in the low one: plain numbers are sorted fastest.
+        let mut order: Vec<u64> = Vec::with_capacity(found.len());
         let mut occurrences = 0;
         let (mut known_occurrences, mut known_words) = (0, 0);
-        let words = features::extract(text, |occurrence| {
+        for (place, occurrence) in (0_u64..).zip(&found) {
             occurrences += usize::from(occurrence.times);
-            let row = self.index.get(occurrence.key);
-            known_words += usize::from(row.is_some() && occurrence.is_word());
-            if let Some(row) = row {
+            if let Some(row) = self.index.get(occurrence.key) {
+                order.push(u64::from(row) << 32 | place);
                 known_occurrences += usize::from(occurrence.times);
-                found.push((row, occurrence));
+                known_words += usize::from(occurrence.is_word());
             }
-        });
-        found.sort_unstable_by_key(|(row, occurrence)| (*row, occurrence.words.0));
-        let mut squares = [0.0_f32; Block::COUNT];
-        for group in found.chunk_by(|a, b| a.0 == b.0) {
-            let value = self.value(group);
-            squares[group[0].1.block as usize] += value * value;
         }
-        let mut known = Vec::with_capacity(found.len());
-        for group in found.chunk_by(|a, b| a.0 == b.0) {
-            let block = group[0].1.block;
-            let length = squares[block as usize].sqrt();
-            let value = self.value(group) * self.blocks.of(block) / (length * times(group));
-            known.extend(group.iter().map(|(row, occurrence)| Known {
-                row: *row,
-                words: occurrence.words,
-                value: value * f32::from(occurrence.times),
-            }));
+        order.sort_unstable();
+        #[expect(clippy::cast_possible_truncation, reason = "each half is one number of 32 bits")]
+        let known = order.iter().map(|both| ((both >> 32) as u32, *both as u32 as usize)).map(|(row, place)| {
+            let Occurrence { block, times, words, .. } = found[place];
+            Known { row, block, words, value: f32::from(times) }
+        });
+        let mut known: Vec<Known> = known.collect();
+        let mut squares = [0.0_f32; Block::COUNT];
+        let mut groups = Vec::with_capacity(known.len());
+        for group in known.chunk_by(|a, b| a.row == b.row) {
+            let times = group.iter().map(|one| one.value).sum();
+            let value = term_frequency(times) * self.row(group[0].row).idf;
+            squares[group[0].block as usize] += value * value;
+            groups.push((value, times));
+        }
+        let lengths = squares.map(f32::sqrt);
+        for (group, (value, times)) in known.chunk_by_mut(|a, b| a.row == b.row).zip(groups) {
+            let block = group[0].block;
+            let value = value * self.blocks.of(block) / (lengths[block as usize] * times);
+            for one in group {
+                one.value *= value;
+            }
         }
         let tokens = pieces.tokenize(&text.words());
         let first_line = FirstLine::of(text.as_str());
@@ -153,19 +173,22 @@ impl Heads {
         }
     }
 
-    fn value(&self, group: &[(u32, Occurrence)]) -> f32 {
-        term_frequency(times(group)) * self.rows[group[0].0 as usize].idf
+    fn row(&self, number: u32) -> Row<'_> {
+        let length = ROW_HEAD + self.bias.len();
+        let row = &self.rows[number as usize * length..][..length];
+        let (head, weights) = row.split_at(ROW_HEAD);
+        let (head, _) = head.as_chunks::<4>();
+        Row { idf: f32::from_le_bytes(head[0]), scale: f32::from_le_bytes(head[1]), weights }
     }
 
     /// The score of every column.
     pub(crate) fn scores(&self, activation: &Activation) -> Vec<f32> {
-        let columns = self.bias.len();
         let mut scores = self.bias.clone();
         for group in activation.known.chunk_by(|a, b| a.row == b.row) {
-            let row = group[0].row as usize;
-            let value = self.rows[row].scale * group.iter().map(|known| known.value).sum::<f32>();
-            for (score, &weight) in scores.iter_mut().zip(&self.weights[row * columns..][..columns]) {
-                *score += value * f32::from(weight);
+            let Row { scale, weights, .. } = self.row(group[0].row);
+            let value = scale * group.iter().map(|known| known.value).sum::<f32>();
+            for (score, weight) in scores.iter_mut().zip(weights) {
+                *score += value * f32::from(weight.cast_signed());
             }
         }
         // A product of shapes that were checked on load.
@@ -186,9 +209,8 @@ impl Heads {
     pub(crate) fn shares(&self, activation: &Activation, column: usize, vectors: &StaticVectors) -> Shares {
         let mut shares = Shares { words: vec![0.0; activation.words.len()], rest: self.bias[column] };
         for known in &activation.known {
-            let row = known.row as usize;
-            let weight = f32::from(self.weights[row * self.bias.len() + column]);
-            let share = known.value * self.rows[row].scale * weight / 2.0;
+            let Row { scale, weights, .. } = self.row(known.row);
+            let share = known.value * scale * f32::from(weights[column].cast_signed()) / 2.0;
             shares.words[known.words.0 as usize] += share;
             shares.words[known.words.1 as usize] += share;
         }
@@ -218,9 +240,4 @@ impl Activation {
     pub(crate) fn known_share(&self) -> f32 {
         self.known_occurrences as f32 / self.occurrences.max(1) as f32
     }
-}
-
-/// How often the text has a feature, as features count.
-fn times(group: &[(u32, Occurrence)]) -> f32 {
-    group.iter().map(|(_, occurrence)| f32::from(occurrence.times)).sum()
 }

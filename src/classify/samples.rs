@@ -34,7 +34,8 @@ pub(crate) struct Feature {
 
 /// Sublinear: the tenth time a word is used says little more than the ninth.
 pub(crate) fn term_frequency(times: f32) -> f32 {
-    1.0 + times.ln()
+    // Most often it is the first time, and a logarithm takes long.
+    if times > 1.0 { 1.0 + times.ln() } else { 1.0 }
 }
 
 /// Rows of numbered features, each with a number of 16 bits.

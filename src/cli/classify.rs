@@ -7,7 +7,8 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::{DEFAULT_ID, UsageError, block_on, memory::similar_json, progress::Progress, render, warn_without_id};
 use crate::{
@@ -101,7 +102,7 @@ pub(super) fn run(args: &ClassifyArgs, config: &Config) -> anyhow::Result<()> {
         decide(&triager, draft, config, TriageOptions::default())?
     };
     if args.json {
-        writeln!(out, "{}", to_json(&decision))?;
+        write_document(&mut out, &Document::of(None, &decision))?;
     } else {
         render::decision(&mut out, &decision)?;
     }
@@ -155,7 +156,7 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
         }
         let decision = decide(&triager, draft, config, options)?;
         if args.json {
-            writeln!(out, "{}", with_id(Some(&id), to_json(&decision)))?;
+            write_document(&mut out, &Document::of(Some(&id), &decision))?;
         } else {
             render::decision_line(&mut out, &id, &decision)?;
         }
@@ -213,80 +214,146 @@ fn write_without_text(
     if !json {
         return writeln!(out, "{}no text to go by", id.map(|id| format!("{id}\t")).unwrap_or_default());
     }
-    let undecided = fields.iter().map(|(field, furthest)| {
-        let mut json = field_json(&FieldDecision {
-            field: field.clone(),
-            value: String::new(),
-            source: ValueSource::Model,
-            confidence: 0.0,
-            abstention: Some(Abstention::TooShort),
-            candidates: Vec::new(),
-            evidence: Vec::new(),
-            disagreement: false,
-            // An abstention is never filled in.
-            route: (*furthest).min(Route::Recommend),
-        });
-        json["value"] = Value::Null;
-        (field.clone(), json)
-    });
-    let document = json!({
-        "fields": undecided.collect::<Map<_, _>>(),
-        "priority": null,
-        "priority_route": null,
-        "reasons": ["there is no text to go by"],
-        "articles": [],
-        "suggestion_handle": null,
-        "similar_tickets": [],
-        "truncated": false,
-        "versions": versions_json(versions),
-    });
-    writeln!(out, "{}", with_id(id, document))
+    let undecided = |(field, furthest): &(String, Route)| FieldDecision {
+        field: field.clone(),
+        value: String::new(),
+        source: ValueSource::Model,
+        confidence: 0.0,
+        abstention: Some(Abstention::TooShort),
+        candidates: Vec::new(),
+        evidence: Vec::new(),
+        disagreement: false,
+        // An abstention is never filled in.
+        route: (*furthest).min(Route::Recommend),
+    };
+    let undecided: Vec<FieldDecision> = fields.iter().map(undecided).collect();
+    let document = Document {
+        id,
+        fields: Fields(
+            undecided.iter().map(|field| FieldDocument { value: None, ..FieldDocument::of(field) }).collect(),
+        ),
+        priority: None,
+        priority_route: None,
+        reasons: &["there is no text to go by".to_owned()],
+        articles: Vec::new(),
+        suggestion_handle: None,
+        similar_tickets: Vec::new(),
+        truncated: false,
+        versions: VersionsDocument::of(versions),
+    };
+    write_document(out, &document)
 }
 
-fn with_id(id: Option<&str>, document: Value) -> Value {
-    let mut whole: Map<String, Value> = id.map(|id| ("id".to_owned(), Value::from(id))).into_iter().collect();
-    if let Value::Object(rest) = document {
-        whole.extend(rest);
+/// One line of JSON.
+fn write_document(out: &mut impl Write, document: &Document<'_>) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, document)?;
+    writeln!(out)
+}
+
+/// What outside scripts read.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    fields: Fields<'a>,
+    priority: Option<String>,
+    priority_route: Option<&'static str>,
+    reasons: &'a [String],
+    articles: Vec<Value>,
+    suggestion_handle: Option<&'a str>,
+    similar_tickets: Vec<Value>,
+    truncated: bool,
+    versions: VersionsDocument<'a>,
+}
+
+/// By name.
+struct Fields<'a>(Vec<FieldDocument<'a>>);
+
+#[derive(Serialize)]
+struct FieldDocument<'a> {
+    #[serde(skip)]
+    name: &'a str,
+    value: Option<&'a str>,
+    confidence: f64,
+    abstention: Option<&'static str>,
+    route: &'static str,
+    runners_up: Vec<RunnerUp<'a>>,
+    evidence: Vec<Word<'a>>,
+}
+
+#[derive(Serialize)]
+struct RunnerUp<'a> {
+    value: &'a str,
+    confidence: f64,
+}
+
+#[derive(Serialize)]
+struct Word<'a> {
+    text: &'a str,
+    start: usize,
+    end: usize,
+    weight: f64,
+}
+
+#[derive(Serialize)]
+struct VersionsDocument<'a> {
+    model: &'a str,
+    taxonomy: &'a str,
+    matrix: &'a str,
+    knowledge: &'a str,
+    memory: &'a str,
+    learned: &'a str,
+    server: &'a str,
+}
+
+impl<'a> Document<'a> {
+    fn of(id: Option<&'a str>, decision: &'a TriageDecision) -> Self {
+        Self {
+            id,
+            fields: Fields(decision.fields.iter().map(FieldDocument::of).collect()),
+            priority: decision.priority.as_ref().map(|priority| priority.priority.to_string()),
+            priority_route: decision.priority.as_ref().map(|priority| priority.route.as_str()),
+            reasons: &decision.reasons,
+            articles: decision.articles.iter().map(article_json).collect(),
+            suggestion_handle: decision.suggestion_handle.as_deref(),
+            similar_tickets: decision.similar.iter().map(similar_json).collect(),
+            truncated: decision.truncated,
+            versions: VersionsDocument::of(&decision.versions),
+        }
     }
-    Value::Object(whole)
 }
 
-/// The document that outside scripts read.
-fn to_json(decision: &TriageDecision) -> Value {
-    let fields = decision.fields.iter().map(|field| (field.field.clone(), field_json(field)));
-    json!({
-        "fields": fields.collect::<Map<_, _>>(),
-        "priority": decision.priority.as_ref().map(|priority| priority.priority.to_string()),
-        "priority_route": decision.priority.as_ref().map(|priority| priority.route.as_str()),
-        "reasons": decision.reasons,
-        "articles": decision.articles.iter().map(article_json).collect::<Vec<_>>(),
-        "suggestion_handle": decision.suggestion_handle,
-        "similar_tickets": decision.similar.iter().map(similar_json).collect::<Vec<_>>(),
-        "truncated": decision.truncated,
-        "versions": versions_json(&decision.versions),
-    })
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|field| (field.name, field)))
+    }
 }
 
-fn field_json(field: &FieldDecision) -> Value {
-    let runner_up = |one: &Candidate| json!({"value": one.value, "confidence": one.confidence});
-    let runners_up = field.candidates.get(1..).unwrap_or_default();
-    let evidence = field.evidence.iter().map(|evidence| {
-        let Evidence { part: _, bytes, utf16: _, text, weight } = evidence;
-        json!({"text": text, "start": bytes.start, "end": bytes.end, "weight": weight})
-    });
-    json!({
-        "value": field.value,
-        "confidence": field.confidence,
-        "abstention": field.abstention.map(Abstention::as_str),
-        "route": field.route.as_str(),
-        "runners_up": runners_up.iter().map(runner_up).collect::<Vec<_>>(),
-        "evidence": evidence.collect::<Vec<_>>(),
-    })
+impl<'a> FieldDocument<'a> {
+    fn of(field: &'a FieldDecision) -> Self {
+        let runners_up = field.candidates.get(1..).unwrap_or_default();
+        let runner_up = |one: &'a Candidate| RunnerUp { value: &one.value, confidence: one.confidence.into() };
+        let word = |evidence: &'a Evidence| {
+            let Evidence { part: _, bytes, utf16: _, text, weight } = evidence;
+            Word { text, start: bytes.start, end: bytes.end, weight: f64::from(*weight) }
+        };
+        Self {
+            name: &field.field,
+            value: Some(&field.value),
+            confidence: field.confidence.into(),
+            abstention: field.abstention.map(Abstention::as_str),
+            route: field.route.as_str(),
+            runners_up: runners_up.iter().map(runner_up).collect(),
+            evidence: field.evidence.iter().map(word).collect(),
+        }
+    }
 }
 
-fn versions_json(versions: &Versions) -> Value {
-    let Versions { model, taxonomy, matrix, knowledge, memory, learned, server } = versions;
-    json!({"model": model, "taxonomy": taxonomy, "matrix": matrix, "knowledge": knowledge, "memory": memory, "learned": learned, "server": server})
+impl<'a> VersionsDocument<'a> {
+    fn of(versions: &'a Versions) -> Self {
+        let Versions { model, taxonomy, matrix, knowledge, memory, learned, server } = versions;
+        Self { model, taxonomy, matrix, knowledge, memory, learned, server }
+    }
 }
 
 /// An article as every command prints it for programs.

@@ -62,6 +62,8 @@ impl Default for TriageOptions {
 pub struct Triager {
     classifier: Classifier,
     taxonomy: Arc<Taxonomy>,
+    /// The priorities of the taxonomy's matrix, as versions name them.
+    matrix: Arc<str>,
     knowledge: Option<KnowledgeBase>,
     memory: Option<Memory>,
     suggester: Option<Suggester>,
@@ -78,7 +80,11 @@ impl Triager {
         let redactor = classifier.redactor().clone();
         let suggester = knowledge.clone().map(|knowledge| Suggester::new(knowledge, memory.clone(), redactor));
         let suggester = suggester.transpose()?;
-        Ok(Self { classifier, taxonomy, knowledge, memory, suggester, feedback: None })
+        let rows = Impact::ALL.map(|impact| {
+            Urgency::ALL.map(|urgency| taxonomy.matrix.priority(impact, urgency).number().to_string()).concat()
+        });
+        let matrix = rows.join("/").into();
+        Ok(Self { classifier, taxonomy, matrix, knowledge, memory, suggester, feedback: None })
     }
 
     /// What suggests articles; `None` without a knowledge base.
@@ -199,13 +205,10 @@ impl Triager {
 
     /// What makes the answers right now.
     pub fn versions(&self) -> Versions {
-        let rows = Impact::ALL.map(|impact| {
-            Urgency::ALL.map(|urgency| self.taxonomy.matrix.priority(impact, urgency).number().to_string()).concat()
-        });
         Versions {
             model: self.classifier.version().to_owned(),
             taxonomy: self.taxonomy.version.clone(),
-            matrix: rows.join("/"),
+            matrix: self.matrix.to_string(),
             knowledge: self.knowledge.as_ref().map(|knowledge| knowledge.version().to_string()).unwrap_or_default(),
             memory: self.memory.as_ref().map(|memory| memory.version().to_string()).unwrap_or_default(),
             learned: self
