@@ -46,6 +46,8 @@ const MAX_SCORES: usize = 40 << 20;
 /// A choice needs no exact planes: after a few passes it is clear which setting is better.
 const PASSES_TO_CHOOSE: usize = 20;
 const PASSES: usize = 60;
+/// From [`MANY_ROWS`] on, planes that go on from the fit to all rows score what is held back as well after so few.
+const PASSES_WITHOUT_FOLD: usize = 3;
 /// So many out-of-scope rows are enough to learn from.
 const MIN_OUTSIDE_ROWS: usize = 20;
 
@@ -227,6 +229,7 @@ impl<'a> Trainer<'a> {
         let hashes: Vec<u64> = rows.iter().map(|row| self.hashes[*row as usize]).collect();
         let problem = Problem::new(&self.samples, &rows, &labels, task.labels, self.options.seed);
         let all = places(&hashes, |_| true);
+        let passes_without_fold = if self.hashes.len() < MANY_ROWS { PASSES } else { PASSES_WITHOUT_FOLD };
         let parted: Vec<(Vec<u32>, Vec<u32>)> = (0..self.folds.tried)
             .map(|fold| {
                 let held_back = |hash| self.folds.of(hash) == fold;
@@ -239,7 +242,7 @@ impl<'a> Trainer<'a> {
             for (fold, (held_back, others)) in (0..).zip(&parted) {
                 let mut without = separation.clone();
                 without.forget(held_back);
-                without.fit(others, cost, PASSES);
+                without.fit(others, cost, passes_without_fold);
                 for (score, row) in scores.iter_mut().zip(&self.judged) {
                     if self.folds.of(self.hashes[*row as usize]) == fold {
                         *score = without.score(*row);
