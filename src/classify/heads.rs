@@ -151,6 +151,7 @@ impl Heads {
             }
         }
         let tokens = pieces.tokenize(&text.words());
+        vectors.fetch(tokens.iter().map(|token| token.id));
         let first_line = FirstLine::of(text.as_str());
         let mut vector = [0.0; DIMENSIONS];
         for token in &tokens {

@@ -3,17 +3,14 @@
 
 use std::collections::HashMap;
 
-use tantivy::{TantivyError, Term, postings::TermInfo, query::FuzzyTermQuery, schema::Field};
+use tantivy::{TantivyError, Term, postings::TermInfo, schema::Field};
 
 use super::{
     snapshot::Snapshot,
+    spelling::{self, MAX_MISSPELT_CHARS, MIN_MISSPELT_CHARS},
     words::{cut_plural, is_function_word},
 };
 
-/// Shorter words have too many neighbours that mean something else.
-const MIN_MISSPELT_CHARS: usize = 5;
-/// Longer ones are not written by hand.
-const MAX_MISSPELT_CHARS: usize = 24;
 const MIN_PART_CHARS: usize = 3;
 /// What may stand between the parts of a compound, in German and Dutch.
 const LINKS: [&str; 6] = ["", "s", "es", "n", "en", "er"];
@@ -57,9 +54,14 @@ impl<'a> Dictionary<'a> {
 
     /// To look for a word with.
     fn term(&self, word: &str) -> Term {
+        self.count_look();
+        Term::from_field_text(self.field, word)
+    }
+
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "counts in tests only"))]
+    fn count_look(&self) {
         #[cfg(test)]
         self.looks.set(self.looks.get() + 1);
-        Term::from_field_text(self.field, word)
     }
 
     /// `None` for a word that no article holds.
@@ -82,24 +84,23 @@ impl<'a> Dictionary<'a> {
         Ok(documents)
     }
 
-    /// The most frequent word within one edit, where a swap of neighbours is one (Damerau 1964), and with the same
-    /// first letter, which is seldom wrong (Pollock and Zamora 1984); the first of equals. `None` for short words.
+    /// The most frequent word within one edit and with the same first letter, see [`spelling`]; the first of equals.
+    /// `None` for short words.
     pub(super) fn respelt(&self, word: &str) -> Result<Option<String>, TantivyError> {
-        let Some(first) = word.chars().next() else { return Ok(None) };
-        let Some(next) = char::from_u32(u32::from(first) + 1) else { return Ok(None) };
         if !(MIN_MISSPELT_CHARS..=MAX_MISSPELT_CHARS).contains(&word.chars().count()) {
             return Ok(None);
         }
-        let (from, to) = (first.to_string(), next.to_string());
-        let query = FuzzyTermQuery::new(self.term(word), 1, true);
         let mut near: HashMap<String, u32> = HashMap::new();
+        let mut found = Vec::new();
         for segment in &self.snapshot.segments {
-            let mut words = segment.text.terms().search(query.automaton()?).ge(&from).lt(&to).into_stream()?;
-            while let Some((found, info)) = words.next() {
-                if let Ok(found) = std::str::from_utf8(found)
-                    && found.chars().all(char::is_alphabetic)
+            let words = segment.text.terms();
+            for number in segment.spellings()?.near(word) {
+                self.count_look();
+                words.ord_to_term(number.into(), &mut found)?;
+                if let Ok(found) = str::from_utf8(&found)
+                    && spelling::is_within_one_edit(word, found)
                 {
-                    *near.entry(found.to_owned()).or_default() += info.doc_freq;
+                    *near.entry(found.to_owned()).or_default() += words.get(found)?.map_or(0, |info| info.doc_freq);
                 }
             }
         }
@@ -168,6 +169,13 @@ impl<'a> Dictionary<'a> {
             return Ok(None);
         }
         cut_plural(&mut joined);
+        let mut may_be_known = false;
+        for segment in &self.snapshot.segments {
+            may_be_known = may_be_known || segment.spellings()?.may_hold(&joined);
+        }
+        if !may_be_known {
+            return Ok(None);
+        }
         let found = self.documents(&joined)?;
         if found == 0 {
             return Ok(None);

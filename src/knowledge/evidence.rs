@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// So many articles are looked at more closely, the best by their words.
-const MAX_CANDIDATES: usize = 100;
+const MAX_CANDIDATES: usize = 60;
 /// A title of few common words must not count as covered too soon.
 const TITLE_PRIOR: f32 = 2.0;
 /// Shared words that are named.
@@ -83,8 +83,8 @@ pub(super) fn candidates<'a>(
     let mut scores = Vec::with_capacity(snapshot.segments.len());
     for (number, segment) in snapshot.segments.iter().enumerate() {
         let of_segment = rank::scores(snapshot, number, &terms)?;
-        search::collect(snapshot, number, &of_segment, &mut top, |document| {
-            segment.suggested_until.get_val(document) >= today
+        top.collect(number, &of_segment, |document| {
+            snapshot.is_alive(number, document) && segment.suggested_until.get_val(document) >= today
         });
         scores.push(of_segment);
     }
@@ -163,7 +163,7 @@ impl<'a> Comparison<'a> {
         Ok(Candidate {
             segment,
             document,
-            id: view.columns.ids[document as usize].to_string(),
+            id: String::from(&*view.columns.ids[document as usize]),
             kind: schema::kind_of(view.kinds.get_val(document)),
             words,
             title: self.title(segment, document)?,
@@ -212,29 +212,40 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// The candidates with the best scores, at most `limit`, each with its place in the list and the words of the ticket
-/// that speak most for it. `scores` are those of the list, each more than 0.
-pub(super) fn best(
+/// The candidates with the best scores, at most `limit`. `scores` are those of the list, each more than 0.
+pub(super) fn best(snapshot: &Snapshot, candidates: &Candidates, scores: &[f32], limit: usize) -> Vec<Best> {
+    let mut top = Top::new(limit);
+    for (candidate, &score) in candidates.list.iter().zip(scores) {
+        top.push(Ranked { segment: candidate.segment, document: candidate.document, score });
+    }
+    let place = |ranked: &Ranked| {
+        let is_it = |one: &Candidate| (one.segment, one.document) == (ranked.segment, ranked.document);
+        candidates.list.iter().position(is_it)
+    };
+    let best = top.take(|ranked| snapshot.id(ranked), 0).into_iter();
+    best.filter_map(|ranked| Some(Best { place: place(&ranked)?, ranked })).collect()
+}
+
+/// A candidate that is among the best.
+pub(crate) struct Best {
+    /// In the list of candidates.
+    pub place: usize,
+    ranked: Ranked,
+}
+
+/// What people see of the best, each with the words of the ticket that speak most for it.
+pub(super) fn show(
     snapshot: &Snapshot,
     fields: &Fields,
     candidates: &Candidates,
-    scores: &[f32],
-    limit: usize,
+    best: &[Best],
 ) -> Result<Vec<Suggested>, TantivyError> {
-    let mut top = Top::new(limit);
-    for (candidate, &score) in candidates.list.iter().zip(scores) {
-        if score >= top.threshold() {
-            top.push(Ranked { segment: candidate.segment, document: candidate.document, score });
-        }
-    }
-    let best = top.take(|ranked| snapshot.id(ranked), 0);
-    let hits = search::show(snapshot, fields, &best, &search::wanted(&candidates.terms))?;
+    let ranked: Vec<Ranked> = best.iter().map(|best| best.ranked).collect();
+    let hits = search::show(snapshot, fields, &ranked, &search::wanted(&candidates.terms))?;
     let mut suggested = Vec::with_capacity(hits.len());
-    for (ranked, hit) in best.iter().zip(hits) {
-        let is_it =
-            |candidate: &Candidate| (candidate.segment, candidate.document) == (ranked.segment, ranked.document);
-        let Some(place) = candidates.list.iter().position(is_it) else { continue };
-        suggested.push(Suggested { place, hit, words: shared_words(snapshot, &candidates.terms, ranked)? });
+    for (Best { place, ranked }, hit) in best.iter().zip(hits) {
+        let words = shared_words(snapshot, &candidates.terms, ranked)?;
+        suggested.push(Suggested { place: *place, hit, words });
     }
     Ok(suggested)
 }
@@ -279,5 +290,6 @@ pub(super) fn by_words(knowledge: &super::KnowledgeBase, text: &str, limit: usiz
     let (view, today) = (knowledge.view(), Day::parse("2026-06-15").unwrap());
     let candidates = view.candidates(&subject, std::iter::empty(), today).unwrap();
     let by_words: Vec<f32> = candidates.list.iter().map(|candidate| candidate.words).collect();
-    view.best(&candidates, &by_words, limit).unwrap().into_iter().map(|suggested| suggested.hit).collect()
+    let best = view.best(&candidates, &by_words, limit);
+    view.show(&candidates, &best).unwrap().into_iter().map(|suggested| suggested.hit).collect()
 }

@@ -21,6 +21,7 @@ pub(crate) mod rank;
 mod schema;
 mod search;
 pub(crate) mod snapshot;
+mod spelling;
 pub(crate) mod top;
 pub(crate) mod words;
 
@@ -28,7 +29,7 @@ use std::{path::Path, sync::Arc};
 
 pub use self::{error::IndexError, search::SearchFilter};
 use self::{
-    evidence::{Candidates, Subject, Suggested},
+    evidence::{Best, Candidates, Subject, Suggested},
     index::DerivedIndex,
     schema::Fields,
     snapshot::Snapshot,
@@ -168,14 +169,14 @@ impl KnowledgeView<'_> {
 
     /// The candidates with the best scores, at most `limit`. `scores` are those of the list, each more than 0; of
     /// candidates with the same score the one with the first id stands first.
-    pub(crate) fn best(
-        &self,
-        candidates: &Candidates,
-        scores: &[f32],
-        limit: usize,
-    ) -> Result<Vec<Suggested>, IndexError> {
-        let best = evidence::best(&self.snapshot, self.index.fields(), candidates, scores, limit);
-        best.map_err(|error| self.index.error(error))
+    pub(crate) fn best(&self, candidates: &Candidates, scores: &[f32], limit: usize) -> Vec<Best> {
+        evidence::best(&self.snapshot, candidates, scores, limit)
+    }
+
+    /// What people see of the best candidates, in their order.
+    pub(crate) fn show(&self, candidates: &Candidates, best: &[Best]) -> Result<Vec<Suggested>, IndexError> {
+        let shown = evidence::show(&self.snapshot, self.index.fields(), candidates, best);
+        shown.map_err(|error| self.index.error(error))
     }
 
     /// Articles for the words an analyst typed, at most `limit` behind the first `offset`: of any status, all quoted

@@ -10,8 +10,10 @@ use tantivy::columnar::{BytesColumn, StrColumn};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The values of one column in one segment.
-pub(super) struct Names {
-    column: Option<StrColumn>,
+pub(crate) struct Names {
+    /// By document, where the numbers of its values start and those before it end; one more than documents.
+    starts: Vec<u32>,
+    numbers: Vec<u32>,
     /// By the number of the value, its hash.
     hashes: Vec<u64>,
     /// The values: looking one up in the column's dictionary takes as long as comparing an article.
@@ -19,10 +21,17 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn load(column: Option<StrColumn>) -> io::Result<Self> {
-        let values = column.as_ref().map_or_else(|| Ok(Vec::new()), values)?;
+    pub(crate) fn load(column: Option<&StrColumn>, documents: u32) -> io::Result<Self> {
+        let values = column.map_or_else(|| Ok(Vec::new()), values)?;
         let hashes = values.iter().map(|value| xxh3_64(value.as_bytes())).collect();
-        Ok(Self { column, hashes, values })
+        let (mut starts, mut numbers) = (vec![0], Vec::new());
+        for document in 0..documents {
+            let of_document = column.into_iter().flat_map(|column| column.term_ords(document));
+            numbers.extend(of_document.filter_map(|number| u32::try_from(number).ok()));
+            starts.push(u32::try_from(numbers.len()).unwrap_or(u32::MAX));
+        }
+        numbers.shrink_to_fit();
+        Ok(Self { starts, numbers, hashes, values })
     }
 
     /// Different values.
@@ -36,22 +45,33 @@ impl Names {
     }
 
     /// The values of a document: each with its number and its hash.
-    pub(super) fn of(&self, document: u32) -> impl Iterator<Item = (usize, u64)> + '_ {
-        let numbers = self.column.iter().flat_map(move |column| column.term_ords(document));
-        numbers.filter_map(|number| {
-            let number = usize::try_from(number).ok()?;
-            Some((number, *self.hashes.get(number)?))
-        })
+    pub(crate) fn of(&self, document: u32) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let hashed = |number: &u32| Some((*number as usize, *self.hashes.get(*number as usize)?));
+        self.numbers_of(document).iter().filter_map(hashed)
+    }
+
+    /// The values of a document as they were given.
+    pub(crate) fn values_of(&self, document: u32) -> impl Iterator<Item = &str> {
+        self.numbers_of(document).iter().map(|number| self.value(*number as usize))
+    }
+
+    pub(crate) fn has_any(&self, document: u32) -> bool {
+        !self.numbers_of(document).is_empty()
+    }
+
+    fn numbers_of(&self, document: u32) -> &[u32] {
+        let place = document as usize;
+        &self.numbers[self.starts[place] as usize..self.starts[place + 1] as usize]
     }
 
     /// The value of this number; empty where there is none.
-    pub(super) fn value(&self, number: usize) -> &str {
+    pub(crate) fn value(&self, number: usize) -> &str {
         self.values.get(number).map_or("", |value| value)
     }
 }
 
 /// All values of a column by their numbers.
-pub(crate) fn values(column: &StrColumn) -> io::Result<Vec<Box<str>>> {
+fn values(column: &StrColumn) -> io::Result<Vec<Box<str>>> {
     let mut values = Vec::with_capacity(column.dictionary().num_terms());
     let mut stream = column.dictionary().stream()?;
     while stream.advance() {

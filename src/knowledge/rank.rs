@@ -28,8 +28,8 @@ pub(crate) const RARITY_EXPONENT: f32 = 0.25;
 const MAX_FREQUENCY: u32 = 20;
 /// More terms find nothing better and cost their postings.
 pub(crate) const MAX_TERMS: usize = 40;
-/// Postings that one ticket may read.
-pub(crate) const MAX_POSTINGS: u32 = 100_000;
+/// Postings that one ticket may read. With more the frequent words of a large base find no better, but worse.
+pub(crate) const MAX_POSTINGS: u32 = 30_000;
 
 /// A term worth asking for.
 pub(super) struct RankedTerm {

@@ -50,27 +50,14 @@ pub(super) fn search(
             keep_matches(snapshot, number, phrases, &mut scores)?;
         }
         for_each_match(snapshot, number, &id, |document| scores[document as usize] += ID_SCORE)?;
-        collect(snapshot, number, &scores, &mut top, |document| {
-            (kinds.is_empty() || kinds.contains(&segment.kinds.get_val(document)))
+        top.collect(number, &scores, |document| {
+            snapshot.is_alive(number, document)
+                && (kinds.is_empty() || kinds.contains(&segment.kinds.get_val(document)))
                 && (statuses.is_empty() || statuses.contains(&segment.statuses.get_val(document)))
         });
     }
     let found = top.take(|ranked| snapshot.id(ranked), offset);
     show(snapshot, fields, &found, &wanted(&terms))
-}
-
-pub(super) fn collect(
-    snapshot: &Snapshot,
-    segment: usize,
-    scores: &[f32],
-    top: &mut Top,
-    accept: impl Fn(u32) -> bool,
-) {
-    for (document, &score) in (0_u32..).zip(scores) {
-        if score >= top.threshold() && snapshot.is_alive(segment, document) && accept(document) {
-            top.push(Ranked { segment, document, score });
-        }
-    }
 }
 
 /// All quoted parts of a query; a quotation mark without its partner is none. `None` where nothing is quoted.

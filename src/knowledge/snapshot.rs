@@ -1,6 +1,9 @@
 //! The index as it stands behind one commit: opened once, read by every search until the next commit.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use tantivy::{
     InvertedIndexReader, Searcher, SegmentReader, TantivyError,
@@ -16,6 +19,7 @@ use super::{
         CATEGORY_NAME_COLUMN, Fields, ID_COLUMN, KIND_COLUMN, PRODUCT_NAMES_COLUMN, STATUS_COLUMN,
         SUGGESTED_UNTIL_COLUMN, TITLE_WORDS_COLUMN, VECTOR_COLUMN,
     },
+    spelling::Spellings,
     top::Ranked,
 };
 use crate::encode::TextVector;
@@ -56,6 +60,8 @@ pub(super) struct Columns {
     /// One a document, as the others.
     pub ids: Vec<Box<str>>,
     pub vectors: Vec<TextVector>,
+    /// Of the words that articles hold, read when they are first asked for.
+    spellings: OnceLock<Spellings>,
 }
 
 impl Snapshot {
@@ -91,24 +97,36 @@ impl Snapshot {
 }
 
 impl Segment {
+    /// Of the words that articles hold.
+    pub(super) fn spellings(&self) -> io::Result<&Spellings> {
+        if let Some(spellings) = self.columns.spellings.get() {
+            return Ok(spellings);
+        }
+        // Whoever else reads them meanwhile reads the same.
+        let read = Spellings::read(self.text.terms())?;
+        Ok(self.columns.spellings.get_or_init(|| read))
+    }
+
     fn load(reader: &SegmentReader, fields: &Fields, known: &[Self]) -> Result<Self, TantivyError> {
         let columns = reader.fast_fields();
+        let text = reader.inverted_index(fields.text)?;
         let id = reader.segment_id();
         let compared = match known.iter().find(|segment| segment.id == id) {
             Some(segment) => Arc::clone(&segment.columns),
             None => Arc::new(Columns {
-                title_words: Names::load(columns.str(TITLE_WORDS_COLUMN)?)?,
-                products: Names::load(columns.str(PRODUCT_NAMES_COLUMN)?)?,
-                categories: Names::load(columns.str(CATEGORY_NAME_COLUMN)?)?,
+                title_words: Names::load(columns.str(TITLE_WORDS_COLUMN)?.as_ref(), reader.max_doc())?,
+                products: Names::load(columns.str(PRODUCT_NAMES_COLUMN)?.as_ref(), reader.max_doc())?,
+                categories: Names::load(columns.str(CATEGORY_NAME_COLUMN)?.as_ref(), reader.max_doc())?,
                 ids: ids(columns.str(ID_COLUMN)?, reader.max_doc())?,
                 vectors: vectors(columns.bytes(VECTOR_COLUMN)?.as_ref(), reader.max_doc())?,
+                spellings: OnceLock::new(),
             }),
         };
         Ok(Self {
             id,
             rarities: Rarities::unknown(compared.title_words.len()),
             columns: compared,
-            text: reader.inverted_index(fields.text)?,
+            text,
             title_terms: reader.inverted_index(fields.title_terms)?,
             id_terms: reader.inverted_index(fields.id)?,
             lengths: reader.get_fieldnorms_reader(fields.text)?,

@@ -2,6 +2,8 @@
 
 /// Fewer are not worth a cut.
 const MIN_KEPT: usize = 32;
+/// So many scores are compared at once: mostly none of them is of interest.
+const BLOCK: usize = 64;
 
 /// A document with its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,9 +29,20 @@ impl Top {
         Self { wanted, ranked, threshold: f32::MIN_POSITIVE, next_cut: 2 * wanted.max(MIN_KEPT) }
     }
 
-    /// The least score that is still of interest; more than 0.
-    pub(crate) fn threshold(&self) -> f32 {
-        self.threshold
+    /// Pushes the documents of a segment, whose scores these are, that `accept` takes.
+    pub(crate) fn collect(&mut self, segment: usize, scores: &[f32], accept: impl Fn(u32) -> bool) {
+        for (first, block) in (0_u32..).step_by(BLOCK).zip(scores.chunks(BLOCK)) {
+            let threshold = self.threshold;
+            // Counted and not searched, so that the compiler compares several at a time.
+            if block.iter().filter(|score| **score >= threshold).count() == 0 {
+                continue;
+            }
+            for (document, &score) in (first..).zip(block) {
+                if score >= self.threshold && accept(document) {
+                    self.push(Ranked { segment, document, score });
+                }
+            }
+        }
     }
 
     pub(crate) fn push(&mut self, ranked: Ranked) {
@@ -43,11 +56,10 @@ impl Top {
     }
 
     fn cut(&mut self) {
-        self.ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
-        if let Some(last) = self.wanted.checked_sub(1).and_then(|last| self.ranked.get(last)) {
-            self.threshold = last.score;
-            let kept = self.ranked.partition_point(|ranked| ranked.score >= self.threshold);
-            self.ranked.truncate(kept);
+        if let Some(last) = self.wanted.checked_sub(1).filter(|last| *last < self.ranked.len()) {
+            self.ranked.select_nth_unstable_by(last, |a, b| b.score.total_cmp(&a.score));
+            self.threshold = self.ranked[last].score;
+            self.ranked.retain(|ranked| ranked.score >= self.threshold);
         }
         // Twice what was kept and not what is wanted: many equals must not be sorted again with each further one.
         self.next_cut = 2 * self.ranked.len().max(self.wanted).max(MIN_KEPT);
@@ -56,6 +68,7 @@ impl Top {
     /// The documents from place `skip` on, at most `wanted - skip`, best first. `id` is that of a document.
     pub(crate) fn take<'a>(mut self, id: impl Fn(&Ranked) -> &'a str, skip: usize) -> Vec<Ranked> {
         self.cut();
+        self.ranked.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
         let mut start = 0;
         while start < self.ranked.len() && start < self.wanted {
             let score = self.ranked[start].score;
@@ -101,6 +114,6 @@ mod tests {
         }
         top.cut();
         assert!(top.ranked.iter().all(|ranked| ranked.document >= 50_000), "the better ones displace the equals");
-        assert!((top.threshold() - 2.0).abs() < 1e-6);
+        assert!((top.threshold - 2.0).abs() < 1e-6);
     }
 }

@@ -114,8 +114,8 @@ impl<'a> Terms<'a> {
         let mut place = self.cursor;
         while place < bytes.len() {
             let byte = bytes[place];
-            let (class, length) = if byte.is_ascii() {
-                (class_of(char::from(byte)), 1)
+            let (class, length) = if let Some(class) = ASCII_CLASSES.get(usize::from(byte)) {
+                (*class, 1)
             } else {
                 let character = self.text[place..].chars().next()?;
                 (class_of(character), character.len_utf8())
@@ -254,12 +254,28 @@ enum Class {
     Other,
 }
 
+/// Of the characters that most texts are made of: passages are cut from many of them.
+static ASCII_CLASSES: [Class; 128] = {
+    let mut classes = [Class::Other; 128];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        classes[byte as usize] = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' => Class::Letter,
+            b'0'..=b'9' => Class::Digit,
+            b'-' | b'.' | b'_' | b'@' | b'\'' => Class::Connector,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    classes
+};
+
 fn class_of(character: char) -> Class {
+    if let Some(class) = ASCII_CLASSES.get(character as usize) {
+        return *class;
+    }
     match character {
-        'a'..='z' | 'A'..='Z' => Class::Letter,
-        '0'..='9' => Class::Digit,
-        '-' | '‑' | '.' | '_' | '@' | '\'' | '’' => Class::Connector,
-        _ if character.is_ascii() => Class::Other,
+        '‑' | '’' => Class::Connector,
         _ if character.is_alphabetic() => Class::Letter,
         _ if character.is_numeric() => Class::Digit,
         _ => Class::Other,

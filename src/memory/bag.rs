@@ -1,7 +1,7 @@
 //! The words of a text and its pairs of neighbouring words, as hashes with counts: what two tickets are compared by,
 //! so that comparing needs no text. Bounded, whatever the text.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, ops::Range, sync::LazyLock};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -9,6 +9,8 @@ use crate::knowledge::{language::Language, question::MAX_BYTES_READ, words::Term
 
 /// Different words and pairs a text; the first ones count.
 const MAX_FEATURES: usize = 512;
+/// Magnitudes to the unit of a logarithm: rarities are exact to a twentieth, and the largest count still is one byte.
+pub(super) const MAGNITUDES: f32 = 11.0;
 /// Tells the hashes of pairs from those of words.
 const PAIR_BIT: u32 = 1;
 
@@ -88,6 +90,17 @@ fn of_pair(first: u64, second: u64) -> u64 {
     both[..8].copy_from_slice(&first.to_le_bytes());
     both[8..].copy_from_slice(&second.to_le_bytes());
     xxh3_64(&both)
+}
+
+/// The logarithm of a count and one, in steps of [`MAGNITUDES`] to the unit: all that a weight wants to know of it.
+pub(super) fn magnitude(count: u32) -> u8 {
+    static SMALL: LazyLock<Vec<u8>> = LazyLock::new(|| (0..=u16::MAX).map(|count| rounded(count.into())).collect());
+    SMALL.get(count as usize).copied().unwrap_or_else(|| rounded(count))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 244, for the largest count")]
+fn rounded(count: u32) -> u8 {
+    (f64::from(count).ln_1p() * f64::from(MAGNITUDES)).round() as u8
 }
 
 /// A feature as the index keeps it; orders as the hashes do.

@@ -16,6 +16,8 @@ pub(super) struct Experience {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Solved {
     sum: VectorSum,
+    /// Of the sum's length.
+    square: i64,
     tickets: u32,
 }
 
@@ -30,11 +32,11 @@ impl Experience {
     pub(super) fn likeness(&self, article: &str, vector: &TextVector, own: Option<&Own>) -> f32 {
         let Some(solved) = self.articles.get(article) else { return 0.0 };
         match own.filter(|own| own.articles.iter().any(|id| id == article)) {
-            None => solved.sum.cosine(vector),
+            None => solved.sum.cosine(solved.square, vector),
             Some(own) if solved.tickets > 1 => {
                 let mut others = solved.sum.clone();
                 others.subtract(&own.vector);
-                others.cosine(vector)
+                others.cosine(others.square(), vector)
             }
             Some(_) => 0.0,
         }
@@ -43,6 +45,7 @@ impl Experience {
     pub(super) fn add(&mut self, article: &str, sum: &VectorSum, tickets: u32) {
         let solved = Arc::make_mut(self.articles.entry(article.into()).or_default());
         solved.sum.add_all(sum);
+        solved.square = solved.sum.square();
         solved.tickets += tickets;
     }
 
@@ -50,6 +53,7 @@ impl Experience {
         let Some(solved) = self.articles.get_mut(article) else { return };
         let solved = Arc::make_mut(solved);
         solved.sum.subtract_all(sum);
+        solved.square = solved.sum.square();
         solved.tickets = solved.tickets.saturating_sub(tickets);
         if solved.tickets == 0 {
             self.articles.remove(article);

@@ -144,6 +144,9 @@ impl MemoryView<'_> {
     /// one with the id `leave_out` is left out, none where that is empty. The text may be of any length and as messy
     /// as it came; the cost is bounded.
     pub fn neighbours(&self, text: &str, leave_out: &str, limit: usize) -> Result<Vec<Neighbour>, IndexError> {
+        if self.snapshot.tickets == 0 {
+            return Ok(Vec::new());
+        }
         let text = PlainText::of(text, usize::MAX, &self.memory.redactor);
         let found = neighbours::neighbours(&self.snapshot, self.memory.index.fields(), &text, leave_out, limit);
         found.map_err(|error| self.memory.index.error(error))

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::memory::{Neighbour, SharedText},
-    encode::{PlainText, Sources, TextVector},
+    encode::{HashIndex, PlainText, Sources, TextVector},
     knowledge::{
         derived::Derived as _,
         question::{MAX_REPEATS, SUMMARY_WORD},
@@ -60,7 +60,9 @@ impl<'a> Others<'a> {
         let (mut lengths, mut own_slots) = (snapshot.lengths, Vec::new());
         if let Some((segment, document)) = own {
             let segment = &snapshot.segments[segment];
-            own_slots.extend(segment.words(document).map(|(hash, _)| slot(hash)));
+            let mut words = Vec::new();
+            segment.read_words(document, &mut words);
+            own_slots.extend(words.into_iter().map(|entry| slot(bag::decode(entry).0)));
             own_slots.sort_unstable();
             lengths.documents -= 1;
             lengths.terms -= u64::from(segment.lengths.fieldnorm(document));
@@ -72,13 +74,22 @@ impl<'a> Others<'a> {
     /// In how many tickets a word stands.
     fn frequency(&self, hash: u32) -> u32 {
         let found = self.snapshot.frequencies.of(hash);
-        if self.own_slots.is_empty() {
-            return found;
-        }
+        found.saturating_sub(u32::try_from(self.own_times(hash)).unwrap_or(u32::MAX))
+    }
+
+    /// How many words of the ticket left out count where this one does.
+    fn own_times(&self, hash: u32) -> usize {
         let slot = slot(hash);
         let start = self.own_slots.partition_point(|own| *own < slot);
-        let own = self.own_slots[start..].iter().take_while(|own| **own == slot).count();
-        found.saturating_sub(u32::try_from(own).unwrap_or(u32::MAX))
+        self.own_slots[start..].iter().take_while(|own| **own == slot).count()
+    }
+
+    /// [`bag::magnitude`] of the frequency.
+    fn magnitude(&self, hash: u32) -> u8 {
+        if self.own_slots.is_empty() || self.own_times(hash) == 0 {
+            return self.snapshot.frequencies.magnitude_of(hash);
+        }
+        bag::magnitude(self.frequency(hash))
     }
 
     /// What of the ticket left out speaks for articles; `None` where there is no such ticket or nothing does.
@@ -96,7 +107,6 @@ pub(super) struct Near<'a> {
     pub segment: &'a Segment,
     pub document: u32,
     pub similarity: f32,
-    likeness: Likeness,
 }
 
 /// The `limit` tickets that are most like the text, best first, without the ticket of the id `leave_out`. Those that
@@ -111,8 +121,11 @@ pub(super) fn neighbours(
     let features = bag::features(text.as_str());
     let others = Others::new(snapshot, fields, leave_out)?;
     let near = nearest(&others, &features, Wanted::All, MIN_CANDIDATES.max(2 * limit), limit)?;
-    let neighbour = |near: Near<'_>| {
-        let Near { id, segment, document, similarity, likeness: Likeness { mut shared, .. } } = near;
+    let asking = Weighted::new(&features, &others);
+    let mut words = Vec::new();
+    let neighbour = |Near { id, segment, document, similarity }: Near<'_>| {
+        segment.read_words(document, &mut words);
+        let mut shared = asking.shared(&words);
         let place = |(hash, _)| features.binary_search_by_key(&hash, |feature| feature.hash).ok();
         shared.extend(segment.pairs(document).filter_map(place).map(|place| (place, 0.0)));
         Ok(Neighbour {
@@ -135,23 +148,23 @@ pub(super) fn nearest<'a>(
     limit: usize,
 ) -> Result<Vec<Near<'a>>, TantivyError> {
     let asking = Weighted::new(features, others);
-    let mut compared: Vec<(Ranked, Likeness)> = Vec::new();
+    let mut compared: Vec<(Ranked, f32)> = Vec::with_capacity(candidates);
+    let mut words = Vec::new();
     for candidate in find_candidates(others, features, wanted, candidates)? {
-        let words = others.snapshot.segments[candidate.segment].words(candidate.document);
-        if let Some(likeness) = asking.compare(words) {
-            compared.push((candidate, likeness));
+        others.snapshot.segments[candidate.segment].read_words(candidate.document, &mut words);
+        if let Some(similarity) = asking.similarity(&words) {
+            compared.push((candidate, similarity));
         }
     }
-    compared.sort_by(|(_, a), (_, b)| b.similarity.total_cmp(&a.similarity));
+    compared.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     // Every further one that is as like as the last: which of them stays, their ids tell.
-    if let Some(least) = limit.checked_sub(1).and_then(|last| compared.get(last)).map(|(_, last)| last.similarity) {
-        compared.truncate(compared.partition_point(|(_, likeness)| likeness.similarity >= least));
+    if let Some(least) = limit.checked_sub(1).and_then(|last| compared.get(last)).map(|(_, last)| *last) {
+        compared.truncate(compared.partition_point(|(_, similarity)| *similarity >= least));
     }
     let mut near = Vec::with_capacity(compared.len());
-    for (Ranked { segment, document, .. }, likeness) in compared {
+    for (Ranked { segment, document, .. }, similarity) in compared {
         let segment = &others.snapshot.segments[segment];
-        let id = segment.ticket_id(document);
-        near.push(Near { id, segment, document, similarity: likeness.similarity, likeness });
+        near.push(Near { id: segment.ticket_id(document), segment, document, similarity });
     }
     near.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| a.id.cmp(b.id)));
     near.truncate(limit);
@@ -180,14 +193,9 @@ fn find_candidates(
         if let Some((_, document)) = others.own.filter(|(segment, _)| *segment == number) {
             scores[document as usize] = 0.0;
         }
-        for (document, &score) in (0_u32..).zip(&scores) {
-            if score >= top.threshold()
-                && segment.is_alive(document)
-                && (wanted == Wanted::All || segment.is_linked(document))
-            {
-                top.push(Ranked { segment: number, document, score });
-            }
-        }
+        top.collect(number, &scores, |document| {
+            segment.is_alive(document) && (wanted == Wanted::All || segment.is_linked(document))
+        });
     }
     Ok(top.take(|ranked| snapshot.segments[ranked.segment].ticket_id(ranked.document), 0))
 }
@@ -233,77 +241,100 @@ struct Telling<'a> {
     found: u32,
 }
 
-/// A text's features with their TF-IDF weights.
+/// The words of a text with their TF-IDF weights. Pairs are not among them: they explain a similarity and do not make it.
 struct Weighted<'a> {
-    features: &'a [Feature],
-    /// 0 for pairs, which explain a similarity and do not make it, and for words without a subject.
+    /// A word's number, by its hash.
+    index: HashIndex,
+    /// 0 for words without a subject.
     weights: Vec<f32>,
+    /// Places of the words among the features.
+    places: Vec<usize>,
     length: f32,
-    others: &'a Others<'a>,
-}
-
-/// How like a ticket is to the asking text.
-struct Likeness {
-    similarity: f32,
-    /// Places of the features that both have, each with its part of the similarity.
-    shared: Vec<(usize, f32)>,
+    weighing: Weighing<'a>,
 }
 
 impl<'a> Weighted<'a> {
-    fn new(features: &'a [Feature], others: &'a Others<'_>) -> Self {
-        let of = |feature: &Feature| match feature.term {
-            Some(_) if !feature.is_function_word => weight(feature.hash, feature.count, others),
-            Some(_) | None => 0.0,
-        };
-        let weights: Vec<f32> = features.iter().map(of).collect();
+    fn new(features: &[Feature], others: &'a Others<'_>) -> Self {
+        let weighing = Weighing::new(others);
+        let mut index = HashIndex::with_capacity(features.len());
+        let (mut weights, mut places) = (Vec::with_capacity(features.len()), Vec::with_capacity(features.len()));
+        for (place, feature) in features.iter().enumerate().filter(|(_, feature)| feature.term.is_some()) {
+            index.intern(key(feature.hash));
+            places.push(place);
+            weights.push(if feature.is_function_word { 0.0 } else { weighing.weight(feature.hash, feature.count) });
+        }
         let length = weights.iter().map(|weight| weight * weight).sum::<f32>().sqrt();
-        Self { features, weights, length, others }
+        Self { index, weights, places, length, weighing }
     }
 
-    /// `None` where nothing is shared.
-    fn compare(&self, words: impl Iterator<Item = (u32, u8)>) -> Option<Likeness> {
+    /// How like a ticket of these words is; `None` where nothing is shared.
+    fn similarity(&self, words: &[u64]) -> Option<f32> {
+        let mut product = 0.0_f32;
+        let scale = self.compare(words, |_, part| product += part);
+        (product > 0.0 && scale > 0.0).then(|| (product / scale).min(1.0))
+    }
+
+    /// Places of the features that a ticket of these words shares, each with its part of the similarity.
+    fn shared(&self, words: &[u64]) -> Vec<(usize, f32)> {
         let mut shared = Vec::new();
-        let (mut product, mut square) = (0.0_f32, 0.0_f32);
-        let mut next = 0;
-        for (hash, count) in words {
-            while self.features.get(next).is_some_and(|feature| feature.hash < hash) {
-                next += 1;
-            }
-            let same = self.features.get(next).filter(|feature| feature.hash == hash);
-            if same.is_some_and(|feature| feature.is_function_word) {
-                continue;
-            }
-            let weight = weight(hash, count, self.others);
-            square += weight * weight;
-            if same.is_some() {
-                let part = weight * self.weights[next];
-                product += part;
-                shared.push((next, part));
-            }
-        }
-        let scale = self.length * square.sqrt();
-        if shared.is_empty() || scale <= 0.0 {
-            return None;
-        }
+        let scale = self.compare(words, |place, part| shared.push((place, part)));
         for (_, part) in &mut shared {
             *part /= scale;
         }
-        Some(Likeness { similarity: (product / scale).min(1.0), shared })
+        shared
+    }
+
+    /// Hands over what both have; returns what it is to be divided by.
+    fn compare(&self, words: &[u64], mut both: impl FnMut(usize, f32)) -> f32 {
+        let mut square = 0.0_f32;
+        for (hash, count) in words.iter().map(|entry| bag::decode(*entry)) {
+            let weight = self.weighing.weight(hash, count);
+            if let Some(number) = self.index.get(key(hash)) {
+                let asked = self.weights[number as usize];
+                if asked <= 0.0 {
+                    continue;
+                }
+                both(self.places[number as usize], weight * asked);
+            }
+            square += weight * weight;
+        }
+        self.length * square.sqrt()
     }
 }
 
-/// Sublinear term frequency times smooth inverse document frequency, more than 0.
-fn weight(hash: u32, count: u8, others: &Others<'_>) -> f32 {
-    let found = others.frequency(hash).min(others.tickets);
-    let rarity = logarithm(1 + others.tickets) - logarithm(1 + found) + 1.0;
-    (1.0 + logarithm(count.into())) * rarity
+/// Of a word's hash; its last bit is the same in all.
+fn key(hash: u32) -> u64 {
+    u64::from(hash >> 1)
 }
 
-/// Of whole numbers; of small ones from a table, since comparing tickets asks for tens of thousands.
-fn logarithm(number: u32) -> f32 {
-    static SMALL: LazyLock<Vec<f32>> = LazyLock::new(|| (0..4_096_u16).map(|number| f32::from(number).ln()).collect());
-    #[expect(clippy::cast_precision_loss, reason = "a logarithm needs no more than the leading digits")]
-    SMALL.get(number as usize).copied().unwrap_or_else(|| (number as f32).ln())
+/// Sublinear term frequency times smooth inverse document frequency, from tables.
+struct Weighing<'a> {
+    others: &'a Others<'a>,
+    /// By magnitude, from 1 on.
+    rarities: [f32; 256],
+    /// By how often a word stands in a text, from 1 on.
+    repeats: &'static [f32; 256],
+}
+
+impl<'a> Weighing<'a> {
+    fn new(others: &'a Others<'_>) -> Self {
+        static REPEATS: LazyLock<[f32; 256]> =
+            LazyLock::new(|| std::array::from_fn(|count| 1.0 + logarithm(count.max(1))));
+        let all = logarithm(others.tickets as usize + 1);
+        #[expect(clippy::cast_precision_loss, reason = "at most 255")]
+        let rarities = std::array::from_fn(|magnitude| (all - magnitude as f32 / bag::MAGNITUDES).max(0.0) + 1.0);
+        Self { others, rarities, repeats: &REPEATS }
+    }
+
+    /// More than 0.
+    fn weight(&self, hash: u32, count: u8) -> f32 {
+        self.repeats[usize::from(count)] * self.rarities[usize::from(self.others.magnitude(hash))]
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a logarithm needs no more than the leading digits")]
+fn logarithm(number: usize) -> f32 {
+    (number as f32).ln()
 }
 
 /// The weightiest shared words as stretches of the text that was sent; words that stand side by side in both are one.

@@ -50,7 +50,7 @@ impl Derived for Fields {
     /// Frequencies and lengths are counted over living tickets only, so that a corrected ticket is found at once and
     /// need not wait for a large segment to be written anew.
     const TOLERATES_DELETIONS: bool = true;
-    const MAX_SEGMENT_DOCUMENTS: u32 = 50_000;
+    const MAX_SEGMENT_DOCUMENTS: u32 = 100_000;
 
     fn new() -> Self {
         let terms = TextFieldIndexing::default()

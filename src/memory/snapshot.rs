@@ -20,7 +20,7 @@ use super::{
 use crate::{
     encode::{TextVector, VectorSum},
     knowledge::{
-        names::{for_each_value, values},
+        names::{Names, for_each_value},
         snapshot::{Lengths, lengths},
     },
 };
@@ -48,8 +48,7 @@ pub(super) struct Segment {
     pub links: Links<Arc<InvertedIndexReader>>,
     /// Finds tickets by their ids.
     tickets: Arc<InvertedIndexReader>,
-    linked_ids: Links<Option<StrColumn>>,
-    names: Arc<Names>,
+    ready: Arc<Ready>,
     words: Option<Column<u64>>,
     pairs: Option<Column<u64>>,
     vectors: Option<BytesColumn>,
@@ -63,18 +62,28 @@ pub(super) struct Links<T> {
     pub refused: T,
 }
 
-/// Ids as text: looked up in the columns' dictionaries, those of some hundred tickets took longer than comparing them.
-struct Names {
+/// What is asked of some hundred tickets for every question, ready to be read: looked up in the columns and their
+/// dictionaries it took longer than comparing the tickets.
+struct Ready {
     /// Of the tickets, one behind the other.
     tickets: String,
     /// By document, where its id starts and ends.
     places: Vec<(u32, u32)>,
-    /// Of the articles, by their numbers in the columns.
-    articles: Links<Vec<Box<str>>>,
+    /// Ids of articles.
+    articles: Links<Names>,
+    /// By document, where its words start in their column and those before it end; one more than documents.
+    words: Vec<u32>,
+    /// By document, a bit for whether it has links: few enough to stay in a cache.
+    linked: Vec<u64>,
 }
 
-impl Names {
-    fn load(ids: Option<&StrColumn>, linked: &Links<Option<StrColumn>>, documents: u32) -> io::Result<Self> {
+impl Ready {
+    fn load(
+        ids: Option<&StrColumn>,
+        linked: &Links<Option<StrColumn>>,
+        words: Option<&Column<u64>>,
+        documents: u32,
+    ) -> io::Result<Self> {
         let (mut tickets, mut places) = (String::new(), vec![(0, 0); documents as usize]);
         if let Some(ids) = ids {
             for_each_value(&ids.clone().into(), 0..documents, |document, bytes| {
@@ -85,34 +94,57 @@ impl Names {
                 }
             })?;
         }
-        let of = |column: &Option<StrColumn>| column.as_ref().map_or_else(|| Ok(Vec::new()), values);
+        let of = |column: &Option<StrColumn>| Names::load(column.as_ref(), documents);
         let articles = Links { solved: of(&linked.solved)?, refused: of(&linked.refused)? };
-        Ok(Self { tickets, places, articles })
+        let mut starts = vec![0; documents as usize + 1];
+        for (document, place) in (0..documents).zip(1..) {
+            starts[place] = words.map_or(0, |words| words.index.value_row_ids(document).end).max(starts[place - 1]);
+        }
+        let mut linked = vec![0; documents as usize / 64 + 1];
+        for document in (0..documents).filter(|&one| articles.solved.has_any(one) || articles.refused.has_any(one)) {
+            linked[document as usize / 64] |= 1 << (document % 64);
+        }
+        Ok(Self { tickets, places, articles, words: starts, linked })
     }
 }
 
 /// In how many tickets the words of each slot stand, at least as many as hold one of them: several that share
 /// a slot are counted together. About a million slots, so that this matters for rare words of large memories only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Frequencies(Vec<u32>);
+pub(super) struct Frequencies {
+    counts: Vec<u32>,
+    /// As [`magnitude`] has them: a table that fits into a cache, since comparing tickets asks for tens of thousands.
+    magnitudes: Vec<u8>,
+}
 
 impl Frequencies {
     fn none() -> Self {
-        Self(vec![0; 1 << SLOT_BITS])
+        Self { counts: vec![0; 1 << SLOT_BITS], magnitudes: vec![0; 1 << SLOT_BITS] }
     }
 
     pub(super) fn of(&self, hash: u32) -> u32 {
-        self.0[slot(hash)]
+        self.counts[slot(hash)]
+    }
+
+    pub(super) fn magnitude_of(&self, hash: u32) -> u8 {
+        self.magnitudes[slot(hash)]
     }
 
     fn add(&mut self, hash: u32) {
-        self.0[slot(hash)] += 1;
+        self.counts[slot(hash)] += 1;
     }
 
     fn subtract(&mut self, hash: u32) {
-        let count = &mut self.0[slot(hash)];
+        let count = &mut self.counts[slot(hash)];
         debug_assert!(*count > 0, "more is taken away than was added");
         *count = count.saturating_sub(1);
+    }
+
+    /// To be called when all is counted.
+    fn measure(&mut self) {
+        for (magnitude, count) in self.magnitudes.iter_mut().zip(&self.counts) {
+            *magnitude = bag::magnitude(*count);
+        }
     }
 }
 
@@ -160,6 +192,7 @@ impl Snapshot {
             gone.for_each_link(|document| gone.is_alive(document), |id, sum, n| experience.subtract(id, sum, n))?;
             experience.linked -= gone.linked(|document| gone.is_alive(document));
         }
+        frequencies.measure();
         let lengths = lengths(segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref())));
         let tickets = segments.iter().map(Segment::living).sum();
         Ok(Self { version, segments, lengths, tickets, frequencies, experience })
@@ -184,9 +217,10 @@ impl Segment {
         let id = reader.segment_id();
         let ids = columns.str(ID_COLUMN)?;
         let linked_ids = Links { solved: columns.str(ARTICLES_COLUMN)?, refused: columns.str(REFUSED_COLUMN)? };
-        let names = match known.iter().find(|segment| segment.id == id) {
-            Some(segment) => Arc::clone(&segment.names),
-            None => Arc::new(Names::load(ids.as_ref(), &linked_ids, reader.max_doc())?),
+        let words = columns.column_opt(WORDS_COLUMN)?;
+        let ready = match known.iter().find(|segment| segment.id == id) {
+            Some(segment) => Arc::clone(&segment.ready),
+            None => Arc::new(Ready::load(ids.as_ref(), &linked_ids, words.as_ref(), reader.max_doc())?),
         };
         Ok(Self {
             id,
@@ -197,9 +231,8 @@ impl Segment {
                 refused: reader.inverted_index(fields.refused)?,
             },
             tickets: reader.inverted_index(fields.id)?,
-            linked_ids,
-            names,
-            words: columns.column_opt(WORDS_COLUMN)?,
+            ready,
+            words,
             pairs: columns.column_opt(PAIRS_COLUMN)?,
             vectors: columns.bytes(VECTOR_COLUMN)?,
             alive: reader.alive_bitset().cloned(),
@@ -233,38 +266,42 @@ impl Segment {
 
     /// The id of a ticket.
     pub(super) fn ticket_id(&self, document: u32) -> &str {
-        let (start, end) = self.names.places[document as usize];
-        &self.names.tickets[start as usize..end as usize]
+        let (start, end) = self.ready.places[document as usize];
+        &self.ready.tickets[start as usize..end as usize]
     }
 
     /// The articles that solved a ticket.
     pub(super) fn solved(&self, document: u32) -> impl Iterator<Item = &str> {
-        linked(self.linked_ids.solved.as_ref(), &self.names.articles.solved, document)
+        self.ready.articles.solved.values_of(document)
     }
 
     /// The articles that were refused for it.
     pub(super) fn refused(&self, document: u32) -> impl Iterator<Item = &str> {
-        linked(self.linked_ids.refused.as_ref(), &self.names.articles.refused, document)
+        self.ready.articles.refused.values_of(document)
     }
 
-    /// The words of a ticket, each with its count, in the order of their hashes.
-    pub(super) fn words(&self, document: u32) -> impl Iterator<Item = (u32, u8)> + '_ {
-        entries(self.words.as_ref(), document)
+    /// Reads the words of a ticket in place of what `entries` held: as [`bag::encode`] makes them, in their order.
+    pub(super) fn read_words(&self, document: u32, entries: &mut Vec<u64>) {
+        entries.clear();
+        let Some(words) = &self.words else { return };
+        let (start, end) = (self.ready.words[document as usize], self.ready.words[document as usize + 1]);
+        entries.resize((end - start) as usize, 0);
+        words.values.get_range(start.into(), entries);
     }
 
-    /// Its pairs of neighbouring words, in the same way.
+    /// The pairs of neighbouring words of a ticket, each with its count, in the order of their hashes.
     pub(super) fn pairs(&self, document: u32) -> impl Iterator<Item = (u32, u8)> + '_ {
-        entries(self.pairs.as_ref(), document)
+        self.pairs.iter().flat_map(move |column| column.values_for_doc(document)).map(bag::decode)
     }
 
     /// Whether an article solved a ticket.
     pub(super) fn is_solved(&self, document: u32) -> bool {
-        has_value(self.linked_ids.solved.as_ref(), document)
+        self.ready.articles.solved.has_any(document)
     }
 
     /// Whether an article solved a ticket or was refused for it.
     pub(super) fn is_linked(&self, document: u32) -> bool {
-        self.is_solved(document) || has_value(self.linked_ids.refused.as_ref(), document)
+        self.ready.linked[document as usize / 64] & 1 << (document % 64) != 0
     }
 
     /// The bytes of a ticket's vector; none where it has no links.
@@ -289,41 +326,30 @@ impl Segment {
         wanted: impl Fn(u32) -> bool,
         mut act: impl FnMut(&str, &VectorSum, u32),
     ) -> Result<(), TantivyError> {
-        let (Some(vectors), Some(solved)) = (&self.vectors, &self.linked_ids.solved) else { return Ok(()) };
-        let mut sums: BTreeMap<u64, (VectorSum, u32)> = BTreeMap::new();
+        let Some(vectors) = &self.vectors else { return Ok(()) };
+        let solved = &self.ready.articles.solved;
+        let mut sums: BTreeMap<usize, (VectorSum, u32)> = BTreeMap::new();
         for_each_value(vectors, (0..self.documents).filter(|document| wanted(*document)), |document, bytes| {
             let Some(vector) = TextVector::from_bytes(bytes) else { return };
-            for number in solved.term_ords(document) {
+            for (number, _) in solved.of(document) {
                 let (sum, count) = sums.entry(number).or_default();
                 sum.add(&vector);
                 *count += 1;
             }
         })?;
-        let mut id = String::new();
         for (number, (sum, count)) in &sums {
-            solved.ord_to_str(*number, &mut id)?;
-            act(&id, sum, *count);
+            act(solved.value(*number), sum, *count);
         }
         Ok(())
     }
 
     fn for_each_word(&self, wanted: impl Fn(u32) -> bool, mut act: impl FnMut(u32)) {
+        let mut words = Vec::new();
         for document in (0..self.documents).filter(|document| wanted(*document)) {
-            self.words(document).for_each(|(hash, _)| act(hash));
+            self.read_words(document, &mut words);
+            for entry in &words {
+                act(bag::decode(*entry).0);
+            }
         }
     }
-}
-
-fn entries(column: Option<&Column<u64>>, document: u32) -> impl Iterator<Item = (u32, u8)> + '_ {
-    column.into_iter().flat_map(move |column| column.values_for_doc(document)).map(bag::decode)
-}
-
-fn has_value(column: Option<&StrColumn>, document: u32) -> bool {
-    column.is_some_and(|column| column.ords().first(document).is_some())
-}
-
-/// The names that a column has for one document, in the order in which they were given.
-fn linked<'a>(column: Option<&'a StrColumn>, names: &'a [Box<str>], document: u32) -> impl Iterator<Item = &'a str> {
-    let numbers = column.into_iter().flat_map(move |column| column.term_ords(document));
-    numbers.filter_map(|number| names.get(usize::try_from(number).ok()?).map(|name| &**name))
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{encode::TextVector, knowledge::IndexError};
 
 /// So many tickets are compared with the text, the best by BM25.
-const CANDIDATES: usize = 200;
+const CANDIDATES: usize = 100;
 /// So many vote.
 const VOTERS: usize = 60;
 /// From this similarity on a ticket is called similar when a suggestion is explained.
@@ -56,6 +56,9 @@ impl MemoryView<'_> {
         leave_out: &str,
         copies: Copies,
     ) -> Result<Experienced<'_>, IndexError> {
+        if self.snapshot.tickets == 0 {
+            return Ok(Experienced { view: self, own: None, votes: BTreeMap::new(), total: 0.0 });
+        }
         let failed = |error| self.memory.index.error(error);
         let others = Others::new(&self.snapshot, self.memory.index.fields(), leave_out).map_err(failed)?;
         let features = bag::features(text);

@@ -92,15 +92,12 @@ impl Suggester {
         let learned = self.learned();
         let question = Question::of_ticket(ticket, &self.redactor);
         let evidence = Evidence::gather(&knowledge, memory.as_ref(), &question, Copies::Vote, today)?;
-        let linked = evidence.experienced.as_ref().map_or(0, Experienced::linked);
-        let weights = learned.weights(linked);
-        let mut articles = Vec::with_capacity(limit);
-        let shares = evidence.shares(&weights, question.is_incident);
-        #[expect(clippy::cast_possible_truncation, reason = "a share of 1 in single precision, kept above 0")]
-        let scores: Vec<f32> = shares.iter().map(|share| (*share as f32).max(f32::MIN_POSITIVE)).collect();
-        for suggested in knowledge.best(&evidence.candidates, &scores, limit)? {
+        let shares = evidence.shares(&learned.weights(evidence.linked()), question.is_incident);
+        let best = knowledge.best(&evidence.candidates, &scores(&shares), limit);
+        let mut articles = Vec::with_capacity(best.len());
+        for suggested in knowledge.show(&evidence.candidates, &best)? {
             let reasons = evidence.reasons(suggested.place, suggested.words, question.is_incident);
-            let chance = learned.chance(shares[suggested.place], linked);
+            let chance = learned.chance(shares[suggested.place], evidence.linked());
             articles.push(ArticleHit { reasons, chance, ..suggested.hit });
         }
         let memory_version = memory.as_ref().map_or(0, MemoryView::version);
@@ -111,6 +108,22 @@ impl Suggester {
             learned_version: learned.memory_version(),
         })
     }
+
+    /// The ids of what [`Self::suggest`] finds, in its order: for measuring, where nobody reads passages and reasons.
+    pub fn suggest_ids(&self, ticket: &Ticket, today: Day, limit: usize) -> Result<Vec<String>, TriageError> {
+        let (knowledge, memory) = (self.knowledge.view(), self.memory.as_ref().map(Memory::view));
+        let question = Question::of_ticket(ticket, &self.redactor);
+        let evidence = Evidence::gather(&knowledge, memory.as_ref(), &question, Copies::Vote, today)?;
+        let shares = evidence.shares(&self.learned().weights(evidence.linked()), question.is_incident);
+        let best = knowledge.best(&evidence.candidates, &scores(&shares), limit);
+        Ok(best.into_iter().map(|best| evidence.candidates.list[best.place].id.clone()).collect())
+    }
+}
+
+/// Shares as articles are ordered by.
+#[expect(clippy::cast_possible_truncation, reason = "a share of 1 in single precision, kept above 0")]
+fn scores(shares: &[f64]) -> Vec<f32> {
+    shares.iter().map(|share| (*share as f32).max(f32::MIN_POSITIVE)).collect()
 }
 
 /// A ticket as articles are looked for.
@@ -218,6 +231,11 @@ impl<'a> Evidence<'a> {
         let mut shares = weights::softmax(&scores);
         shares.pop();
         shares
+    }
+
+    /// Tickets that an article solved, but for the one that is asked about.
+    fn linked(&self) -> u64 {
+        self.experienced.as_ref().map_or(0, Experienced::linked)
     }
 
     fn reasons(&self, place: usize, words: Vec<String>, is_incident: bool) -> Vec<Reason> {

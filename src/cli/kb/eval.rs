@@ -192,9 +192,8 @@ pub(super) fn run(args: &EvalArgs, redactor: &Redactor) -> anyhow::Result<ExitCo
             continue;
         };
         let asked = Instant::now();
-        let suggestions = suggester.suggest(&ticket, today, DEPTH)?;
-        let latency = asked.elapsed();
-        scores.add(&suggestions.articles.into_iter().map(|hit| hit.id).collect::<Vec<_>>(), &relevant, latency);
+        let found = suggester.suggest_ids(&ticket, today, DEPTH)?;
+        scores.add(&found, &relevant, asked.elapsed());
     }
     bar.finish();
     if unknown > MAX_WARNINGS {

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Raise with every change to what is learned or how: what an older program learned is then learned again.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// So many tickets are asked, the same ones for the same memory: seven weights want no more.
 const MAX_TICKETS: usize = 2_000;
 /// At a time.
