@@ -1,6 +1,6 @@
 //! The one error the API can answer with. It knows nothing of gRPC: `grpc::status` gives it a code.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt, path::PathBuf, time::Duration};
 
 /// One thing that is wrong with one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,18 @@ pub enum TriageError {
     NotReady { what: &'static str, retry_after: Duration },
     #[error("the call took longer than its deadline")]
     DeadlineExceeded,
+    /// A job stands where it cannot be moved as asked for; says where it stands.
+    #[error("{0}")]
+    JobState(String),
+    /// A file belongs to somebody else.
+    #[error("{problem}: {}", path.display())]
+    OutputTaken { path: PathBuf, problem: String },
+    /// A file that clients may not have read or written.
+    #[error("{} is in none of the folders of the setting {setting}", path.display())]
+    PathNotAllowed { path: PathBuf, setting: &'static str },
+    /// A file that the server may not, or cannot, write.
+    #[error("cannot write: {problem}: {}", path.display())]
+    Unwritable { path: PathBuf, problem: String },
     /// A fault of ours. The cause goes to the log and never to the client.
     #[error("internal error")]
     Internal(#[source] Box<dyn Error + Send + Sync>),
@@ -65,6 +77,10 @@ impl TriageError {
             Self::Overloaded { .. } => "OVERLOADED",
             Self::NotReady { .. } => "NOT_READY",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::JobState(_) => "JOB_STATE",
+            Self::OutputTaken { .. } => "OUTPUT_TAKEN",
+            Self::PathNotAllowed { .. } => "PATH_NOT_ALLOWED",
+            Self::Unwritable { .. } => "UNWRITABLE",
             Self::Internal(_) => "INTERNAL",
         }
     }

@@ -1,6 +1,7 @@
 //! The log and the metrics. Ticket text is personal data and never goes to either.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     io::{self, IsTerminal as _},
     sync::LazyLock,
@@ -13,6 +14,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use tracing_subscriber::EnvFilter;
+
+use crate::domain::job::{JobState, TicketOutcome};
 
 /// A step of the way that one call takes; the label `stage` of `triage_stage_seconds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +74,7 @@ const BUCKETS: [f64; 15] =
 type StageSeconds = Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>;
 
 /// The process' metrics. Labels come from closed sets only: stages, methods, codes, fields of the model, routes,
-/// outcomes, events, and the one version that serves.
+/// outcomes, events, states, and the one version that serves.
 pub struct Metrics {
     registry: Registry,
     stage_seconds: StageSeconds,
@@ -80,6 +83,8 @@ pub struct Metrics {
     decisions: Family<[(&'static str, String); 2], Counter>,
     reloads: Family<[(&'static str, &'static str); 1], Counter>,
     article_feedback: Family<[(&'static str, &'static str); 1], Counter>,
+    job_tickets: Family<[(&'static str, &'static str); 1], Counter>,
+    jobs: Family<[(&'static str, &'static str); 1], Gauge>,
     model: Family<[(&'static str, String); 1], Gauge>,
     /// Queued calls whose caller had left before they were worked on.
     pub abandoned: Counter,
@@ -104,6 +109,8 @@ impl Metrics {
             decisions: Family::default(),
             reloads: Family::default(),
             article_feedback: Family::default(),
+            job_tickets: Family::default(),
+            jobs: Family::default(),
             model: Family::default(),
             abandoned: Counter::default(),
             connections: Gauge::default(),
@@ -123,6 +130,8 @@ impl Metrics {
         registry.register("decisions", "Decided fields by the route of their value", self.decisions.clone());
         registry.register("reloads", "Readings of the model folder on SIGHUP, by outcome", self.reloads.clone());
         registry.register("article_feedback", "Recorded feedback on articles", self.article_feedback.clone());
+        registry.register("job_tickets", "Tickets that jobs decided, by what became of them", self.job_tickets.clone());
+        registry.register("jobs", "Jobs that have not ended, by state", self.jobs.clone());
         registry.register("model_info", "The version of the model that serves", self.model.clone());
         registry.register("abandoned", "Queued calls whose caller had left", self.abandoned.clone());
         registry.register("connections", "Open gRPC connections", self.connections.clone());
@@ -162,6 +171,21 @@ impl Metrics {
     /// Counts what became of a suggested article, once it is recorded.
     pub fn count_article_feedback(&self, event: &'static str) {
         self.article_feedback.get_or_create(&[("event", event)]).inc();
+    }
+
+    /// Counts the tickets of a chunk that was committed, in the order of [`TicketOutcome::ALL`].
+    pub fn count_job_tickets(&self, outcomes: [u64; TicketOutcome::ALL.len()]) {
+        for (outcome, tickets) in TicketOutcome::ALL.into_iter().zip(outcomes).filter(|(_, tickets)| *tickets > 0) {
+            self.job_tickets.get_or_create(&[("outcome", outcome.as_str())]).inc_by(tickets);
+        }
+    }
+
+    /// Says how many jobs are in each state that is not an end; those that are not named have none.
+    pub fn set_open_jobs(&self, counts: &BTreeMap<JobState, u64>) {
+        for state in JobState::ALL.into_iter().filter(|state| state.is_open()) {
+            let count = counts.get(&state).copied().unwrap_or(0);
+            self.jobs.get_or_create(&[("state", state.as_str())]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Names the model that serves from now on, and no other.
@@ -205,6 +229,9 @@ mod tests {
         metrics.count_decision("type", "autofill");
         metrics.count_reload(ReloadOutcome::Refused);
         metrics.count_article_feedback("helped");
+        metrics.count_job_tickets([2, 0, 5, 0]);
+        metrics.set_open_jobs(&[(JobState::Queued, 3)].into());
+        metrics.set_open_jobs(&[(JobState::Running, 1)].into());
         metrics.set_model("a", None);
         metrics.set_model("b", Some("a"));
         metrics.set_model("b", Some("b"));
@@ -215,6 +242,9 @@ mod tests {
             r#"triage_decisions_total{field="type",route="autofill"} 1"#,
             r#"triage_reloads_total{outcome="refused"} 1"#,
             r#"triage_article_feedback_total{event="helped"} 1"#,
+            r#"triage_job_tickets_total{outcome="kept"} 5"#,
+            r#"triage_jobs{state="queued"} 0"#,
+            r#"triage_jobs{state="running"} 1"#,
             r#"triage_model_info{version="b"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

@@ -159,7 +159,43 @@ pub struct TicketResult {
     pub error: Option<String>,
 }
 
+/// What became of a ticket; each has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TicketOutcome {
+    /// At least one field changes.
+    Changed,
+    /// None changes, and the model abstains from at least one.
+    Abstained,
+    /// Everything stays as it is.
+    Kept,
+    /// The row is bad.
+    Failed,
+}
+
+impl TicketOutcome {
+    pub const ALL: [Self; 4] = [Self::Changed, Self::Abstained, Self::Kept, Self::Failed];
+
+    /// As metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Abstained => "abstained",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl TicketResult {
+    pub fn outcome(&self) -> TicketOutcome {
+        match self {
+            Self { error: Some(_), .. } => TicketOutcome::Failed,
+            changed if changed.is_changed() => TicketOutcome::Changed,
+            unsure if unsure.is_abstained() => TicketOutcome::Abstained,
+            Self { .. } => TicketOutcome::Kept,
+        }
+    }
+
     pub fn is_changed(&self) -> bool {
         self.fields.iter().any(|field| field.changed)
     }

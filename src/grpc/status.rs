@@ -49,6 +49,10 @@ impl From<TriageError> for Status {
                 Code::Unavailable
             }
             TriageError::DeadlineExceeded => Code::DeadlineExceeded,
+            TriageError::JobState(_) | TriageError::OutputTaken { .. } | TriageError::Unwritable { .. } => {
+                Code::FailedPrecondition
+            }
+            TriageError::PathNotAllowed { .. } => Code::PermissionDenied,
             TriageError::Internal(source) => {
                 tracing::error!(error = source.as_ref(), "call failed");
                 Code::Internal

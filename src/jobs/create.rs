@@ -9,6 +9,7 @@ use std::{
 use super::{
     Job, JobError, Jobs, RECLASSIFICATION,
     decide::Decider,
+    folders::Folders,
     input::Identity,
     now,
     output::{OUR_COLUMNS, is_csv, our_columns},
@@ -49,11 +50,10 @@ pub struct NewFile {
 const DEFAULT_ID: &str = "id";
 
 impl NewReclassification {
-    /// Checks what is asked for against the model, the taxonomy and the input, and reads the input for what tells it
-    /// from others.
-    fn specify(self, triager: &Triager) -> Result<Reclassification, JobError> {
-        let Self { file, fields, filter, dry_run, output, pace } = self;
-        check_fields(&fields, &filter, triager)?;
+    /// Checks what is asked for against the model and the taxonomy, as far as that can be done without the input.
+    pub fn check(&self, triager: &Triager) -> Result<(), JobError> {
+        let Self { file: _, fields, filter, dry_run: _, output: _, pace } = self;
+        check_fields(fields, filter, triager)?;
         if !(0.0..=1.0).contains(&filter.min_confidence) {
             return Err(JobError::Invalid(format!("a confidence is from 0 to 1, not {}", filter.min_confidence)));
         }
@@ -63,8 +63,19 @@ impl NewReclassification {
         if pace.tickets_per_second == Some(0) {
             return Err(JobError::Invalid("a rate of 0 tickets a second never ends".to_owned()));
         }
-        let output = output.filter(|_| !dry_run).map(|path| absolute(&path)).transpose()?;
+        Ok(())
+    }
+
+    /// Checks what is asked for, and reads the input for what tells it from others.
+    fn specify(self, triager: &Triager, folders: &Folders) -> Result<Reclassification, JobError> {
+        self.check(triager)?;
+        let Self { file, fields, filter, dry_run, output, pace } = self;
+        let output = output.filter(|_| !dry_run).map(|path| folders.to_write(&absolute(&path)?)).transpose()?;
         let source = match file {
+            Some(file) if !file.is_spool => {
+                let path = folders.to_read(&absolute(&file.path)?)?;
+                Source::File(specify_file(NewFile { path, ..file }, &fields, dry_run, output.as_deref())?)
+            }
             Some(file) => Source::File(specify_file(file, &fields, dry_run, output.as_deref())?),
             None => Source::Memory,
         };
@@ -173,13 +184,13 @@ impl Jobs {
         origin: JobOrigin,
         triager: &Triager,
     ) -> Result<Job, JobError> {
-        if let Some(known) = request_id.map(|request_id| self.store.job_of_request(request_id)).transpose()?.flatten() {
-            return self.with_progress(known);
+        if let Some(known) = request_id.map(|request_id| self.of_request(request_id)).transpose()?.flatten() {
+            return Ok(known);
         }
-        let specification = new.specify(triager)?;
-        let _turn = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        let specification = new.specify(triager, &self.folders)?;
         let versions = triager.versions();
-        let fingerprint = specification.fingerprint(&versions);
+        // Of two clients that send the same each gets its own job.
+        let fingerprint = (!specification.is_over_spool()).then(|| specification.fingerprint(&versions));
         let json = specification.to_json();
         let job = NewJob {
             request_id,
@@ -191,8 +202,11 @@ impl Jobs {
             taxonomy: &versions.taxonomy,
             created_at: now(),
         };
-        if let Some(known) = self.store.job_of_fingerprint(&fingerprint)?
-            && let Some(job) = self.taken_up(&known, &specification)?
+        // Of two that want the same output one is told.
+        let _turn = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = fingerprint.map(|fingerprint| self.store.job_of_fingerprint(&fingerprint)).transpose()?.flatten();
+        if let Some(known) = known
+            && let Some(job) = self.taken_up(&known, &specification, origin)?
         {
             return Ok(job);
         }
@@ -202,16 +216,22 @@ impl Jobs {
         self.get(id)
     }
 
+    /// The job that was created under this name.
+    pub fn of_request(&self, request_id: &str) -> Result<Option<Job>, JobError> {
+        self.store.job_of_request(request_id)?.map(|known| self.with_progress(known)).transpose()
+    }
+
     /// The known job that does the same; `None` where its results are gone, so that it must be done again.
-    fn taken_up(&self, known: &JobRecord, asked: &Reclassification) -> Result<Option<Job>, JobError> {
+    fn taken_up(&self, known: &JobRecord, asked: &Reclassification, origin: JobOrigin) -> Result<Option<Job>, JobError> {
         let is_gone = asked.output.as_deref().is_some_and(|output| !output.exists());
         if known.state == JobState::Done && is_gone {
             self.store.release_job(known.id)?;
             return Ok(None);
         }
-        // How fast it goes, and how many bad rows it bears, may be said anew.
+        // How fast it goes, how many bad rows it bears, and who works on it may be said anew.
         if known.state != JobState::Done {
-            self.store.respecify_job(known.id, &asked.to_json())?;
+            self.store.respecify_job(known.id, &asked.to_json(), origin)?;
+            self.tell();
         }
         self.get(known.id).map(Some)
     }

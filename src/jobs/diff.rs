@@ -78,6 +78,7 @@ pub struct Diff {
 type Places = HashMap<(Option<String>, String), usize>;
 
 /// Counts results as they come.
+#[derive(Debug)]
 pub(super) struct Counting {
     fields: Vec<(FieldDiff, Places)>,
 }

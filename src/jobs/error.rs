@@ -10,6 +10,9 @@ use crate::{
     store::StoreError,
 };
 
+/// The setting that names the folders in which clients may have files read and written.
+const FOLDERS_SETTING: &str = "jobs.folders";
+
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     #[error("there is no job {0}: `triage jobs list` shows those there are")]
@@ -19,6 +22,12 @@ pub enum JobError {
     /// The file belongs to somebody else.
     #[error("{}: {problem}; name another output, or remove it", path.display())]
     OutputTaken { path: PathBuf, problem: String },
+    /// Clients may not have this file read or written.
+    #[error("{} is in none of the folders of the setting {FOLDERS_SETTING}", .0.display())]
+    PathNotAllowed(PathBuf),
+    /// The job changed nothing, and was not to.
+    #[error("job {0} changed nothing outside of its results: there is nothing to undo")]
+    NothingToUndo(JobId),
     /// What was asked for makes no job.
     #[error("{0}")]
     Invalid(String),
@@ -41,6 +50,26 @@ pub enum JobError {
     Damaged(String),
     #[error("internal error")]
     Internal(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl From<JobError> for TriageError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Unknown(id) => Self::NotFound { resource: "job", id: id.to_string() },
+            JobError::WrongState { .. } => Self::JobState(error.to_string()),
+            JobError::OutputTaken { path, problem } => Self::OutputTaken { path, problem },
+            JobError::PathNotAllowed(path) => Self::PathNotAllowed { path, setting: FOLDERS_SETTING },
+            JobError::NothingToUndo(_) => Self::invalid("id", error.to_string()),
+            JobError::Invalid(_) | JobError::Unreadable { .. } | JobError::Rows(_) | JobError::Row(_) => {
+                Self::invalid("spec", error.to_string())
+            }
+            JobError::Unwritable { path, source } => Self::Unwritable { path, problem: source.to_string() },
+            JobError::Index(error) => error.into(),
+            JobError::Triage(error) => error,
+            JobError::Internal(source) => Self::Internal(source),
+            JobError::Store(_) | JobError::Damaged(_) => Self::internal(error),
+        }
+    }
 }
 
 impl JobError {

@@ -16,6 +16,7 @@ use super::{
     JobError,
     decide::Subject,
     specification::{FieldColumn, FileSource, Reclassification, Source},
+    spool,
 };
 use crate::{
     domain::memory::ConfirmedTicket,
@@ -65,6 +66,16 @@ pub(super) struct BadRow {
     pub line: u64,
     pub reason: String,
     pub original: Option<Original>,
+    /// A client sent it: its line is its place among what was sent.
+    pub is_sent: bool,
+}
+
+impl BadRow {
+    /// What is wrong, and where.
+    pub(super) fn error(&self) -> String {
+        let what = if self.is_sent { "ticket" } else { "line" };
+        format!("{what} {}: {}", self.line, self.reason)
+    }
 }
 
 /// Some tickets in a row.
@@ -208,7 +219,8 @@ impl Input {
                     Some(Err(error)) if error.is_fatal() => return Err(JobError::Row(error)),
                     Some(Err(error)) => {
                         let reason = error.problem.to_string();
-                        let bad = BadRow { id: number.to_string(), line: error.line, reason, original: error.original };
+                        let (line, original, is_sent) = (error.line, error.original, file.is_spool);
+                        let bad = BadRow { id: number.to_string(), line, reason, original, is_sent };
                         return Ok(Some(Entry::Bad(bad)));
                     }
                 }
@@ -220,9 +232,13 @@ impl Input {
             Tickets::Memory { .. } => return Ok(None),
         };
         let id = row.id(&file.id);
+        let (line, is_sent) = (row.line, file.is_spool);
+        if is_sent && let Some(reason) = row.value(spool::PROBLEM) {
+            return Ok(Some(Entry::Bad(BadRow { id, line, reason, original: None, is_sent })));
+        }
         if !self.seen.insert(xxh3_64(id.as_bytes())) {
             let reason = format!("the id `{id}` stands further up already");
-            return Ok(Some(Entry::Bad(BadRow { id, line: row.line, reason, original: Some(row.original()) })));
+            return Ok(Some(Entry::Bad(BadRow { id, line, reason, original: Some(row.original()), is_sent })));
         }
         let current = self.fields.iter().map(|field| row.label(&field.column)).collect();
         let subject = Subject { id, text: row.text(&file.text), current };

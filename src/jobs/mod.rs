@@ -6,19 +6,21 @@ mod create;
 mod decide;
 mod diff;
 mod error;
+mod folders;
 mod input;
 mod output;
 mod reclassify;
 mod results;
 pub mod specification;
+mod spool;
 mod storage;
 #[cfg(test)]
 mod tests;
 mod undo;
 
 use std::{
-    collections::HashMap,
-    path::Path,
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -32,9 +34,11 @@ pub use self::{
     error::JobError,
     input::Identity,
     results::{ResultPage, ResultPlace, result_line},
+    spool::Spool,
     undo::Undone,
 };
 use self::{
+    folders::Folders,
     reclassify::{Ending, Reclassifying, Tools},
     specification::{Reclassification, Source},
     storage::Durable,
@@ -91,6 +95,8 @@ impl Job {
 pub struct Jobs {
     store: Store,
     folder: Arc<Path>,
+    /// Where files may be read and written.
+    folders: Folders,
     /// Says that a job was created, moved or came further.
     news: watch::Sender<u64>,
     progress: Arc<Mutex<HashMap<JobId, Progress>>>,
@@ -99,15 +105,23 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// `data_directory` is the store's.
+    /// For the command line: with files wherever its user may read and write. `data_directory` is the store's.
     pub fn open(store: Store, data_directory: &Path) -> Self {
         Self {
             store,
             folder: data_directory.join(SPOOL_FOLDER).into(),
+            folders: Folders::Any,
             news: watch::Sender::new(0),
             progress: Arc::default(),
             creating: Arc::default(),
         }
+    }
+
+    /// For a server: clients name files in `folders` only, each without links. Removes what a crash left behind.
+    pub fn serve(store: Store, data_directory: &Path, folders: &[PathBuf]) -> Result<Self, JobError> {
+        let jobs = Self { folders: Folders::Only(folders.into()), ..Self::open(store, data_directory) };
+        jobs.remove_orphans()?;
+        Ok(jobs)
     }
 
     /// Hears of every change to a job from now on.
@@ -155,17 +169,25 @@ impl Jobs {
     }
 
     /// Has a paused job go on when its turn comes; one that waits or works is left as it is. A job that was paused for
-    /// its bad rows goes on however many more there are.
+    /// its bad rows goes on however many more there are. A server takes over what was begun on the command line.
     ///
-    /// Fails with [`JobError::WrongState`] where it has ended.
+    /// Fails with [`JobError::WrongState`] where it has ended, and on a server with [`JobError::PathNotAllowed`] for
+    /// files that clients may not name.
     pub fn resume(&self, id: JobId) -> Result<Job, JobError> {
-        let Job { record, specification, .. } = self.get(id)?;
+        let Job { record, mut specification, .. } = self.get(id)?;
         let JobCounts { rows, failed, .. } = record.counts;
-        let is_over = input::share(failed, rows) > specification.pace.max_bad_share;
-        if is_over && record.pause.is_some_and(|pause| pause.cause == PauseCause::BadRows) {
-            let mut accepting = specification;
-            accepting.pace.max_bad_share = 1.0;
-            self.store.respecify_job(id, &accepting.to_json())?;
+        let has_bad_rows = input::share(failed, rows) > specification.pace.max_bad_share
+            && record.pause.is_some_and(|pause| pause.cause == PauseCause::BadRows);
+        if has_bad_rows {
+            specification.pace.max_bad_share = 1.0;
+        }
+        let is_taken_over = record.state.is_open() && self.is_server() && record.origin == JobOrigin::CommandLine;
+        if is_taken_over {
+            self.check_files(&specification)?;
+        }
+        if has_bad_rows || is_taken_over {
+            let origin = if is_taken_over { JobOrigin::Server } else { record.origin };
+            self.store.respecify_job(id, &specification.to_json(), origin)?;
         }
         self.store.move_job(id, &[JobState::Paused], JobState::Queued, None, now())?;
         self.tell();
@@ -174,6 +196,20 @@ impl Jobs {
             return Err(JobError::WrongState { id, state: job.record.state, operation: "resumed" });
         }
         Ok(job)
+    }
+
+    fn is_server(&self) -> bool {
+        matches!(self.folders, Folders::Only(_))
+    }
+
+    /// Refuses a job over files that may not be named here.
+    fn check_files(&self, job: &Reclassification) -> Result<(), JobError> {
+        if let Source::File(file) = &job.source
+            && !file.is_spool
+        {
+            self.folders.to_read(&file.path)?;
+        }
+        job.output.as_deref().map_or(Ok(()), |output| self.folders.to_write(output).map(|_| ()))
     }
 
     /// Ends a job before its time. A chunk that is being committed counts whole or not at all. What changed in the
@@ -205,10 +241,12 @@ impl Jobs {
         }
     }
 
-    /// The next job of the server's that is to be worked on: one that a crash interrupted before those that wait.
-    pub fn next(&self) -> Result<Option<Job>, JobError> {
+    /// The next job that a server is to work on, but for those of `left`: one that a crash interrupted before those
+    /// that wait. What the command line has begun is its own business, but not what is to be undone.
+    pub fn next(&self, left: &[JobId]) -> Result<Option<Job>, JobError> {
         let mut open = self.store.jobs_in(&[JobState::Running, JobState::Undoing, JobState::Queued])?;
-        open.retain(|job| job.origin == JobOrigin::Server);
+        open.retain(|job| job.origin == JobOrigin::Server || job.state == JobState::Undoing);
+        open.retain(|job| !left.contains(&job.id));
         open.sort_by_key(|job| (job.state == JobState::Queued, job.id));
         open.into_iter().next().map(|record| self.with_progress(record)).transpose()
     }
@@ -303,13 +341,46 @@ impl Jobs {
 
     /// What a job changes or would change, pair by pair.
     pub fn diff(&self, id: JobId) -> Result<Diff, JobError> {
-        let job = self.get(id)?;
-        let mut counting = diff::Counting::new(job.specification.fields.iter().map(|field| field.field.clone()));
-        results::for_each(&self.store, id, |result| {
-            counting.add(&result);
+        let mut counting = self.begin_diff(id)?;
+        while counting.step(self)? {}
+        Ok(counting.finish())
+    }
+
+    /// Begins to count what a job changes, so that who asks can leave in between.
+    pub fn begin_diff(&self, id: JobId) -> Result<DiffCounting, JobError> {
+        let fields = self.get(id)?.specification.fields;
+        Ok(DiffCounting { id, chunk: 0, counting: diff::Counting::new(fields.into_iter().map(|field| field.field)) })
+    }
+
+    /// How many open jobs are in each state.
+    pub fn count_open(&self) -> Result<BTreeMap<JobState, u64>, JobError> {
+        let mut counts = self.store.count_jobs()?;
+        counts.retain(|state, _| state.is_open());
+        Ok(counts)
+    }
+}
+
+/// The changes of a job while they are counted.
+#[derive(Debug)]
+pub struct DiffCounting {
+    id: JobId,
+    chunk: u64,
+    counting: diff::Counting,
+}
+
+impl DiffCounting {
+    /// Counts some more results; `false` once there are none.
+    pub fn step(&mut self, jobs: &Jobs) -> Result<bool, JobError> {
+        let next = results::for_some(&jobs.store, self.id, self.chunk, |result| {
+            self.counting.add(&result);
             Ok(())
         })?;
-        Ok(counting.finish())
+        self.chunk = next.unwrap_or(self.chunk);
+        Ok(next.is_some())
+    }
+
+    pub fn finish(self) -> Diff {
+        self.counting.finish()
     }
 }
 

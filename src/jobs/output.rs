@@ -146,7 +146,7 @@ fn fields_of(raw: &[u8]) -> Vec<String> {
 /// Adds a row that could not be used, as it was, with its line and what is wrong: once that is mended, the file can be
 /// read like the input.
 pub(super) fn append_reject(out: &mut Vec<u8>, bad: &BadRow) {
-    let BadRow { id: _, line, reason, original } = bad;
+    let BadRow { id: _, line, reason, original, is_sent: _ } = bad;
     match original {
         Some(Original::Csv(raw)) => {
             append_csv(out, [line.to_string(), reason.clone()]);

@@ -27,11 +27,12 @@ use super::{
 use crate::{
     compute::Pool,
     domain::{
-        job::{JobCounts, JobId, Pause, PauseCause, TicketResult},
+        job::{JobCounts, JobId, Pause, PauseCause, TicketOutcome, TicketResult},
         memory::ConfirmedTicket,
     },
     memory::Memory,
     store::{ChunkCommit, Committed, JobRecord, Relabelled, Store},
+    telemetry::METRICS,
     triage::Triager,
 };
 
@@ -96,12 +97,15 @@ struct Decided {
     output: Vec<u8>,
     rejects: Vec<u8>,
     relabelled: Vec<Relabelled>,
+    /// Tickets by what became of them, in the order of [`TicketOutcome::ALL`].
+    outcomes: [u64; TicketOutcome::ALL.len()],
 }
 
 impl Decided {
     fn extend(&mut self, other: Self) {
-        let Self { counts, results, output, rejects, relabelled } = other;
+        let Self { counts, results, output, rejects, relabelled, outcomes } = other;
         self.counts += counts;
+        self.outcomes.iter_mut().zip(outcomes).for_each(|(sum, more)| *sum += more);
         self.results.extend(results);
         self.output.extend(output);
         self.rejects.extend(rejects);
@@ -307,9 +311,9 @@ impl<'a> Reclassifying<'a> {
         worked: Duration,
     ) -> Result<(Files, Committed), JobError> {
         let (id, number, storage) = (self.id, self.chunks, Arc::clone(&self.tools.storage));
-        let relabelled = decided.relabelled.len();
+        let (relabelled, outcomes) = (decided.relabelled.len(), decided.outcomes);
         let write = move || {
-            let Decided { counts, results, output, rejects, relabelled } = decided;
+            let Decided { counts, results, output, rejects, relabelled, outcomes: _ } = decided;
             let lengths = files.append(output, &rejects)?;
             let checkpoint = Checkpoint { next: Some(next), is_last, lengths };
             let kept = serde_json::to_string(&checkpoint).map_err(JobError::internal)?;
@@ -331,6 +335,7 @@ impl<'a> Reclassifying<'a> {
             self.checkpoint = checkpoint;
             self.chunks += 1;
             self.unpublished += relabelled;
+            METRICS.count_job_tickets(outcomes);
         }
         Ok((files, committed))
     }
@@ -405,8 +410,7 @@ fn decide_entry(
             result
         }
         Entry::Bad(bad) => {
-            let error = format!("line {}: {}", bad.line, bad.reason);
-            let result = TicketResult { id: bad.id.clone(), fields: Vec::new(), error: Some(error) };
+            let result = TicketResult { id: bad.id.clone(), fields: Vec::new(), error: Some(bad.error()) };
             if let Some(format) = format {
                 format.append_bad(&mut decided.output, bad, &result);
                 output::append_reject(&mut decided.rejects, bad);
@@ -415,6 +419,7 @@ fn decide_entry(
         }
     };
     decided.counts += result.counts();
+    decided.outcomes[result.outcome() as usize] += 1;
     results::append_short(&mut decided.results, &result);
     Ok(())
 }

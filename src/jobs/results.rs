@@ -32,6 +32,9 @@ pub struct ResultPage {
     pub next: Option<ResultPlace>,
 }
 
+/// Chunks that one page looks through: where next to nothing is wanted, it ends before it is full.
+const CHUNKS_A_PAGE: u64 = 64;
+
 /// At most `limit` results from a place on that are wanted. Results that come while a job is at work are on later
 /// pages.
 pub(super) fn page(
@@ -47,6 +50,9 @@ pub(super) fn page(
         let chunks = store.job_chunks(id, chunk, CHUNKS_READ)?;
         if chunks.is_empty() {
             return Ok(ResultPage { results, next: None });
+        }
+        if chunk >= from.chunk + CHUNKS_A_PAGE {
+            return Ok(ResultPage { results, next: Some(ResultPlace { chunk, skip }) });
         }
         for read in chunks {
             for (place, result) in read_chunk(&read.results).enumerate().skip(skip) {
@@ -70,17 +76,28 @@ pub(super) fn for_each(
     id: JobId,
     mut act: impl FnMut(TicketResult) -> Result<(), JobError>,
 ) -> Result<(), JobError> {
-    let mut number = 0;
-    loop {
-        let chunks = store.job_chunks(id, number, CHUNKS_READ)?;
-        let Some(last) = chunks.last() else { return Ok(()) };
-        number = last.number + 1;
-        for chunk in chunks {
-            for result in read_chunk(&chunk.results) {
-                act(result?)?;
-            }
+    let mut next = Some(0);
+    while let Some(chunk) = next {
+        next = for_some(store, id, chunk, &mut act)?;
+    }
+    Ok(())
+}
+
+/// The results of some chunks from `number` on; the chunk behind them, or `None` where there was none.
+pub(super) fn for_some(
+    store: &Store,
+    id: JobId,
+    number: u64,
+    mut act: impl FnMut(TicketResult) -> Result<(), JobError>,
+) -> Result<Option<u64>, JobError> {
+    let chunks = store.job_chunks(id, number, CHUNKS_READ)?;
+    let next = chunks.last().map(|last| last.number + 1);
+    for chunk in chunks {
+        for result in read_chunk(&chunk.results) {
+            act(result?)?;
         }
     }
+    Ok(next)
 }
 
 /// A line of the store: id, fields, and what is wrong with the row.

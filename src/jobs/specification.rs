@@ -160,6 +160,11 @@ impl Reclassification {
         hash.finalize().into()
     }
 
+    /// Whether a client sent the tickets.
+    pub fn is_over_spool(&self) -> bool {
+        matches!(&self.source, Source::File(file) if file.is_spool)
+    }
+
     /// Where rows go that cannot be used, beside the output; `None` where nothing is written.
     pub fn rejects(&self) -> Option<PathBuf> {
         let Source::File(FileSource { path, .. }) = &self.source else { return None };

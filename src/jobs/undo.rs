@@ -40,18 +40,19 @@ impl Jobs {
     /// that came to [`Self::undone`] says. Undoing an undone job changes nothing, but for the file, which is written
     /// again.
     ///
-    /// Fails with [`JobError::WrongState`] while the job is open, and [`JobError::Invalid`] for dry runs.
+    /// Fails with [`JobError::WrongState`] while the job is open, [`JobError::NothingToUndo`] for dry runs and what a
+    /// client sent, and on a server with [`JobError::PathNotAllowed`] for a file that clients may not name.
     pub fn undo(&self, id: JobId, output: Option<&Path>) -> Result<Job, JobError> {
         let job = self.get(id)?;
-        if job.specification.dry_run {
-            return Err(JobError::Invalid(format!("job {id} was a dry run: there is nothing to undo")));
+        if job.specification.dry_run || job.specification.is_over_spool() {
+            return Err(JobError::NothingToUndo(id));
         }
         let to = match &job.specification.source {
             Source::File(file) => {
                 if !matches!(job.record.state, JobState::Done | JobState::Undone) {
                     return Err(JobError::WrongState { id, state: job.record.state, operation: "undone" });
                 }
-                write_previous(self, &job, file, &previous_values(&job, output))?;
+                write_previous(self, &job, file, &self.folders.to_write(&previous_values(&job, output))?)?;
                 JobState::Undone
             }
             Source::Memory => JobState::Undoing,

@@ -43,8 +43,8 @@ impl JobOrigin {
 #[derive(Debug, Clone)]
 pub struct NewJob<'a> {
     pub request_id: Option<&'a str>,
-    /// Tells jobs of the same input, options, versions and output.
-    pub fingerprint: [u8; 32],
+    /// Tells jobs of the same input, options, versions and output; `None` for a job that is like no other.
+    pub fingerprint: Option<[u8; 32]>,
     pub kind: &'a str,
     pub origin: JobOrigin,
     /// What is to be done, as the job itself writes and reads it.
@@ -180,6 +180,17 @@ impl Store {
         rows.collect::<Result<_, _>>().map_err(&failed)
     }
 
+    /// How many jobs are in each state that has one, by state.
+    pub fn count_jobs(&self) -> Result<BTreeMap<JobState, u64>, StoreError> {
+        let failed = self.failed("counting jobs");
+        let reader = self.reader();
+        let mut statement =
+            reader.prepare_cached("SELECT state, COUNT(*) FROM jobs GROUP BY state").map_err(&failed)?;
+        let read = |row: &Row<'_>| Ok((closed(row, "state", JobState::parse)?, row.get(1)?));
+        let rows = statement.query_map([], read).map_err(&failed)?;
+        rows.collect::<Result<_, _>>().map_err(&failed)
+    }
+
     /// Brings a job from one of the states `from` to another, with why it is paused; whether it was in one of them.
     /// `at` is in seconds since 1970. A job that ends otherwise than done no longer stands for its fingerprint.
     pub fn move_job(
@@ -209,10 +220,10 @@ impl Store {
         released.map(|_| ()).map_err(self.failed("changing a job"))
     }
 
-    /// Replaces what a job is to do from here on.
-    pub fn respecify_job(&self, id: JobId, specification: &str) -> Result<(), StoreError> {
-        let statement = "UPDATE jobs SET specification = ?2 WHERE id = ?1";
-        let written = self.writer().execute(statement, params![id.0, specification]);
+    /// Replaces what a job is to do from here on, and who works on it.
+    pub fn respecify_job(&self, id: JobId, specification: &str, origin: JobOrigin) -> Result<(), StoreError> {
+        let statement = "UPDATE jobs SET specification = ?2, origin = ?3 WHERE id = ?1";
+        let written = self.writer().execute(statement, params![id.0, specification, origin.as_str()]);
         written.map(|_| ()).map_err(self.failed("changing a job"))
     }
 
@@ -464,7 +475,7 @@ mod tests {
             self.store
                 .create_job(&NewJob {
                     request_id,
-                    fingerprint: [fingerprint; 32],
+                    fingerprint: Some([fingerprint; 32]),
                     kind: "reclassification",
                     origin: JobOrigin::Server,
                     specification: "{}",

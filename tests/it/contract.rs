@@ -203,8 +203,19 @@ fn reasons_in(path: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_reasons_of_errors_stay_as_programs_know_them() {
-    let ours =
-        ["DEADLINE_EXCEEDED", "INTERNAL", "INVALID_REQUEST", "NOT_FOUND", "NOT_READY", "OVERLOADED", "TOO_LARGE"];
+    let ours = [
+        "DEADLINE_EXCEEDED",
+        "INTERNAL",
+        "INVALID_REQUEST",
+        "JOB_STATE",
+        "NOT_FOUND",
+        "NOT_READY",
+        "OUTPUT_TAKEN",
+        "OVERLOADED",
+        "PATH_NOT_ALLOWED",
+        "TOO_LARGE",
+        "UNWRITABLE",
+    ];
     assert_eq!(reasons_in("error.rs"), ours.map(str::to_owned).into());
     // Of calls that tonic refuses before a handler sees them.
     for reason in ["INVALID_REQUEST", "TOO_LARGE", "TRANSPORT", "UNKNOWN_METHOD"] {
