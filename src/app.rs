@@ -1,5 +1,6 @@
 //! Puts the parts together and serves: bind, load, answer, and drain in order.
 
+mod jobs;
 mod learning;
 mod reload;
 
@@ -27,24 +28,25 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_web::GrpcWebLayer;
 use tower::util::MapResponseLayer;
 
-use self::reload::Reloads;
+use self::{jobs::Worker, reload::Reloads};
 use crate::{
     compute::Pool,
     config::{Config, Limits},
     domain::ticket::{TicketDraft, TicketLimits},
     error::TriageError,
-    grpc::{Api, Core, FeedbackHandler, KnowledgeHandler, MemoryHandler, TriageHandler, connections, edge},
+    grpc::{Api, Core, FeedbackHandler, JobHandler, KnowledgeHandler, MemoryHandler, TriageHandler, connections, edge},
     pb,
     telemetry::METRICS,
     triage::TriageOptions,
 };
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     <pb::triage_service_server::TriageServiceServer<TriageHandler> as NamedService>::NAME,
     <pb::knowledge_service_server::KnowledgeServiceServer<KnowledgeHandler> as NamedService>::NAME,
     <pb::memory_service_server::MemoryServiceServer<MemoryHandler> as NamedService>::NAME,
     <pb::feedback_service_server::FeedbackServiceServer<FeedbackHandler> as NamedService>::NAME,
+    <pb::job_service_server::JobServiceServer<JobHandler> as NamedService>::NAME,
 ];
 
 /// A server that is bound and not yet serving.
@@ -101,6 +103,8 @@ impl App {
         report(&health, ServingStatus::NotServing).await;
 
         let mut tasks = JoinSet::new();
+        // Apart from the others: it is waited for, and not cut off.
+        let mut worker = JoinSet::new();
         if let Some(listener) = admin_listener {
             let router = admin_router(api.clone());
             tasks.spawn(async move {
@@ -128,6 +132,8 @@ impl App {
                 tracing::info!(model = versions.model, taxonomy = versions.taxonomy, knowledge = versions.knowledge, memory = versions.memory, "serving");
                 on_ready();
                 tasks.spawn(learning::run(api.clone(), pool.clone()));
+                let (threads, stop) = (config.compute_threads, draining.clone());
+                worker.spawn(Worker { api: api.clone(), pool: pool.clone(), threads, stop }.run());
                 if let Some(reloads) = reloads {
                     tasks.spawn(reloads.run(api.clone(), pool));
                 }
@@ -148,7 +154,12 @@ impl App {
         for service in SERVICES {
             health.clear_service_status(service).await;
         }
-        if time::timeout(config.server.drain, &mut server).await.is_err() {
+        let drained = async {
+            // A server that failed while it drained has nothing more to answer.
+            (&mut server).await.ok();
+            while worker.join_next().await.is_some() {}
+        };
+        if time::timeout(config.server.drain, drained).await.is_err() {
             tracing::warn!(calls = api.in_flight(), "calls were cut off when the drain time was over");
         }
         tasks.shutdown().await;
@@ -202,6 +213,9 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
     let feedback = pb::feedback_service_server::FeedbackServiceServer::new(FeedbackHandler(api.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limits.batch_bytes);
+    let jobs = pb::job_service_server::JobServiceServer::new(JobHandler(api.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limits.batch_bytes);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
@@ -217,6 +231,7 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
         .add_service(knowledge)
         .add_service(memory)
         .add_service(feedback)
+        .add_service(jobs)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
 }
@@ -238,11 +253,11 @@ fn admin_router(api: Api) -> Router {
         )
         .route(
             "/metrics",
-            get(move || {
-                api.record_gauges();
+            get(async move || {
+                api.record_gauges().await;
                 let format = [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
                 let rendered = METRICS.render().map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()));
-                ready(rendered.map(|text| (format, text)))
+                rendered.map(|text| (format, text))
             }),
         )
 }

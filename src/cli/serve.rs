@@ -19,6 +19,7 @@ use crate::{
     domain::article::Article,
     feedback::Feedback,
     grpc::Core,
+    jobs::Jobs,
     knowledge::{KnowledgeBase, import},
     memory::Memory,
     store::Store,
@@ -68,7 +69,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
     };
     let classifier = model.as_deref().map_or_else(Classifier::embedded, Classifier::load)?;
     let classifier = classifier.with_redactor(config.redactor.clone());
-    let redactor = config.redactor.clone();
+    let (redactor, job_folders) = (config.redactor.clone(), config.job_folders.clone());
     let store = Store::open(&data_dir)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -88,7 +89,8 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
         let load = move || {
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
             let memory = Memory::open(store.clone(), &data_dir, redactor)?;
-            let feedback = Feedback::open(store, memory.clone())?;
+            let feedback = Feedback::open(store.clone(), memory.clone())?;
+            let jobs = Jobs::serve(store, &data_dir, &job_folders)?;
             // A base that holds the desk's own articles is shown as it is.
             if demo && knowledge.article_count() == 0 {
                 knowledge.upsert(&demo_articles()?)?;
@@ -98,7 +100,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
             for mismatch in triager.mismatches() {
                 tracing::warn!("{mismatch}");
             }
-            Ok(Core { triager, knowledge, memory, feedback })
+            Ok(Core { triager, knowledge, memory, feedback, jobs })
         };
         let on_ready = move || {
             if demo {

@@ -2,6 +2,8 @@
 //! Every problem is reported together, unknown keys included. Binds nothing and reads no environment
 //! of its own: the caller hands both in.
 
+mod jobs;
+mod redaction;
 pub mod taxonomy;
 
 use std::{
@@ -25,7 +27,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     domain::{taxonomy::Taxonomy, ticket::TicketLimits},
-    encode::{Redactor, redact::Kind},
+    encode::Redactor,
 };
 
 const DEFAULTS: &str = include_str!("default.toml");
@@ -44,6 +46,8 @@ pub struct Config {
     pub taxonomy: Taxonomy,
     /// What is taken out of a ticket's text before it is read.
     pub redactor: Redactor,
+    /// Where clients may have files of jobs read and written; absolute and without links.
+    pub job_folders: Vec<PathBuf>,
     pub log_filter: String,
     /// Settings that work but are probably not meant, for the log.
     pub warnings: Vec<String>,
@@ -163,13 +167,6 @@ struct RawTaxonomy {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawRedaction {
-    keep: Vec<String>,
-    patterns: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawLog {
     filter: String,
 }
@@ -207,7 +204,8 @@ impl Config {
         let limits = section::<RawLimits>(&layers, "limits", &mut problems);
         let compute = section::<RawCompute>(&layers, "compute", &mut problems);
         let taxonomy = section::<RawTaxonomy>(&layers, "taxonomy", &mut problems);
-        let redaction = section::<RawRedaction>(&layers, "redaction", &mut problems);
+        let redaction = section::<redaction::RawRedaction>(&layers, "redaction", &mut problems);
+        let jobs = section::<jobs::RawJobs>(&layers, "jobs", &mut problems);
         let log = section::<RawLog>(&layers, "log", &mut problems);
 
         let server = server.and_then(|raw| check_server(&raw, &mut problems));
@@ -222,7 +220,8 @@ impl Config {
             let path = (!raw.file.as_os_str().is_empty()).then_some(raw.file);
             taxonomy::load(path.as_deref()).map_err(|error| problems.extend(error.problems)).ok()
         });
-        let redactor = redaction.and_then(|raw| check_redaction(&raw, &mut problems));
+        let redactor = redaction.and_then(|raw| redaction::check(&raw, &mut problems));
+        let job_folders = jobs.map(|raw| jobs::check(&raw, &mut problems)).unwrap_or_default();
         let (Some(server), Some(limits), Some(compute), Some(taxonomy), Some(redactor), Some(log), true) =
             (server, limits, compute, taxonomy, redactor, log, problems.is_empty())
         else {
@@ -237,6 +236,7 @@ impl Config {
                 .unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
             taxonomy,
             redactor,
+            job_folders,
             log_filter: log.filter,
             warnings: warnings.into_iter().collect(),
         })
@@ -281,7 +281,7 @@ fn insert(layer: &mut Dict, section: &str, key: &str, value: Value) {
 }
 
 fn unknown_sections(layers: &Figment) -> Vec<String> {
-    const KNOWN: [&str; 6] = ["server", "limits", "compute", "taxonomy", "redaction", "log"];
+    const KNOWN: [&str; 7] = ["server", "limits", "compute", "taxonomy", "redaction", "jobs", "log"];
     let all: Dict = match layers.extract() {
         Ok(all) => all,
         Err(error) => return error.into_iter().map(|error| error.to_string()).collect(),
@@ -374,34 +374,11 @@ fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
     })
 }
 
-fn check_redaction(raw: &RawRedaction, problems: &mut Vec<String>) -> Option<Redactor> {
-    let mut keep = Vec::new();
-    for name in &raw.keep {
-        match Kind::ALL.into_iter().find(|kind| kind.as_str() == name) {
-            Some(kind) if kind.may_be_kept() => keep.push(kind),
-            Some(_) => problems.push(format!("redaction.keep: `{name}` is never kept")),
-            None => {
-                let kinds = Kind::ALL.into_iter().filter(|kind| kind.may_be_kept()).map(Kind::as_str);
-                let kinds = kinds.collect::<Vec<_>>().join(", ");
-                problems.push(format!("redaction.keep: no kind `{name}`; what may be kept is {kinds}"));
-            }
-        }
-    }
-    let patterns = raw.patterns.iter().map(|(name, expression)| (name.as_str(), expression.as_str()));
-    match Redactor::new(keep, patterns) {
-        Ok(redactor) => Some(redactor),
-        Err(errors) => {
-            problems.extend(errors.iter().map(ToString::to_string));
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    pub(super) fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("triage.toml");
         std::fs::write(&path, file).unwrap();
@@ -453,26 +430,6 @@ mod tests {
         for expected in ["limits.calls", "limits.idle_seconds", "compute.threads", "log.filter"] {
             assert!(problems.contains(expected), "{expected} is missing in\n{problems}");
         }
-    }
-
-    #[test]
-    fn patterns_that_cannot_be_used_are_named_with_what_is_wrong() {
-        let file = "[redaction]\nkeep = [\"ip\", \"password\", \"name\"]\n\
-                    [redaction.patterns]\nbadge = \"B(\"\nany = \".*\"\nBad = \"x\"\n";
-        let problems = load(file, &[]).unwrap_err().problems;
-        for expected in [
-            "redaction.keep: `password` is never kept",
-            "redaction.keep: no kind `name`; what may be kept is email, phone, ip",
-            "redaction.patterns.badge: unclosed group",
-            "redaction.patterns.any: matches the empty text",
-            "redaction.patterns.Bad: a name",
-        ] {
-            assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{expected}: {problems:?}");
-        }
-        let file = "[redaction]\nkeep = [\"ip\"]\n[redaction.patterns]\nbadge = '\\bB\\d{4}\\b'\n";
-        let config = load(file, &[("TRIAGE__REDACTION__KEEP", "[\"phone\"]")]).unwrap();
-        let text = "B1234 of ann@x.example, 10.1.2.3, +49 30 1234567";
-        assert_eq!(config.redactor.redacted(text), "<badge> of <email>, <ip>, +49 30 1234567");
     }
 
     #[test]

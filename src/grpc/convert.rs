@@ -1,9 +1,11 @@
 //! Wire to domain and back. Messages are taken apart field by field, so that a new one stops the build.
 
 mod feedback;
+mod jobs;
 mod memory;
 
 pub(super) use self::feedback::{article_event, article_feedback, article_usage};
+pub(super) use self::jobs::{AskedJob, asked_job, diff, job, job_ticket, result_filter, ticket_result, undo_outcome};
 pub(super) use self::memory::{confirmed_ticket, similar_request, similar_ticket};
 use crate::{
     config::Limits,
@@ -60,9 +62,13 @@ pub(super) fn both<A, B>(
 
 pub(super) fn ticket(ticket: Option<pb::Ticket>, limits: &TicketLimits) -> Result<Ticket, Vec<FieldViolation>> {
     let Some(ticket) = ticket else { return Err(vec![FieldViolation::new("ticket", "must be set")]) };
+    draft(ticket).parse("ticket.", limits)
+}
+
+fn draft(ticket: pb::Ticket) -> TicketDraft {
     let pb::Ticket { id, summary, description, requester, service, configuration_item, field_values, attributes } =
         ticket;
-    let draft = TicketDraft {
+    TicketDraft {
         id,
         summary,
         description,
@@ -71,8 +77,7 @@ pub(super) fn ticket(ticket: Option<pb::Ticket>, limits: &TicketLimits) -> Resul
         configuration_item,
         field_values: field_values.into_iter().collect(),
         attributes: attributes.into_iter().collect(),
-    };
-    draft.parse("ticket.", limits)
+    }
 }
 
 pub(super) fn options(features: &[i32], top_n: Option<u32>) -> Result<TriageOptions, Vec<FieldViolation>> {
@@ -165,20 +170,12 @@ fn field_decision(decision: FieldDecision) -> pb::FieldDecision {
         ValueSource::ImpactTable(raised_by) => (pb::ValueSource::ImpactTable, raised_by),
         ValueSource::GroupTable => (pb::ValueSource::GroupTable, String::new()),
     };
-    let abstention = match abstention {
-        None => pb::Abstention::Unspecified,
-        Some(Abstention::TooShort) => pb::Abstention::TooShort,
-        Some(Abstention::UnsupportedLanguage) => pb::Abstention::UnsupportedLanguage,
-        Some(Abstention::OutOfScope) => pb::Abstention::OutOfScope,
-        Some(Abstention::Ambiguous) => pb::Abstention::Ambiguous,
-        Some(Abstention::LowConfidence) => pb::Abstention::LowConfidence,
-    };
     pb::FieldDecision {
         field,
         value,
         source: source.into(),
         confidence,
-        abstention: abstention.into(),
+        abstention: wire_abstention(abstention).into(),
         candidates: candidates
             .into_iter()
             .map(|Candidate { value, confidence }| pb::Candidate { value, confidence })
@@ -187,6 +184,17 @@ fn field_decision(decision: FieldDecision) -> pb::FieldDecision {
         disagreement,
         raised_by,
         route: wire_route(route).into(),
+    }
+}
+
+fn wire_abstention(abstention: Option<Abstention>) -> pb::Abstention {
+    match abstention {
+        None => pb::Abstention::Unspecified,
+        Some(Abstention::TooShort) => pb::Abstention::TooShort,
+        Some(Abstention::UnsupportedLanguage) => pb::Abstention::UnsupportedLanguage,
+        Some(Abstention::OutOfScope) => pb::Abstention::OutOfScope,
+        Some(Abstention::Ambiguous) => pb::Abstention::Ambiguous,
+        Some(Abstention::LowConfidence) => pb::Abstention::LowConfidence,
     }
 }
 

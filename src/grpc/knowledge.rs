@@ -1,14 +1,12 @@
 //! `KnowledgeService`: parse, call the knowledge base on the compute pool, convert.
 
-use std::fmt::Write as _;
-
 use tonic::{Request, Response, Status, Streaming};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Api, convert,
     import::{Frames, Refused},
-    observe,
+    observe, pages,
 };
 use crate::{
     domain::{article::Article, decision::Versions},
@@ -68,22 +66,6 @@ fn parse_search_token(token: &str, fingerprint: u64) -> Option<usize> {
     let (offset, of_query) = token.split_once('-')?;
     let offset = offset.parse().ok().filter(|offset| *offset < MAX_SEARCH_DEPTH)?;
     (u64::from_str_radix(of_query, 16).ok()? == fingerprint).then_some(offset)
-}
-
-fn parse_list_token(token: &str) -> Option<String> {
-    if !token.len().is_multiple_of(2) {
-        return None;
-    }
-    let bytes = token.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-    String::from_utf8(bytes.collect::<Option<_>>()?).ok()
-}
-
-fn list_token(last_id: &str) -> String {
-    last_id.bytes().fold(String::new(), |mut token, byte| {
-        // Writing to a string cannot fail.
-        write!(token, "{byte:02x}").ok();
-        token
-    })
 }
 
 fn not_found(id: &str) -> TriageError {
@@ -232,8 +214,7 @@ impl KnowledgeService for KnowledgeHandler {
         self.0
             .unary("ListArticles", request, async |request| {
                 let pb::ListArticlesRequest { page_size, page_token } = request;
-                let after = parse_list_token(&page_token)
-                    .ok_or_else(|| vec![FieldViolation::new("page_token", "does not come from a previous page")]);
+                let after = pages::parse_id_token(&page_token);
                 let size = convert::at_most(page_size, "page_size", DEFAULT_LIST_PAGE, MAX_LIST_PAGE);
                 let (size, after) = convert::both(size, after)?;
                 let place = self.0.pool.admit()?;
@@ -247,7 +228,7 @@ impl KnowledgeService for KnowledgeHandler {
                 let ArticlePage { articles, more } = page;
                 let last = articles.last().filter(|_| more);
                 Ok(pb::ListArticlesResponse {
-                    next_page_token: last.map(|article| list_token(&article.id)).unwrap_or_default(),
+                    next_page_token: last.map(|article| pages::id_token(&article.id)).unwrap_or_default(),
                     articles: articles.into_iter().map(convert::wire_article).collect(),
                     total,
                 })
@@ -279,16 +260,6 @@ impl KnowledgeService for KnowledgeHandler {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_token_survives_any_id() {
-        for id in ["", "KB0001", "größe/😀"] {
-            assert_eq!(parse_list_token(&list_token(id)).as_deref(), Some(id));
-        }
-        for token in ["zz", "4", "ff", "é"] {
-            assert_eq!(parse_list_token(token), None, "{token}");
-        }
-    }
 
     #[test]
     fn a_search_token_belongs_to_its_query() {

@@ -6,8 +6,10 @@ mod convert;
 pub(crate) mod edge;
 mod feedback;
 mod import;
+mod jobs;
 mod knowledge;
 mod memory;
+mod pages;
 mod status;
 mod triage;
 
@@ -21,18 +23,23 @@ use std::{
 
 use futures_util::Stream;
 use prost::Message;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 pub(crate) use self::{
-    feedback::FeedbackHandler, knowledge::KnowledgeHandler, memory::MemoryHandler, triage::TriageHandler,
+    feedback::FeedbackHandler, jobs::JobHandler, knowledge::KnowledgeHandler, memory::MemoryHandler,
+    triage::TriageHandler,
 };
 use crate::{
     compute::{Place, Pool},
     config::Limits,
     error::TriageError,
     feedback::Feedback,
+    jobs::Jobs,
     knowledge::KnowledgeBase,
     memory::Memory,
     telemetry::{METRICS, Stage},
@@ -52,6 +59,7 @@ pub struct Core {
     pub knowledge: KnowledgeBase,
     pub memory: Memory,
     pub feedback: Feedback,
+    pub jobs: Jobs,
 }
 
 /// What all handlers share. Cheap to clone.
@@ -165,18 +173,38 @@ impl Api {
         self.pool.run(place, run).await?
     }
 
+    /// Runs `work` in `place` and yet on no thread of the pool: it may wait for the disk, and computes next to nothing.
+    async fn block<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce(&Core) -> Result<T, TriageError> + Send + 'static,
+    ) -> Result<T, TriageError> {
+        let core = self.core()?;
+        let run = move || {
+            let done = work(&core);
+            drop(place);
+            done
+        };
+        spawn_blocking(run).await.map_err(TriageError::internal)?
+    }
+
     /// Calls at work or waiting for a processor.
     pub(crate) fn in_flight(&self) -> usize {
         self.pool.taken()
     }
 
     /// Brings the gauges up to date, before they are read.
-    pub(crate) fn record_gauges(&self) {
+    pub(crate) async fn record_gauges(&self) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         METRICS.calls_in_flight.set(gauge(self.in_flight() as u64));
         if let Ok(core) = self.core() {
             METRICS.articles.set(gauge(core.knowledge.article_count()));
             METRICS.confirmed_tickets.set(gauge(core.memory.count()));
+            let jobs = core.jobs.clone();
+            // Where the database fails, calls say so: the last numbers stay.
+            if let Ok(Ok(open)) = spawn_blocking(move || jobs.count_open()).await {
+                METRICS.set_open_jobs(&open);
+            }
         }
     }
 }

@@ -32,6 +32,15 @@ impl Band {
         }
     }
 
+    /// The least confidence in it, and that of the next one.
+    pub fn bounds(self) -> (f32, f32) {
+        match self {
+            Self::High => (0.9, 1.0),
+            Self::Medium => (0.7, 0.9),
+            Self::Low => (0.0, 0.7),
+        }
+    }
+
     /// The confidences in it, for people and programs.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -25,6 +25,9 @@ pub enum JobError {
     /// Clients may not have this file read or written.
     #[error("{} is in none of the folders of the setting {FOLDERS_SETTING}", .0.display())]
     PathNotAllowed(PathBuf),
+    /// The job is not about a field of this name.
+    #[error("job {id} is not about field `{field}`; its fields are {}", known.join(", "))]
+    UnknownField { id: JobId, field: String, known: Vec<String> },
     /// The job changed nothing, and was not to.
     #[error("job {0} changed nothing outside of its results: there is nothing to undo")]
     NothingToUndo(JobId),
@@ -59,6 +62,7 @@ impl From<JobError> for TriageError {
             JobError::WrongState { .. } => Self::JobState(error.to_string()),
             JobError::OutputTaken { path, problem } => Self::OutputTaken { path, problem },
             JobError::PathNotAllowed(path) => Self::PathNotAllowed { path, setting: FOLDERS_SETTING },
+            JobError::UnknownField { .. } => Self::invalid("filter.field", error.to_string()),
             JobError::NothingToUndo(_) => Self::invalid("id", error.to_string()),
             JobError::Invalid(_) | JobError::Unreadable { .. } | JobError::Rows(_) | JobError::Row(_) => {
                 Self::invalid("spec", error.to_string())

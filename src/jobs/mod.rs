@@ -33,7 +33,7 @@ pub use self::{
     diff::{Band, Diff, FieldDiff, PairDiff},
     error::JobError,
     input::Identity,
-    results::{ResultPage, ResultPlace, result_line},
+    results::{ResultFilter, ResultPage, ResultPlace, Wanted, result_line},
     spool::Spool,
     undo::Undone,
 };

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{JobError, specification::FieldColumn};
+use super::{Job, JobError, specification::FieldColumn};
 use crate::{
     domain::{
         decision::Abstention,
@@ -16,6 +16,54 @@ use crate::{
 
 /// Chunks that are read from the store in one go.
 const CHUNKS_READ: usize = 8;
+
+/// Which results are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResultFilter {
+    /// Of tickets that change.
+    pub changed_only: bool,
+    /// Of bad rows.
+    pub failed_only: bool,
+    /// With `changed_only`: of those in which this field changes.
+    pub field: Option<String>,
+}
+
+/// Which results of one job are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    changed_only: bool,
+    failed_only: bool,
+    /// The field's place among those of the job.
+    field: Option<usize>,
+}
+
+impl ResultFilter {
+    /// Fails with [`JobError::UnknownField`] for a field that the job is not about.
+    pub fn of(&self, job: &Job) -> Result<Wanted, JobError> {
+        let Self { changed_only, failed_only, field } = self;
+        let fields = &job.specification.fields;
+        let place = |name: &String| {
+            let unknown = || JobError::UnknownField {
+                id: job.record.id,
+                field: name.clone(),
+                known: fields.iter().map(|known| known.field.clone()).collect(),
+            };
+            fields.iter().position(|known| known.field == *name).ok_or_else(unknown)
+        };
+        let field = field.as_ref().map(place).transpose()?;
+        Ok(Wanted { changed_only: *changed_only, failed_only: *failed_only, field })
+    }
+}
+
+impl Wanted {
+    pub fn lets_through(&self, result: &TicketResult) -> bool {
+        let changes = match self.field {
+            Some(place) => result.fields.get(place).is_some_and(|field| field.changed),
+            None => result.is_changed(),
+        };
+        (!self.changed_only || changes) && (!self.failed_only || result.error.is_some())
+    }
+}
 
 /// Where a page of results begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

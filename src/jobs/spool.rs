@@ -21,7 +21,7 @@ use crate::{
     domain::{
         job::JobState,
         memory::ConfirmedTicket,
-        ticket::{Ticket, TicketPart},
+        ticket::{MAX_NAME_CHARS, Ticket, TicketPart},
     },
     encode::Redactor,
     error::FieldViolation,
@@ -70,7 +70,7 @@ impl Spool {
         };
         // Every line has every column: that none is missing is asked of the first.
         let mut line = Map::new();
-        line.insert(ID.to_owned(), id.into());
+        line.insert(ID.to_owned(), id.chars().take(MAX_NAME_CHARS).collect::<String>().into());
         line.insert(TEXT.to_owned(), text.into());
         for field in &self.fields {
             let current = ticket.ok().and_then(|ticket| ticket.field_value(field));

@@ -72,6 +72,9 @@ impl Jobs {
         if let Source::Memory = job.specification.source {
             return Ok(Undone { counts: self.store.undo_counts(id)?, output: None });
         }
+        if job.record.state != JobState::Undone {
+            return Ok(Undone { counts: BTreeMap::new(), output: None });
+        }
         let counts = [(UndoOutcome::Restored, job.record.counts.changed)].into();
         Ok(Undone { counts, output: Some(previous_values(&job, None)) })
     }

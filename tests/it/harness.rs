@@ -18,11 +18,13 @@ use ticket_triage::{
     config::{Config, Overrides},
     feedback::Feedback,
     grpc::Core,
+    jobs::Jobs,
     knowledge::KnowledgeBase,
     memory::Memory,
     pb::{
-        self, feedback_service_client::FeedbackServiceClient, knowledge_service_client::KnowledgeServiceClient,
-        memory_service_client::MemoryServiceClient, triage_service_client::TriageServiceClient,
+        self, feedback_service_client::FeedbackServiceClient, job_service_client::JobServiceClient,
+        knowledge_service_client::KnowledgeServiceClient, memory_service_client::MemoryServiceClient,
+        triage_service_client::TriageServiceClient,
     },
     store::Store,
     triage::Triager,
@@ -85,18 +87,19 @@ impl TestServer {
         let config = Config::load(Some(&file), [], &overrides).unwrap();
 
         let taxonomy = Arc::new(config.taxonomy.clone());
-        let redactor = config.redactor.clone();
+        let (redactor, job_folders) = (config.redactor.clone(), config.job_folders.clone());
         let data_dir = folder.path().join("data");
         let load = move || {
             before_loading();
             let store = Store::open(&data_dir)?;
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
             let memory = Memory::open(store.clone(), &data_dir, redactor)?;
-            let feedback = Feedback::open(store, memory.clone())?;
+            let feedback = Feedback::open(store.clone(), memory.clone())?;
+            let jobs = Jobs::serve(store, &data_dir, &job_folders)?;
             let triager =
                 Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()))?
                     .with_feedback(feedback.clone());
-            Ok(Core { triager, knowledge, memory, feedback })
+            Ok(Core { triager, knowledge, memory, feedback, jobs })
         };
         let app = App::bind(config).await.unwrap();
         let (address, admin_address) = (app.address().unwrap(), app.admin_address().unwrap().unwrap());
@@ -126,6 +129,10 @@ impl TestServer {
 
     pub async fn feedback(&self) -> FeedbackServiceClient<Channel> {
         FeedbackServiceClient::new(self.channel().await)
+    }
+
+    pub async fn jobs(&self) -> JobServiceClient<Channel> {
+        JobServiceClient::new(self.channel().await)
     }
 
     /// Keeps the server from writing to its database.
@@ -418,6 +425,10 @@ impl ServerProcess {
 
     pub async fn feedback(&self) -> FeedbackServiceClient<Channel> {
         FeedbackServiceClient::new(connect(&self.address).await)
+    }
+
+    pub async fn jobs(&self) -> JobServiceClient<Channel> {
+        JobServiceClient::new(connect(&self.address).await)
     }
 
     /// Sends a signal by its name, such as `TERM`.
