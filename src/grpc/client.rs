@@ -1,6 +1,7 @@
 //! The client that the command line uses for `--server`.
 
 mod feedback;
+mod jobs;
 mod memory;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -12,6 +13,7 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
+pub use self::jobs::{JobChanges, JobResults};
 use super::convert;
 use crate::{
     domain::{
@@ -154,10 +156,7 @@ fn priority_decision(decision: pb::PriorityDecision) -> anyhow::Result<PriorityD
 }
 
 fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> {
-    // An unknown number must not pass for "use it".
-    let abstention = pb::Abstention::try_from(decision.abstention).with_context(|| {
-        format!("the server abstains from {} for a reason that this version does not know", decision.field)
-    })?;
+    let abstention = domain_abstention(&decision.field, decision.abstention)?;
     let source = decision.source();
     let pb::FieldDecision {
         field,
@@ -181,14 +180,7 @@ fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> 
             pb::ValueSource::GroupTable => ValueSource::GroupTable,
         },
         confidence,
-        abstention: match abstention {
-            pb::Abstention::Unspecified => None,
-            pb::Abstention::TooShort => Some(Abstention::TooShort),
-            pb::Abstention::UnsupportedLanguage => Some(Abstention::UnsupportedLanguage),
-            pb::Abstention::OutOfScope => Some(Abstention::OutOfScope),
-            pb::Abstention::Ambiguous => Some(Abstention::Ambiguous),
-            pb::Abstention::LowConfidence => Some(Abstention::LowConfidence),
-        },
+        abstention,
         candidates: candidates
             .into_iter()
             .map(|pb::Candidate { value, confidence }| Candidate { value, confidence })
@@ -196,6 +188,20 @@ fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> 
         evidence: evidence.into_iter().map(domain_evidence).collect(),
         disagreement,
         route: domain_route(route)?,
+    })
+}
+
+fn domain_abstention(field: &str, abstention: i32) -> anyhow::Result<Option<Abstention>> {
+    // An unknown number must not pass for "use it".
+    let abstention = pb::Abstention::try_from(abstention)
+        .with_context(|| format!("the server abstains from {field} for a reason that this version does not know"))?;
+    Ok(match abstention {
+        pb::Abstention::Unspecified => None,
+        pb::Abstention::TooShort => Some(Abstention::TooShort),
+        pb::Abstention::UnsupportedLanguage => Some(Abstention::UnsupportedLanguage),
+        pb::Abstention::OutOfScope => Some(Abstention::OutOfScope),
+        pb::Abstention::Ambiguous => Some(Abstention::Ambiguous),
+        pb::Abstention::LowConfidence => Some(Abstention::LowConfidence),
     })
 }
 

@@ -136,8 +136,11 @@ impl Watching {
                 self.last = Some(job.clone());
                 return Ok(Some(job));
             }
+            // Said again where nothing happens: a connection that carries nothing is closed.
+            let idle = self.handler.0.limits.idle / 2;
             tokio::select! {
                 () = draining.cancelled() => {}
+                () = tokio::time::sleep(idle) => return Ok(Some(job)),
                 changed = self.news.changed() => changed.map_err(TriageError::internal)?,
             }
         }

@@ -24,7 +24,8 @@ pub enum Band {
 impl Band {
     pub const ALL: [Self; 3] = [Self::High, Self::Medium, Self::Low];
 
-    fn of(confidence: f32) -> Self {
+    /// The one that a confidence lies in.
+    pub fn of(confidence: f32) -> Self {
         match confidence {
             0.9.. => Self::High,
             0.7.. => Self::Medium,
