@@ -95,7 +95,7 @@ fn field_diff_json(diff: &FieldDiff) -> Value {
     })
 }
 
-/// What a job came to, or would; `place` is the flag that says where the jobs are kept.
+/// What a job came to, or would; `place` is the flag that says where the job is.
 pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str) -> io::Result<()> {
     let JobCounts { rows, changed, abstained, failed } = job.record.counts;
     let kind = if job.specification.dry_run { "Dry run of a reclassification" } else { "Reclassification" };
@@ -136,7 +136,7 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
         return Ok(());
     }
     let id = job.record.id;
-    if job.specification.dry_run {
+    if job.specification.dry_run || job.specification.is_over_spool() {
         writeln!(out, "\n  `triage jobs results {id} --changed{place}` lists the tickets")
     } else {
         writeln!(out, "\n  `triage jobs undo {id}{place}` takes it back")

@@ -1,6 +1,11 @@
-//! `triage jobs`: look at jobs, steer them, read their results, and take them back.
+//! `triage jobs`: look at jobs, steer them, read their results, and take them back: those of a data directory, or those
+//! of a running server.
+
+mod results;
+mod watch;
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -9,17 +14,22 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{DEFAULT_DATA_DIR, job, reclassify};
+pub(super) use self::watch::{Pauses, watch};
+use super::{DEFAULT_DATA_DIR, UsageError, block_on, job, reclassify};
 use crate::{
     config::Config,
-    domain::job::{JobId, JobState, TicketResult, UndoOutcome},
-    jobs::{Job, Jobs, ResultPlace, Undone, result_line},
+    domain::{
+        job::{JobId, JobState, UndoOutcome},
+        steering,
+    },
+    grpc::client::Client,
+    jobs::{Diff, Job, Jobs, Undone},
     store::Store,
 };
 
-/// Results read from the store in one go.
-const PAGE: usize = 1_000;
-/// Tickets named one by one that undoing left as they are.
+/// Tickets asked for that undoing left as they are.
+const LISTED_TICKETS: usize = 1_000;
+/// Those of them that people are shown.
 const SHOWN_TICKETS: usize = 20;
 
 #[derive(Debug, Subcommand)]
@@ -28,24 +38,50 @@ pub(super) enum JobsCommand {
     List(ListArgs),
     /// Show a job, how far it is, and what it changes
     Show(JobArgs),
+    /// Show how far a job of a running server is until it ends
+    Watch(JobArgs),
+    /// Stop a job of a running server until it is resumed
+    Pause(JobArgs),
     /// Go on with a paused or interrupted job
     Resume(JobArgs),
     /// End a job before its time; its changes to the memory stay until they are undone
     Cancel(JobArgs),
     /// Print what a job made of each ticket
-    Results(ResultsArgs),
+    Results(results::ResultsArgs),
+    /// Write what a job made of each ticket to a file
+    Export(results::ExportArgs),
     /// Take back what a job did
     Undo(UndoArgs),
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Place {
+struct Place {
     /// Folder that keeps the jobs
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
+    /// Ask a running server
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "data_dir")]
+    server: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+impl Place {
+    /// What further commands about the same job need.
+    fn flag(&self) -> String {
+        self.server.as_deref().map_or_else(|| reclassify::data_dir_flag(&self.data_dir), reclassify::server_flag)
+    }
+
+    /// The server, for what only a server can do.
+    fn server(&self, verb: &str) -> Result<&str, UsageError> {
+        self.server.as_deref().ok_or_else(|| {
+            UsageError(format!(
+                "only a job of a running server can be {verb}: name it with --server ADDRESS (a job of the command \
+                 line holds its data directory while it is at work; Ctrl-C interrupts it)"
+            ))
+        })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -67,33 +103,12 @@ pub(super) struct JobArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ResultsArgs {
-    /// The job's number
-    #[arg(value_name = "JOB", value_parser = parse_id)]
-    id: JobId,
-    /// Only tickets that change
-    #[arg(long)]
-    changed: bool,
-    /// Only bad rows
-    #[arg(long, conflicts_with = "changed")]
-    failed: bool,
-    /// Only changes of this field
-    #[arg(long, value_name = "FIELD", requires = "changed")]
-    field: Option<String>,
-    /// At most N tickets
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    #[command(flatten)]
-    place: Place,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct UndoArgs {
     /// The job's number
     #[arg(value_name = "JOB", value_parser = parse_id)]
     id: JobId,
     /// Of a job over a file: where the previous values of the changed tickets go [default: beside the job's output]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
     output: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
@@ -106,16 +121,17 @@ fn parse_id(raw: &str) -> Result<JobId, String> {
 pub(super) fn run(command: &JobsCommand, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
         JobsCommand::List(args) => list(args),
-        JobsCommand::Show(JobArgs { id, place }) => {
-            reclassify::report(&open(&place.data_dir)?.1, *id, &place.data_dir, place.json)
+        JobsCommand::Show(args) => show(args),
+        JobsCommand::Watch(JobArgs { id, place }) => block_on(watch_to_the_end(*id, place)),
+        JobsCommand::Pause(JobArgs { id, place }) => {
+            let address = place.server("paused")?;
+            let job = block_on(async { Client::connect(address).await?.pause_job(*id).await })?;
+            stands(&job, place.json)
         }
         JobsCommand::Resume(args) => resume(args, config),
-        JobsCommand::Cancel(JobArgs { id, place }) => {
-            let jobs = open(&place.data_dir)?.1;
-            jobs.cancel(*id)?;
-            reclassify::report(&jobs, *id, &place.data_dir, place.json)
-        }
-        JobsCommand::Results(args) => results(args),
+        JobsCommand::Cancel(args) => cancel(args),
+        JobsCommand::Results(args) => results::print(args),
+        JobsCommand::Export(args) => results::export(args),
         JobsCommand::Undo(args) => undo(args, config),
     }
 }
@@ -124,7 +140,7 @@ pub(super) fn run(command: &JobsCommand, config: &Config) -> anyhow::Result<Exit
 fn open(data_dir: &Path) -> anyhow::Result<(Store, Jobs)> {
     anyhow::ensure!(
         Store::exists(data_dir),
-        "no jobs in {}: name the folder that keeps them with --data-dir",
+        "no jobs in {}: name the folder that keeps them with --data-dir, or a running server with --server",
         data_dir.display()
     );
     let store = Store::open(data_dir)?;
@@ -133,7 +149,10 @@ fn open(data_dir: &Path) -> anyhow::Result<(Store, Jobs)> {
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
-    let jobs = open(&args.place.data_dir)?.1.list(None, args.limit)?;
+    let jobs = match &args.place.server {
+        Some(address) => block_on(async { Client::connect(address).await?.list_jobs(args.limit).await })?,
+        None => open(&args.place.data_dir)?.1.list(None, args.limit)?,
+    };
     let mut out = io::stdout().lock();
     if args.place.json {
         writeln!(out, "{}", json!({"jobs": jobs.iter().map(job::job_json).collect::<Vec<_>>()}))?;
@@ -145,67 +164,90 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn resume(args: &JobArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let (store, jobs) = open(&args.place.data_dir)?;
-    let state = jobs.get(args.id)?.record.state;
-    let Job { specification, .. } = if state == JobState::Undoing { jobs.get(args.id)? } else { jobs.resume(args.id)? };
-    let triager = reclassify::triager(specification.pace.model.as_deref(), config)?;
-    reclassify::work(&jobs, args.id, triager, store, &args.place.data_dir, config)?;
-    reclassify::report(&jobs, args.id, &args.place.data_dir, args.place.json)
+fn show(args: &JobArgs) -> anyhow::Result<ExitCode> {
+    let JobArgs { id, place } = args;
+    let (job, diff) = match &place.server {
+        Some(address) => block_on(async { asked(&Client::connect(address).await?, *id).await })?,
+        None => read(&open(&place.data_dir)?.1, *id)?,
+    };
+    reclassify::report(&job, &diff, &place.flag(), place.json)
 }
 
-fn results(args: &ResultsArgs) -> anyhow::Result<ExitCode> {
-    let jobs = open(&args.place.data_dir)?.1;
-    let Job { specification, .. } = jobs.get(args.id)?;
-    let fields = &specification.fields;
-    let place = args.field.as_ref().map(|name| fields.iter().position(|field| field.field == *name));
-    if let (Some(None), Some(name)) = (place, &args.field) {
-        let known: Vec<&str> = fields.iter().map(|field| field.field.as_str()).collect();
-        anyhow::bail!("job {} is not about field `{name}`; its fields are {}", args.id, known.join(", "));
-    }
-    let place = place.flatten();
-    let wanted = |result: &TicketResult| {
-        let changes = match place {
-            Some(place) => result.fields.get(place).is_some_and(|field| field.changed),
-            None => result.is_changed(),
-        };
-        (!args.changed || changes) && (!args.failed || result.error.is_some())
+fn cancel(args: &JobArgs) -> anyhow::Result<ExitCode> {
+    let JobArgs { id, place } = args;
+    let (job, diff) = if let Some(address) = &place.server {
+        block_on(async {
+            let client = Client::connect(address).await?;
+            client.cancel_job(*id).await?;
+            asked(&client, *id).await
+        })?
+    } else {
+        let jobs = open(&place.data_dir)?.1;
+        jobs.cancel(*id)?;
+        read(&jobs, *id)?
     };
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let (mut next, mut left) = (Some(ResultPlace::default()), args.limit.unwrap_or(usize::MAX));
-    while let Some(from) = next.filter(|_| left > 0) {
-        let page = jobs.results(args.id, from, PAGE.min(left), wanted)?;
-        left -= page.results.len();
-        for result in &page.results {
-            if args.place.json {
-                out.write_all(&result_line(fields, result))?;
-            } else {
-                job::result_line(&mut out, fields, result)?;
-            }
-        }
-        next = page.next;
+    reclassify::report(&job, &diff, &place.flag(), place.json)
+}
+
+fn read(jobs: &Jobs, id: JobId) -> anyhow::Result<(Job, Diff)> {
+    Ok((jobs.get(id)?, jobs.diff(id)?))
+}
+
+async fn asked(client: &Client, id: JobId) -> anyhow::Result<(Job, Diff)> {
+    Ok((client.job(id).await?, client.job_diff(id).await?))
+}
+
+async fn watch_to_the_end(id: JobId, place: &Place) -> anyhow::Result<ExitCode> {
+    let address = place.server("watched")?;
+    let client = Client::connect(address).await?;
+    let job = watch(&client, id, Pauses::WaitFor).await?;
+    reclassify::report(&job, &client.job_diff(id).await?, &place.flag(), place.json)
+}
+
+/// Says where a job stands that a server goes on with.
+fn stands(job: &Job, json: bool) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", job::job_json(job))?;
+    } else {
+        writeln!(out, "job {} is {}", job.record.id, job.record.state)?;
     }
-    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn undo(args: &UndoArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let (store, jobs) = open(&args.place.data_dir)?;
-    let output = args.output.as_deref().map(std::path::absolute).transpose()?;
-    let job = jobs.undo(args.id, output.as_deref())?;
-    if job.record.state == JobState::Undoing {
-        // Nothing is decided anew: any model will do.
-        let triager = reclassify::triager(None, config)?;
-        reclassify::work(&jobs, args.id, triager, store, &args.place.data_dir, config)?;
+fn resume(args: &JobArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let JobArgs { id, place } = args;
+    if let Some(address) = &place.server {
+        let job = block_on(async { Client::connect(address).await?.resume_job(*id).await })?;
+        return stands(&job, place.json);
     }
-    let Undone { counts, output: default } = jobs.undone(args.id)?;
-    let output = output.or(default);
+    let (store, jobs) = open(&place.data_dir)?;
+    let state = jobs.get(*id)?.record.state;
+    let Job { specification, .. } = if state == JobState::Undoing { jobs.get(*id)? } else { jobs.resume(*id)? };
+    let triager = reclassify::triager(specification.pace.model.as_deref(), config)?;
+    reclassify::work(&jobs, *id, triager, store, &place.data_dir, config)?;
+    let (job, diff) = read(&jobs, *id)?;
+    reclassify::report(&job, &diff, &place.flag(), place.json)
+}
+
+/// What undoing a job came to, and the first tickets that were changed since.
+struct Outcome {
+    counts: BTreeMap<UndoOutcome, u64>,
+    touched: Vec<String>,
+    output: Option<PathBuf>,
+}
+
+fn undo(args: &UndoArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let UndoArgs { id, output, place } = args;
+    let Outcome { counts, touched, output } = match &place.server {
+        Some(address) => block_on(undo_at(*id, address))?,
+        None => undo_here(*id, output.as_deref(), place, config)?,
+    };
     let count = |outcome| counts.get(&outcome).copied().unwrap_or(0);
-    let touched = jobs.undone_tickets(args.id, UndoOutcome::Touched, "", PAGE)?;
     let mut out = io::stdout().lock();
-    if args.place.json {
+    if place.json {
         let document = json!({
-            "job": args.id.to_string(),
+            "job": id.to_string(),
             "restored": count(UndoOutcome::Restored),
             "touched": count(UndoOutcome::Touched),
             "deleted": count(UndoOutcome::Deleted),
@@ -217,17 +259,41 @@ fn undo(args: &UndoArgs, config: &Config) -> anyhow::Result<ExitCode> {
     }
     if let Some(output) = output {
         let restored = job::number(count(UndoOutcome::Restored));
-        writeln!(out, "job {}: the previous values of {restored} tickets are in {}", args.id, output.display())?;
+        let output = output.display().to_string();
+        writeln!(out, "job {id}: the previous values of {restored} tickets are in {}", steering::without(&output))?;
         return Ok(ExitCode::SUCCESS);
     }
     let [restored, touched_count, deleted] =
         [UndoOutcome::Restored, UndoOutcome::Touched, UndoOutcome::Deleted].map(|outcome| job::number(count(outcome)));
     writeln!(
         out,
-        "job {}: {restored} tickets have their previous values again; {touched_count} were changed since and stay as \
-         they are; {deleted} are no longer there",
-        args.id
+        "job {id}: {restored} tickets have their previous values again; {touched_count} were changed since and stay as \
+         they are; {deleted} are no longer there"
     )?;
     job::ids(&mut out, "changed since", &touched, SHOWN_TICKETS)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn undo_here(id: JobId, output: Option<&Path>, place: &Place, config: &Config) -> anyhow::Result<Outcome> {
+    let (store, jobs) = open(&place.data_dir)?;
+    let output = output.map(std::path::absolute).transpose()?;
+    let job = jobs.undo(id, output.as_deref())?;
+    if job.record.state == JobState::Undoing {
+        // Nothing is decided anew: any model will do.
+        let triager = reclassify::triager(None, config)?;
+        reclassify::work(&jobs, id, triager, store, &place.data_dir, config)?;
+    }
+    let Undone { counts, output: default } = jobs.undone(id)?;
+    let touched = jobs.undone_tickets(id, UndoOutcome::Touched, "", LISTED_TICKETS)?;
+    Ok(Outcome { counts, touched, output: output.or(default) })
+}
+
+async fn undo_at(id: JobId, address: &str) -> anyhow::Result<Outcome> {
+    let client = Client::connect(address).await?;
+    let (job, output) = client.undo_job(id).await?;
+    if job.record.state == JobState::Undoing {
+        watch(&client, id, Pauses::WaitFor).await?;
+    }
+    let (counts, touched) = client.undone_tickets(id, UndoOutcome::Touched).await?;
+    Ok(Outcome { counts, touched, output })
 }

@@ -128,6 +128,14 @@ impl JobProgress {
         }
     }
 
+    /// Says what else there is to say.
+    pub(super) fn note(&self, note: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(note.to_owned()),
+            None => eprintln!("{note}"),
+        }
+    }
+
     pub(super) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

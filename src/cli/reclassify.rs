@@ -12,14 +12,19 @@ use std::{
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{DEFAULT_DATA_DIR, UsageError, job, progress::JobProgress};
+use super::{
+    DEFAULT_DATA_DIR, UsageError, block_on, job,
+    jobs::{Pauses, watch},
+    progress::JobProgress,
+};
 use crate::{
     classify::Classifier,
     compute::Pool,
     config::Config,
     domain::job::{JobId, JobState, PauseCause},
+    grpc::client::Client,
     jobs::{
-        Job, Jobs, NewFile, NewReclassification, Workshop,
+        Diff, Job, Jobs, NewFile, NewReclassification, Workshop,
         specification::{FieldColumn, FieldValue, Filter, Pace},
     },
     memory::Memory,
@@ -83,6 +88,9 @@ pub(super) struct ReclassifyArgs {
     /// Folder that keeps the job, and the memory; created when absent
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
+    /// Have a running server do it; --input and --output are its files, in one of its jobs.folders
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["data_dir", "model", "map"])]
+    server: Option<String>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -99,14 +107,13 @@ fn parse_value(raw: &str) -> Result<FieldValue, String> {
 
 impl ReclassifyArgs {
     /// Which field each `--current` is about.
-    fn fields(&self, triager: &Triager) -> Result<Vec<FieldColumn>, UsageError> {
-        let known: Vec<String> = triager.fields().into_iter().map(|field| field.name).collect();
+    fn fields(&self, known: &[String]) -> Result<Vec<FieldColumn>, UsageError> {
         let field = |raw: &String| match raw.split_once('=') {
             Some((field, column)) => {
                 Ok(FieldColumn { field: field.trim().to_owned(), column: column.trim().to_owned() })
             }
             None if known.contains(raw) => Ok(FieldColumn { field: raw.clone(), column: raw.clone() }),
-            None => match known.as_slice() {
+            None => match known {
                 [only] => Ok(FieldColumn { field: only.clone(), column: raw.clone() }),
                 _ => Err(UsageError(format!(
                     "--current {raw}: say which field that is, FIELD={raw}; the fields are {}",
@@ -117,7 +124,8 @@ impl ReclassifyArgs {
         self.current.iter().map(field).collect()
     }
 
-    fn asked(&self, triager: &Triager) -> anyhow::Result<NewReclassification> {
+    /// What is asked of those who know these fields.
+    fn asked(&self, known: &[String]) -> anyhow::Result<NewReclassification> {
         let file = self.input.as_ref().map(|path| NewFile {
             path: path.clone(),
             renames: self.map.clone(),
@@ -128,7 +136,7 @@ impl ReclassifyArgs {
         });
         Ok(NewReclassification {
             file,
-            fields: self.fields(triager)?,
+            fields: self.fields(known)?,
             filter: Filter {
                 min_confidence: self.min_confidence,
                 from: self.from.clone(),
@@ -147,23 +155,51 @@ impl ReclassifyArgs {
 }
 
 pub(super) fn run(args: &ReclassifyArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    if let Some(address) = &args.server {
+        return block_on(run_at(args, address));
+    }
     let triager = triager(args.model.as_deref(), config)?;
-    let asked = args.asked(&triager)?;
+    let known: Vec<String> = triager.fields().into_iter().map(|field| field.name).collect();
+    let asked = args.asked(&known)?;
     let store = Store::open(&args.data_dir)?;
     let jobs = Jobs::open(store.clone(), &args.data_dir);
     let max_bad_share = asked.pace.max_bad_share;
     let job = jobs.create(asked, None, JobOrigin::CommandLine, &triager)?;
     let id = job.record.id;
-    if let Some(pause) = job.record.pause {
-        #[expect(clippy::cast_precision_loss, reason = "a share needs no more than the leading digits")]
-        let share = job.record.counts.failed as f64 / job.record.counts.rows.max(1) as f64;
-        if pause.cause == PauseCause::BadRows && share > max_bad_share {
-            return Err(paused(id, &pause.text));
-        }
+    if must_be_resumed(&job, max_bad_share)? {
         jobs.resume(id)?;
     }
     work(&jobs, id, triager, store, &args.data_dir, config)?;
-    report(&jobs, id, &args.data_dir, args.json)
+    report(&jobs.get(id)?, &jobs.diff(id)?, &data_dir_flag(&args.data_dir), args.json)
+}
+
+/// Has a server do it, and watches.
+async fn run_at(args: &ReclassifyArgs, address: &str) -> anyhow::Result<ExitCode> {
+    let client = Client::connect(address).await?;
+    let known: Vec<String> = client.fields().await?.0.into_iter().map(|(field, _)| field).collect();
+    let asked = args.asked(&known)?;
+    let job = client.create_job(&asked).await?;
+    let id = job.record.id;
+    if must_be_resumed(&job, asked.pace.max_bad_share)? {
+        client.resume_job(id).await?;
+    }
+    let job = watch(&client, id, Pauses::EndAt).await?;
+    match (job.record.state, &job.record.pause) {
+        (JobState::Paused, Some(pause)) => Err(paused(id, &pause.text)),
+        (JobState::Cancelled, _) => Err(anyhow::anyhow!("job {id} was cancelled")),
+        _ => report(&job, &client.job_diff(id).await?, &server_flag(address), args.json),
+    }
+}
+
+/// Whether a job that was found is paused and may go on.
+fn must_be_resumed(job: &Job, max_bad_share: f64) -> anyhow::Result<bool> {
+    let Some(pause) = &job.record.pause else { return Ok(false) };
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than the leading digits")]
+    let share = job.record.counts.failed as f64 / job.record.counts.rows.max(1) as f64;
+    if pause.cause == PauseCause::BadRows && share > max_bad_share {
+        return Err(paused(job.record.id, &pause.text));
+    }
+    Ok(true)
 }
 
 /// What decides, without articles or memory.
@@ -220,7 +256,7 @@ fn paused(id: JobId, why: &str) -> anyhow::Error {
 }
 
 /// Ends with Ctrl-C or SIGTERM.
-async fn interrupt() -> io::Result<()> {
+pub(super) async fn interrupt() -> io::Result<()> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -235,16 +271,26 @@ async fn interrupt() -> io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
-/// Prints what a job came to.
-pub(super) fn report(jobs: &Jobs, id: JobId, data_dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let (job, diff) = (jobs.get(id)?, jobs.diff(id)?);
+/// What further commands about a job of this folder need.
+pub(super) fn data_dir_flag(data_dir: &Path) -> String {
+    if data_dir == Path::new(DEFAULT_DATA_DIR) {
+        return String::new();
+    }
+    format!(" --data-dir {}", data_dir.display())
+}
+
+/// What further commands about a job of this server need.
+pub(super) fn server_flag(address: &str) -> String {
+    format!(" --server {address}")
+}
+
+/// Prints what a job came to, or would; `place` is the flag that says where the job is.
+pub(super) fn report(job: &Job, diff: &Diff, place: &str, json: bool) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     if json {
-        writeln!(out, "{}", job::summary_json(&job, &diff))?;
+        writeln!(out, "{}", job::summary_json(job, diff))?;
     } else {
-        let is_default = data_dir == Path::new(DEFAULT_DATA_DIR);
-        let place = if is_default { String::new() } else { format!(" --data-dir {}", data_dir.display()) };
-        job::summary(&mut out, &job, &diff, &place)?;
+        job::summary(&mut out, job, diff, place)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -51,6 +51,11 @@ impl Client {
         Ok(Self { address: address.to_owned(), channel })
     }
 
+    /// As it was named.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// One ticket's decision, with everything in it.
     pub async fn triage(&self, draft: TicketDraft) -> anyhow::Result<TriageDecision> {
         let request = pb::TriageTicketRequest { ticket: Some(wire_ticket(draft)), features: Vec::new(), top_n: None };

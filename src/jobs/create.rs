@@ -222,7 +222,12 @@ impl Jobs {
     }
 
     /// The known job that does the same; `None` where its results are gone, so that it must be done again.
-    fn taken_up(&self, known: &JobRecord, asked: &Reclassification, origin: JobOrigin) -> Result<Option<Job>, JobError> {
+    fn taken_up(
+        &self,
+        known: &JobRecord,
+        asked: &Reclassification,
+        origin: JobOrigin,
+    ) -> Result<Option<Job>, JobError> {
         let is_gone = asked.output.as_deref().is_some_and(|output| !output.exists());
         if known.state == JobState::Done && is_gone {
             self.store.release_job(known.id)?;
