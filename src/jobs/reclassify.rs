@@ -181,8 +181,8 @@ impl<'a> Reclassifying<'a> {
         report: &(dyn Fn(Progress) + Sync),
     ) -> Result<Option<Ending>, JobError> {
         let (started, begun_with) = (Instant::now(), self.counts.rows);
-        let mut files = Files::open(&self.job, &*self.tools.storage, self.checkpoint.lengths)?;
-        let mut read = self.read(self.open_input()?).await?;
+        let mut files = self.open_files().await?;
+        let mut read = self.read(self.open_input().await?).await?;
         loop {
             let chunk_started = Instant::now();
             let (input, chunk) = read;
@@ -204,7 +204,7 @@ impl<'a> Reclassifying<'a> {
                 Committed::Yes => {}
                 Committed::NotRunning => return Ok(Some(Ending::Moved)),
                 Committed::Touched => {
-                    read = self.read(self.open_input()?).await?;
+                    read = self.read(self.open_input().await?).await?;
                     continue;
                 }
             }
@@ -251,16 +251,26 @@ impl<'a> Reclassifying<'a> {
         Ok(ending)
     }
 
-    fn open_input(&self) -> Result<Input, JobError> {
-        let mut seen = HashSet::new();
-        if matches!(self.job.source, Source::File(_)) {
-            for hashes in self.tools.store.job_id_hashes(self.id)? {
-                let (hashes, _) = hashes.as_chunks();
-                seen.extend(hashes.iter().map(|hash| u64::from_le_bytes(*hash)));
-            }
-        }
+    async fn open_files(&self) -> Result<Files, JobError> {
+        let (job, storage, lengths) = (self.job.clone(), Arc::clone(&self.tools.storage), self.checkpoint.lengths);
+        self.tools.on_disk(move || Files::open(&job, &*storage, lengths)).await?
+    }
+
+    async fn open_input(&self) -> Result<Input, JobError> {
+        let (id, job, store, next) =
+            (self.id, self.job.clone(), self.tools.store.clone(), self.checkpoint.next.clone());
         let done = Done { rows: self.counts.rows, bad: self.counts.failed };
-        Input::open(&self.job, &self.tools.store, self.checkpoint.next.clone(), done, seen)
+        let open = move || {
+            let mut seen = HashSet::new();
+            if matches!(job.source, Source::File(_)) {
+                for hashes in store.job_id_hashes(id)? {
+                    let (hashes, _) = hashes.as_chunks();
+                    seen.extend(hashes.iter().map(|hash| u64::from_le_bytes(*hash)));
+                }
+            }
+            Input::open(&job, &store, next, done, seen)
+        };
+        self.tools.on_disk(open).await?
     }
 
     /// Reads the next chunk.

@@ -301,7 +301,7 @@ fn state(state: pb::JobState) -> anyhow::Result<JobState> {
 fn domain_pause(pause: pb::JobPause) -> Pause {
     let cause = match pause.cause() {
         // The message says what happened, whatever it is.
-        pb::PauseCause::Unspecified | pb::PauseCause::Asked => PauseCause::Asked,
+        pb::PauseCause::Unspecified | pb::PauseCause::Asked | pb::PauseCause::Interrupted => PauseCause::Asked,
         pb::PauseCause::BadRows => PauseCause::BadRows,
         pb::PauseCause::Storage => PauseCause::Storage,
         pb::PauseCause::InputChanged => PauseCause::InputChanged,

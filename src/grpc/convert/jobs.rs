@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{both, draft, wire_abstention};
 use crate::{
     domain::{
-        job::{FieldResult, JobCounts, JobState, Pause, PauseCause, TicketResult, UndoOutcome},
+        job::{FieldResult, JobCounts, JobId, JobState, Pause, PauseCause, TicketResult, UndoOutcome},
         ticket::{Ticket, TicketLimits},
     },
     error::{FieldViolation, TriageError},
@@ -14,7 +14,7 @@ use crate::{
         specification::{FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source},
     },
     pb,
-    store::JobRecord,
+    store::{JobOrigin, JobRecord},
 };
 
 /// Longest name that a client gives its request, in characters.
@@ -161,7 +161,7 @@ pub(in crate::grpc) fn job(job: Job) -> pb::Job {
         id,
         request_id,
         kind: _,
-        origin: _,
+        origin,
         specification: _,
         model,
         taxonomy,
@@ -174,11 +174,16 @@ pub(in crate::grpc) fn job(job: Job) -> pb::Job {
         counts,
         checkpoint: _,
     } = record;
+    let wire = |Pause { cause, text }| pb::JobPause { cause: wire_cause(cause).into(), message: text };
+    let (state, pause) = match (origin, state) {
+        (JobOrigin::CommandLine, JobState::Queued | JobState::Running) => (JobState::Paused, Some(interrupted(id))),
+        (JobOrigin::CommandLine | JobOrigin::Server, state) => (state, pause.map(wire)),
+    };
     pb::Job {
         id: id.to_string(),
         request_id: request_id.unwrap_or_default(),
         state: wire_state(state).into(),
-        pause: pause.map(|Pause { cause, text }| pb::JobPause { cause: wire_cause(cause).into(), message: text }),
+        pause,
         reclassification: Some(wire_spec(specification)),
         versions: Some(pb::Versions { model, taxonomy, ..pb::Versions::default() }),
         progress: Some(wire_progress(counts, progress, worked_ms)),
@@ -186,6 +191,15 @@ pub(in crate::grpc) fn job(job: Job) -> pb::Job {
         end_time: ended_at.map(timestamp),
         rejects_path: rejects.map(|path| path.display().to_string()).unwrap_or_default(),
     }
+}
+
+/// A job that the command line worked on when it was stopped: while a server holds the data directory nobody does.
+fn interrupted(id: JobId) -> pb::JobPause {
+    let message = format!(
+        "job {id} was begun on the command line and interrupted: resume it, and the server goes on with the model that \
+         it serves"
+    );
+    pb::JobPause { cause: pb::PauseCause::Interrupted.into(), message }
 }
 
 fn timestamp(seconds: u64) -> prost_types::Timestamp {
