@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
     sync::Arc,
     thread,
@@ -135,9 +135,14 @@ impl TestServer {
         JobServiceClient::new(self.channel().await)
     }
 
+    /// Where the server keeps what it keeps.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// Keeps the server from writing to its database.
     pub fn hold_writes(&self) -> HeldWrites {
-        HeldWrites::new(&self.folder.path().join("data"))
+        HeldWrites::new(&self.data_dir())
     }
 
     /// A page of the admin address: status and body.

@@ -18,6 +18,10 @@ mod feedback;
 mod fuzz_corpus;
 mod harness;
 mod health;
+mod jobs;
+#[cfg(unix)]
+mod jobs_server;
+mod jobs_undo;
 mod knowledge;
 mod memory;
 mod memory_import;
