@@ -7,6 +7,7 @@ mod reload;
 use std::{
     future::{Future, ready},
     net::SocketAddr,
+    num::NonZeroUsize,
     path::PathBuf,
 };
 
@@ -48,6 +49,9 @@ const SERVICES: [&str; 6] = [
     <pb::feedback_service_server::FeedbackServiceServer<FeedbackHandler> as NamedService>::NAME,
     <pb::job_service_server::JobServiceServer<JobHandler> as NamedService>::NAME,
 ];
+
+/// Threads for calls that wait for the disk: some go on while another reads or writes for long.
+const DISK_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 /// A server that is bound and not yet serving.
 #[derive(Debug)]
@@ -98,7 +102,8 @@ impl App {
         let Self { config, listener, admin_listener, reloads } = self;
         let pool = Pool::start(config.compute_threads, config.limits.calls)?;
         let draining = CancellationToken::new();
-        let api = Api::new(pool.clone(), config.limits.clone(), draining.clone());
+        let disk = Pool::start(DISK_THREADS, config.limits.calls)?;
+        let api = Api::new(pool.clone(), disk.clone(), config.limits.clone(), draining.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         report(&health, ServingStatus::NotServing).await;
 
@@ -133,7 +138,7 @@ impl App {
                 on_ready();
                 tasks.spawn(learning::run(api.clone(), pool.clone()));
                 let (threads, stop) = (config.compute_threads, draining.clone());
-                worker.spawn(Worker { api: api.clone(), pool: pool.clone(), threads, stop }.run());
+                worker.spawn(Worker { api: api.clone(), pool: pool.clone(), disk, threads, stop }.run());
                 if let Some(reloads) = reloads {
                     tasks.spawn(reloads.run(api.clone(), pool));
                 }

@@ -3,7 +3,7 @@
 
 use std::{error::Error, num::NonZeroUsize};
 
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
 pub(super) struct Worker {
     pub(super) api: Api,
     pub(super) pool: Pool,
+    /// For looking up the next job.
+    pub(super) disk: Pool,
     /// Those that compute: so many pieces of a job are at work, so that calls come first.
     pub(super) threads: NonZeroUsize,
     pub(super) stop: CancellationToken,
@@ -39,15 +41,20 @@ impl Worker {
             news.mark_unchanged();
             let next = {
                 let (jobs, left) = (jobs.clone(), left.clone());
-                spawn_blocking(move || jobs.next(&left)).await.map_err(TriageError::internal)?
+                let place = self.disk.wait().await?;
+                self.disk.run(place, move || jobs.next(&left)).await?
             };
             match next {
                 Ok(Some(job)) => {
                     let id = job.record.id;
-                    if let Err(error) = self.work_on(job).await {
-                        let error: &dyn Error = &error;
-                        tracing::error!(job = %id, error, "the job is left as it stands until something changes");
-                        left.push(id);
+                    match self.work_on(job).await {
+                        // Somebody paused or cancelled it just now.
+                        Ok(()) | Err(JobError::WrongState { .. }) => {}
+                        Err(error) => {
+                            let error: &dyn Error = &error;
+                            tracing::error!(job = %id, error, "the job is left as it stands until something changes");
+                            left.push(id);
+                        }
                     }
                 }
                 Ok(None) => {

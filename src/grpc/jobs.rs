@@ -7,13 +7,13 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Api, Observed, Outcome,
+    Api, Core, Observed, Outcome,
     convert::{self, AskedJob},
     import::Frames,
     observe, pages,
 };
 use crate::{
-    domain::job::{JobId, UndoOutcome},
+    domain::job::{JobId, TicketResult, UndoOutcome},
     error::TriageError,
     jobs::{Job, JobError, Jobs, ResultPlace, Spool, Wanted},
     pb::{self, job_service_server::JobService},
@@ -41,7 +41,7 @@ impl JobHandler {
         &self,
         act: impl FnOnce(&Jobs) -> Result<T, JobError> + Send + 'static,
     ) -> Result<T, TriageError> {
-        let place = self.0.pool.admit()?;
+        let place = self.0.disk.admit()?;
         self.0.block(place, move |core| Ok(act(&core.jobs)?)).await
     }
 
@@ -58,7 +58,7 @@ impl JobHandler {
         frames: &mut Frames<pb::CreateReclassificationJobRequest>,
     ) -> Result<Spool, Status> {
         let fields: Vec<String> = asked.new.fields.iter().map(|field| field.field.clone()).collect();
-        let place = self.0.pool.wait().await?;
+        let place = self.0.disk.wait().await?;
         let begin = self.0.block(place, move |core| Ok(core.jobs.spool(fields, core.memory.redactor().clone())?));
         let mut spool = begin.await?;
         loop {
@@ -99,7 +99,7 @@ impl JobHandler {
         asked.new.check(&self.0.core()?.triager).map_err(TriageError::from)?;
         let spool = if asked.is_sent { Some(self.spooled(&asked, tickets, &mut frames).await?) } else { None };
         let AskedJob { request_id, is_sent: _, new } = asked;
-        let place = self.0.pool.wait().await?;
+        let place = self.0.disk.wait().await?;
         let create = self.0.block(place, move |core| {
             let (request_id, triager) = (request_id.as_deref(), &core.triager);
             Ok(match spool {
@@ -108,6 +108,20 @@ impl JobHandler {
             })
         });
         Ok(create.await?)
+    }
+
+    /// One message of an export, and where the next one begins.
+    async fn exported(
+        &self,
+        id: JobId,
+        from: ResultPlace,
+        wanted: Wanted,
+    ) -> Result<(Vec<TicketResult>, Option<ResultPlace>), TriageError> {
+        let place = self.0.disk.wait().await?;
+        let read =
+            move |core: &Core| Ok(core.jobs.results(id, from, EXPORT_RESULTS, |result| wanted.lets_through(result))?);
+        let page = self.0.block(place, read).await?;
+        Ok((page.results, page.next))
     }
 }
 
@@ -150,13 +164,10 @@ impl Watching {
 type Answers<A> = Pin<Box<dyn Stream<Item = Result<A, Status>> + Send>>;
 
 /// Answers with a stream that counts as one call, or refuses it.
-async fn streamed<A, S: Stream<Item = Result<A, Status>> + Send + 'static>(
+async fn streamed<A: 'static, S: Stream<Item = Result<A, Status>> + Send + 'static>(
     method: &'static str,
     begin: impl Future<Output = Result<S, TriageError>>,
-) -> Result<Response<Answers<A>>, Status>
-where
-    A: 'static,
-{
+) -> Result<Response<Answers<A>>, Status> {
     let mut outcome = Outcome::new(method);
     match begin.await {
         Ok(answers) => Ok(Response::new(Box::pin(Observed { answers: Box::pin(answers), outcome }))),
@@ -329,8 +340,8 @@ impl JobService for JobHandler {
                 let mut counting = self.with_jobs(move |jobs| jobs.begin_diff(id)).await?;
                 // Piece by piece: nothing is left over of a caller that leaves.
                 loop {
-                    let place = self.0.pool.wait().await?;
-                    let step = move |core: &super::Core| Ok((counting.step(&core.jobs)?, counting));
+                    let place = self.0.disk.wait().await?;
+                    let step = move |core: &Core| Ok((counting.step(&core.jobs)?, counting));
                     let more: bool;
                     (more, counting) = self.0.block(place, step).await?;
                     if !more {
@@ -380,22 +391,5 @@ impl JobService for JobHandler {
                 })
             })
             .await
-    }
-}
-
-impl JobHandler {
-    /// One message of an export, and where the next one begins.
-    async fn exported(
-        &self,
-        id: JobId,
-        from: ResultPlace,
-        wanted: Wanted,
-    ) -> Result<(Vec<crate::domain::job::TicketResult>, Option<ResultPlace>), TriageError> {
-        let place = self.0.pool.wait().await?;
-        let read = move |core: &super::Core| {
-            Ok(core.jobs.results(id, from, EXPORT_RESULTS, |result| wanted.lets_through(result))?)
-        };
-        let page = self.0.block(place, read).await?;
-        Ok((page.results, page.next))
     }
 }

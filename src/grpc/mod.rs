@@ -23,10 +23,7 @@ use std::{
 
 use futures_util::Stream;
 use prost::Message;
-use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
-};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
@@ -68,6 +65,8 @@ pub struct Api {
     /// Held only while it is read or swapped.
     core: Arc<RwLock<Option<Arc<Core>>>>,
     pool: Pool,
+    /// For what waits for the disk longer than a processor can be spared.
+    disk: Pool,
     limits: Arc<Limits>,
     draining: CancellationToken,
     /// Changes to the knowledge base and the memory take turns here, where waiting costs no thread of the pool.
@@ -76,10 +75,11 @@ pub struct Api {
 }
 
 impl Api {
-    pub fn new(pool: Pool, limits: Limits, draining: CancellationToken) -> Self {
+    pub fn new(pool: Pool, disk: Pool, limits: Limits, draining: CancellationToken) -> Self {
         Self {
             core: Arc::default(),
             pool,
+            disk,
             limits: Arc::new(limits),
             draining,
             writes: Arc::new(Semaphore::new(1)),
@@ -173,19 +173,14 @@ impl Api {
         self.pool.run(place, run).await?
     }
 
-    /// Runs `work` in `place` and yet on no thread of the pool: it may wait for the disk, and computes next to nothing.
+    /// Runs `work`, which may wait for the disk, in a `place` of the pool that is there for it.
     async fn block<T: Send + 'static>(
         &self,
         place: Place,
         work: impl FnOnce(&Core) -> Result<T, TriageError> + Send + 'static,
     ) -> Result<T, TriageError> {
         let core = self.core()?;
-        let run = move || {
-            let done = work(&core);
-            drop(place);
-            done
-        };
-        spawn_blocking(run).await.map_err(TriageError::internal)?
+        self.disk.run(place, move || work(&core)).await?
     }
 
     /// Calls at work or waiting for a processor.
@@ -201,8 +196,10 @@ impl Api {
             METRICS.articles.set(gauge(core.knowledge.article_count()));
             METRICS.confirmed_tickets.set(gauge(core.memory.count()));
             let jobs = core.jobs.clone();
-            // Where the database fails, calls say so: the last numbers stay.
-            if let Ok(Ok(open)) = spawn_blocking(move || jobs.count_open()).await {
+            // Where the database fails or has no time, the last numbers stay.
+            if let Ok(place) = self.disk.admit()
+                && let Ok(Ok(open)) = self.disk.run(place, move || jobs.count_open()).await
+            {
                 METRICS.set_open_jobs(&open);
             }
         }

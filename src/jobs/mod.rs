@@ -281,16 +281,13 @@ impl Jobs {
         stop: &CancellationToken,
         report: &(dyn Fn(Progress) + Sync),
     ) -> Result<Job, JobError> {
-        let Job { record, specification, .. } = self.get(id)?;
+        let jobs = self.clone();
+        let Job { record, specification, .. } = tools.on_disk(move || jobs.begin_turn(id)).await??;
         if record.state == JobState::Undoing {
             undo::take_back(self, tools, id, stop).await?;
-            return self.get(id);
+            let jobs = self.clone();
+            return tools.on_disk(move || jobs.get(id)).await?;
         }
-        let from = [JobState::Queued, JobState::Running];
-        if !self.store.move_job(id, &from, JobState::Running, None, now())? {
-            return Err(JobError::WrongState { id, state: record.state, operation: "worked on" });
-        }
-        self.tell();
         let heard = |progress: Progress| {
             self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(id, progress);
             self.tell();
@@ -301,6 +298,26 @@ impl Jobs {
             None => Reclassifying::new(tools, &record, specification, triager)?.run(stop, &heard).await,
         };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let jobs = self.clone();
+        tools.on_disk(move || jobs.end_turn(id, ending)).await?
+    }
+
+    /// Says that a job is at work, unless it is to be undone.
+    fn begin_turn(&self, id: JobId) -> Result<Job, JobError> {
+        let job = self.get(id)?;
+        if job.record.state == JobState::Undoing {
+            return Ok(job);
+        }
+        let from = [JobState::Queued, JobState::Running];
+        if !self.store.move_job(id, &from, JobState::Running, None, now())? {
+            return Err(JobError::WrongState { id, state: job.record.state, operation: "worked on" });
+        }
+        self.tell();
+        Ok(job)
+    }
+
+    /// Keeps how a job's turn ended.
+    fn end_turn(&self, id: JobId, ending: Result<Ending, JobError>) -> Result<Job, JobError> {
         match ending {
             Ok(Ending::Done) => {
                 self.store.move_job(id, &[JobState::Running], JobState::Done, None, now())?;

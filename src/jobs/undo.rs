@@ -159,7 +159,9 @@ pub(super) async fn take_back(jobs: &Jobs, tools: &Tools, id: JobId, stop: &Canc
             if let Some(memory) = tools.memory.clone() {
                 tools.on_disk(move || memory.publish()).await??;
             }
-            jobs.store.move_job(id, &[JobState::Undoing], JobState::Undone, None, now())?;
+            let store = jobs.store.clone();
+            let end = move || store.move_job(id, &[JobState::Undoing], JobState::Undone, None, now());
+            tools.on_disk(end).await??;
             break;
         }
         jobs.tell();

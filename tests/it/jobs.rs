@@ -204,7 +204,7 @@ async fn wrong_jobs_are_refused_with_everything_that_is_wrong() {
     let fields = |fields| pb::ReclassificationSpec { fields, ..spec(client_tickets()) };
     let bare = pb::FileTickets { path: "in.csv".to_owned(), sample: 3, ..pb::FileTickets::default() };
     for (spec, tickets, expected) in [
-        (pb::ReclassificationSpec::default(), vec![sent("1", "")], vec!["spec.source", "tickets", "spec.fields"]),
+        (pb::ReclassificationSpec::default(), numbered(2), vec!["spec.source", "tickets", "spec.fields"]),
         (spec(client_tickets()), Vec::new(), vec!["tickets"]),
         (spec(Source::Memory(pb::MemoryTickets {})), numbered(2), vec!["tickets"]),
         (

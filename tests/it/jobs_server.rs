@@ -134,6 +134,7 @@ async fn a_server_goes_on_with_what_the_command_line_has_left() {
     // It says nothing of its start: the first chunk is in the unfinished file.
     let part = path("out.jsonl.part");
     while fs::metadata(&part).map_or(0, |part| part.len()) == 0 {
+        assert!(command.try_wait().unwrap().is_none(), "it ended before it could be killed");
         std::thread::yield_now();
     }
     command.kill().unwrap();
