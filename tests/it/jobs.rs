@@ -257,7 +257,7 @@ async fn files_are_read_and_written_where_the_desk_allows_it_and_nowhere_else() 
         file(folder, "in.csv", rows);
     }
     fs::write(inside.join("taken.csv"), "x").unwrap();
-    let server = TestServer::start_with(&format!("[jobs]\nfolders = [{inside:?}]\n")).await;
+    let server = TestServer::start_with(&format!("[jobs]\nfolders = [\"{}\"]\n", inside.display())).await;
     let mut client = server.jobs().await;
     let job = create(&mut client, spec(file_tickets(inside.join("in.csv"), inside.join("out.csv"))), "", &[]).await;
     let job = ended(&mut client, &job.unwrap().id).await;
@@ -440,7 +440,7 @@ async fn a_ticket_that_is_decided_alone_is_decided_alike_by_a_job() {
     let server = TestServer::start().await;
     let asked = sent("INC1", "");
     let mut client = server.jobs().await;
-    let id = create(&mut client, spec(client_tickets()), "", &[asked.clone()]).await.unwrap().id;
+    let id = create(&mut client, spec(client_tickets()), "", std::slice::from_ref(&asked)).await.unwrap().id;
     ended(&mut client, &id).await;
     let [result] = results(&mut client, &id, None).await.try_into().unwrap();
     let alone = pb::Ticket { field_values: HashMap::new(), ..asked };

@@ -46,6 +46,11 @@ async fn a_server_that_was_killed_takes_its_job_up_and_comes_to_the_same() {
     assert_eq!(fs::read_dir(folder.path().join("jobs")).unwrap().count(), 1);
 }
 
+/// Lets clients name files in this folder.
+fn configuration(folder: &Path) -> String {
+    format!("[jobs]\nfolders = [\"{}\"]\n", folder.display())
+}
+
 /// A server that may read and write in a folder with tickets, and what a command says to it.
 struct Desk {
     _data: tempfile::TempDir,
@@ -54,7 +59,7 @@ struct Desk {
 
 impl Desk {
     async fn start(folder: &Path) -> Self {
-        let configuration = file(folder, "triage.toml", format!("[jobs]\nfolders = [{folder:?}]\n"));
+        let configuration = file(folder, "triage.toml", configuration(folder));
         let data = tempfile::tempdir().unwrap();
         let server = ServerProcess::start(data.path(), &["--config", &configuration]).await;
         Self { _data: data, server }
@@ -121,7 +126,8 @@ async fn the_command_line_has_a_server_do_what_it_does_itself() {
 #[tokio::test]
 async fn a_server_goes_on_with_what_the_command_line_has_left() {
     let folder = tempfile::tempdir().unwrap();
-    let rows = (0..300).map(|number| format!("{number},VPN drops every few minutes,\n")).collect::<String>();
+    let rows: Vec<_> = (0..300).map(|number| format!("{number},VPN drops every few minutes,\n")).collect();
+    let rows = rows.concat();
     let input = file(folder.path(), "in.csv", format!("id,text,category\n{rows}"));
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (data, output) = (path("data"), path("out.jsonl"));
@@ -140,7 +146,7 @@ async fn a_server_goes_on_with_what_the_command_line_has_left() {
     command.kill().unwrap();
     command.wait().unwrap();
 
-    let configuration = file(folder.path(), "triage.toml", format!("[jobs]\nfolders = [{:?}]\n", folder.path()));
+    let configuration = file(folder.path(), "triage.toml", configuration(folder.path()));
     let server = ServerProcess::start(Path::new(&data), &["--config", &configuration]).await;
     let mut client = server.jobs().await;
     let job = client.get_job(pb::GetJobRequest { id: "1".to_owned() }).await.unwrap().into_inner().job.unwrap();
