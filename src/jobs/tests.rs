@@ -414,7 +414,7 @@ async fn the_memory_changes_and_gets_its_values_back() {
     let job = desk.work(dry).await;
     assert_eq!((job.record.counts.rows, job.record.counts.changed), (4, 3));
     assert_eq!(desk.category("A"), "mail", "a dry run changes nothing");
-    assert!(matches!(desk.jobs.undo(dry, None), Err(JobError::Invalid(_))));
+    assert!(matches!(desk.jobs.undo(dry, None), Err(JobError::NothingToUndo(_))));
 
     let id = desk.create(desk.over_memory(filter.clone()));
     assert_ne!(id, dry);
