@@ -84,6 +84,9 @@ impl Worker {
         let id = job.record.id;
         tracing::info!(job = %id, state = %job.record.state, "a job begins its turn");
         let job = jobs.work(id, triager.clone(), workshop, &self.stop, &|_| ()).await?;
+        if job.is_over_memory() {
+            self.api.tell_links_changed();
+        }
         let (state, rows) = (job.record.state, job.record.counts.rows);
         let cause = job.record.pause.map(|pause| pause.cause.as_str());
         tracing::info!(job = %id, %state, cause, rows, "a job ends its turn");

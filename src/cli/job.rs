@@ -48,7 +48,7 @@ pub(super) fn job_json(job: &Job) -> Value {
         "state": job.record.state.as_str(),
         "paused_because": job.record.pause.as_ref().map(|pause| pause.cause.as_str()),
         "message": job.record.pause.as_ref().map(|pause| pause.text.as_str()),
-        "dry_run": job.specification.dry_run,
+        "dry_run": job.specification.is_dry_run(),
         "input": input(job),
         "output": path(job.specification.output.as_deref()),
         "rejects": path(rejects.as_deref()),
@@ -98,7 +98,11 @@ fn field_diff_json(diff: &FieldDiff) -> Value {
 /// What a job came to, or would; `place` is the flag that says where the job is.
 pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str) -> io::Result<()> {
     let JobCounts { rows, changed, abstained, failed } = job.record.counts;
-    let kind = if job.specification.dry_run { "Dry run of a reclassification" } else { "Reclassification" };
+    let kind = match job.specification.reclassification() {
+        Some(work) if work.dry_run => "Dry run of a reclassification",
+        Some(_) => "Reclassification",
+        None => "Import into the memory",
+    };
     writeln!(out, "{kind}, job {}: {}", job.record.id, state_name(job))?;
     if let Some(pause) = &job.record.pause {
         writeln!(out, "  because    {}", plain(&pause.text))?;
@@ -111,14 +115,14 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
         writeln!(out, "  rejects    {}", plain(&rejects.display().to_string()))?;
     }
     writeln!(out, "  model      {}, taxonomy {}", job.record.model, job.record.taxonomy)?;
-    for line in conditions(&job.specification.filter) {
+    for line in job.specification.reclassification().map(|work| conditions(&work.filter)).unwrap_or_default() {
         writeln!(out, "  only       {}", plain(&line))?;
     }
     writeln!(out, "  begun      {}", timestamp(job.record.created_at))?;
     if let Some(ended) = job.record.ended_at {
         writeln!(out, "  ended      {}, after {:.1} s at work", timestamp(ended), seconds(job))?;
     }
-    let verb = if job.specification.dry_run { "would change" } else { "changed" };
+    let verb = if job.specification.is_dry_run() { "would change" } else { "changed" };
     writeln!(out)?;
     writeln!(
         out,
@@ -136,10 +140,12 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
         return Ok(());
     }
     let id = job.record.id;
-    if job.specification.dry_run || job.specification.is_over_spool() {
+    if job.specification.can_be_undone() {
+        writeln!(out, "\n  `triage jobs undo {id}{place}` takes it back")
+    } else if job.specification.reclassification().is_some() {
         writeln!(out, "\n  `triage jobs results {id} --changed{place}` lists the tickets")
     } else {
-        writeln!(out, "\n  `triage jobs undo {id}{place}` takes it back")
+        Ok(())
     }
 }
 
@@ -215,7 +221,7 @@ pub(super) fn list(out: &mut impl Write, jobs: &[Job]) -> io::Result<()> {
     writeln!(out, "{:>5}  {:11}  {:20}  {:>11}  {:>9}  input", "job", "state", "begun", "tickets", "changed")?;
     for job in jobs {
         let JobCounts { rows, changed, .. } = job.record.counts;
-        let dry = if job.specification.dry_run { " (dry run)" } else { "" };
+        let dry = if job.specification.is_dry_run() { " (dry run)" } else { "" };
         writeln!(
             out,
             "{:>5}  {:11}  {:20}  {:>11}  {:>9}  {}{dry}",

@@ -179,15 +179,25 @@ async fn run_at(args: &ReclassifyArgs, address: &str) -> anyhow::Result<ExitCode
     let known: Vec<String> = client.fields().await?.0.into_iter().map(|(field, _)| field).collect();
     let asked = args.asked(&known)?;
     let job = client.create_job(&asked).await?;
+    follow_to_end(&client, &job, asked.pace.max_bad_share, args.json).await
+}
+
+/// Has a job of a server that was created or found go on, and watches it.
+pub(super) async fn follow_to_end(
+    client: &Client,
+    job: &Job,
+    max_bad_share: f64,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let id = job.record.id;
-    if must_be_resumed(&job, asked.pace.max_bad_share)? {
+    if must_be_resumed(job, max_bad_share)? {
         client.resume_job(id).await?;
     }
-    let job = watch(&client, id, Pauses::EndAt).await?;
+    let job = watch(client, id, Pauses::EndAt).await?;
     match (job.record.state, &job.record.pause) {
         (JobState::Paused, Some(pause)) => Err(paused(id, &pause.text)),
         (JobState::Cancelled, _) => Err(anyhow::anyhow!("job {id} was cancelled")),
-        _ => report(&job, &client.job_diff(id).await?, &server_flag(address), args.json),
+        _ => report(&job, &client.job_diff(id).await?, &server_flag(client.address()), json),
     }
 }
 

@@ -191,6 +191,22 @@ impl JobService for JobHandler {
         observe("CreateReclassificationJob", answer).await
     }
 
+    async fn create_memory_import_job(
+        &self,
+        request: Request<pb::CreateMemoryImportJobRequest>,
+    ) -> Result<Response<pb::CreateMemoryImportJobResponse>, Status> {
+        let create = async {
+            let (new, request_id) = convert::asked_import(request.into_inner())?;
+            // Reading the file for what tells it from others may take longer than a call's deadline.
+            let place = self.0.pool.wait().await?;
+            let create = self.0.block(place, move |core| {
+                Ok(core.jobs.create_import(new, request_id.as_deref(), JobOrigin::Server, &core.triager)?)
+            });
+            Ok::<_, TriageError>(pb::CreateMemoryImportJobResponse { job: Some(convert::job(create.await?)) })
+        };
+        observe("CreateMemoryImportJob", create).await
+    }
+
     async fn get_job(&self, request: Request<pb::GetJobRequest>) -> Result<Response<pb::GetJobResponse>, Status> {
         self.0
             .unary("GetJob", request, async |request| {
@@ -296,7 +312,7 @@ impl JobService for JobHandler {
                     Ok((jobs.results(job.record.id, from, size, |result| wanted.lets_through(result))?, job))
                 });
                 let (page, job) = page.await?;
-                let fields = &job.specification.fields;
+                let fields = job.specification.fields();
                 Ok(pb::ListJobResultsResponse {
                     results: page.results.into_iter().map(|result| convert::ticket_result(result, fields)).collect(),
                     next_page_token: page.next.map(|next| pages::result_token(next, &asked)).unwrap_or_default(),
@@ -316,7 +332,7 @@ impl JobService for JobHandler {
             let (id, filter) = (parse_id(&id)?, convert::result_filter(filter)?);
             let job = self.get(id).await?;
             let wanted = filter.of(&job)?;
-            let (handler, fields) = (self.clone(), job.specification.fields);
+            let (handler, fields) = (self.clone(), job.specification.fields().to_vec());
             Ok(stream::try_unfold(Some(ResultPlace::default()), move |from| {
                 let (handler, fields) = (handler.clone(), fields.clone());
                 async move {

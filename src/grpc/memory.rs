@@ -80,7 +80,7 @@ impl MemoryService for MemoryHandler {
                 (frame_counts, unknown) = self.upsert_frame(valid, validate_only, unknown).await?;
                 counts += frame_counts;
             }
-            self.0.links_changed.notify_one();
+            self.0.tell_links_changed();
             let ImportCounts { imported, updated, unchanged } = counts;
             let error = |(index, id, error)| pb::TicketError { index, id, error: Some(error) };
             Ok::<_, Status>(pb::UpsertTicketsResponse {

@@ -95,6 +95,11 @@ impl Api {
         METRICS.set_model(&version, previous.as_deref());
     }
 
+    /// Says that links between tickets and articles may have come or gone.
+    pub(crate) fn tell_links_changed(&self) {
+        self.links_changed.notify_one();
+    }
+
     /// Waits until links between tickets and articles came or went; at once where they did since the last time.
     pub(crate) async fn links_changed(&self) {
         self.links_changed.notified().await;

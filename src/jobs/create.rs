@@ -7,16 +7,17 @@ use std::{
 };
 
 use super::{
-    Job, JobError, Jobs, RECLASSIFICATION,
+    Job, JobError, Jobs,
     decide::Decider,
     folders::Folders,
     input::Identity,
     now,
     output::{OUR_COLUMNS, is_csv, our_columns},
-    specification::{FieldColumn, FileSource, Filter, Pace, Reclassification, Source},
+    specification::{FieldColumn, FileSource, Filter, Pace, Reclassification, Source, Specification, Work},
 };
 use crate::{
     domain::job::{JobId, JobState},
+    memory::TicketColumns,
     rows::Rows,
     store::{Created, JobOrigin, JobRecord, NewJob},
     triage::Triager,
@@ -32,6 +33,16 @@ pub struct NewReclassification {
     pub filter: Filter,
     pub dry_run: bool,
     pub output: Option<PathBuf>,
+    pub pace: Pace,
+}
+
+/// An import of confirmed tickets that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct NewImport {
+    pub path: PathBuf,
+    pub renames: Vec<(String, String)>,
+    /// With an empty `id`: the column `id` where there is one.
+    pub columns: TicketColumns,
     pub pace: Pace,
 }
 
@@ -54,20 +65,15 @@ impl NewReclassification {
     pub fn check(&self, triager: &Triager) -> Result<(), JobError> {
         let Self { file: _, fields, filter, dry_run: _, output: _, pace } = self;
         check_fields(fields, filter, triager)?;
+        check_pace(pace)?;
         if !(0.0..=1.0).contains(&filter.min_confidence) {
             return Err(JobError::Invalid(format!("a confidence is from 0 to 1, not {}", filter.min_confidence)));
-        }
-        if !(0.0..=1.0).contains(&pace.max_bad_share) {
-            return Err(JobError::Invalid(format!("a share of bad rows is from 0 to 1, not {}", pace.max_bad_share)));
-        }
-        if pace.tickets_per_second == Some(0) {
-            return Err(JobError::Invalid("a rate of 0 tickets a second never ends".to_owned()));
         }
         Ok(())
     }
 
     /// Checks what is asked for, and reads the input for what tells it from others.
-    fn specify(self, triager: &Triager, folders: &Folders) -> Result<Reclassification, JobError> {
+    fn specify(self, triager: &Triager, folders: &Folders) -> Result<Specification, JobError> {
         self.check(triager)?;
         let Self { file, fields, filter, dry_run, output, pace } = self;
         let output = output.filter(|_| !dry_run).map(|path| folders.to_write(&absolute(&path)?)).transpose()?;
@@ -79,8 +85,34 @@ impl NewReclassification {
             Some(file) => Source::File(specify_file(file, &fields, dry_run, output.as_deref())?),
             None => Source::Memory,
         };
-        Ok(Reclassification { source, fields, filter, dry_run, output, pace })
+        let work = Work::Reclassify(Reclassification { fields, filter, dry_run });
+        Ok(Specification { source, work, output, pace })
     }
+}
+
+impl NewImport {
+    fn specify(self, folders: &Folders) -> Result<Specification, JobError> {
+        let Self { path, renames, columns, pace } = self;
+        check_pace(&pace)?;
+        let id = Some(columns.id.clone()).filter(|id| !id.is_empty());
+        let path = folders.to_read(&absolute(&path)?)?;
+        let rows = Rows::open(&path, &renames)?;
+        rows.require(&columns.named().collect::<Vec<_>>())?;
+        let file = NewFile { path, renames, text: columns.text.clone(), id, sample: None, is_spool: false };
+        let file = specify_file(file, &[], false, None)?;
+        let work = Work::Import(TicketColumns { id: file.id.clone(), ..columns });
+        Ok(Specification { source: Source::File(file), work, output: None, pace })
+    }
+}
+
+fn check_pace(pace: &Pace) -> Result<(), JobError> {
+    if !(0.0..=1.0).contains(&pace.max_bad_share) {
+        return Err(JobError::Invalid(format!("a share of bad rows is from 0 to 1, not {}", pace.max_bad_share)));
+    }
+    if pace.tickets_per_second == Some(0) {
+        return Err(JobError::Invalid("a rate of 0 tickets a second never ends".to_owned()));
+    }
+    Ok(())
 }
 
 fn check_fields(fields: &[FieldColumn], filter: &Filter, triager: &Triager) -> Result<(), JobError> {
@@ -187,7 +219,31 @@ impl Jobs {
         if let Some(known) = request_id.map(|request_id| self.of_request(request_id)).transpose()?.flatten() {
             return Ok(known);
         }
-        let specification = new.specify(triager, &self.folders)?;
+        self.create_specified(new.specify(triager, &self.folders)?, request_id, origin, triager)
+    }
+
+    /// Creates a job that imports confirmed tickets, or finds the one that does the same and has not ended; otherwise as
+    /// [`Self::create`].
+    pub fn create_import(
+        &self,
+        new: NewImport,
+        request_id: Option<&str>,
+        origin: JobOrigin,
+        triager: &Triager,
+    ) -> Result<Job, JobError> {
+        if let Some(known) = request_id.map(|request_id| self.of_request(request_id)).transpose()?.flatten() {
+            return Ok(known);
+        }
+        self.create_specified(new.specify(&self.folders)?, request_id, origin, triager)
+    }
+
+    fn create_specified(
+        &self,
+        specification: Specification,
+        request_id: Option<&str>,
+        origin: JobOrigin,
+        triager: &Triager,
+    ) -> Result<Job, JobError> {
         let versions = triager.versions();
         // Of two clients that send the same each gets its own job.
         let fingerprint = (!specification.is_over_spool()).then(|| specification.fingerprint(&versions));
@@ -195,7 +251,7 @@ impl Jobs {
         let job = NewJob {
             request_id,
             fingerprint,
-            kind: RECLASSIFICATION,
+            kind: specification.work.kind(),
             origin,
             specification: &json,
             model: &versions.model,
@@ -222,12 +278,7 @@ impl Jobs {
     }
 
     /// The known job that does the same; `None` where its results are gone, so that it must be done again.
-    fn taken_up(
-        &self,
-        known: &JobRecord,
-        asked: &Reclassification,
-        origin: JobOrigin,
-    ) -> Result<Option<Job>, JobError> {
+    fn taken_up(&self, known: &JobRecord, asked: &Specification, origin: JobOrigin) -> Result<Option<Job>, JobError> {
         let is_gone = asked.output.as_deref().is_some_and(|output| !output.exists());
         if known.state == JobState::Done && is_gone {
             self.store.release_job(known.id)?;
@@ -242,7 +293,7 @@ impl Jobs {
     }
 
     /// Nothing is written over that this job did not write.
-    fn check_output(&self, job: &Reclassification) -> Result<(), JobError> {
+    fn check_output(&self, job: &Specification) -> Result<(), JobError> {
         let Some(output) = &job.output else { return Ok(()) };
         if let Source::File(file) = &job.source
             && fs::canonicalize(output).is_ok_and(|path| fs::canonicalize(&file.path).is_ok_and(|input| path == input))

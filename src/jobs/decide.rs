@@ -32,8 +32,8 @@ pub(super) struct Decider {
 }
 
 impl Decider {
-    pub(super) fn new(triager: Triager, job: &Reclassification) -> Self {
-        Self { triager, fields: job.fields.clone(), filter: job.filter.clone() }
+    pub(super) fn new(triager: Triager, work: &Reclassification) -> Self {
+        Self { triager, fields: work.fields.clone(), filter: work.filter.clone() }
     }
 
     /// Names of the fields that a job can be about.

@@ -28,8 +28,8 @@ pub enum JobError {
     /// The job is not about a field of this name.
     #[error("job {id} is not about field `{field}`; its fields are {}", known.join(", "))]
     UnknownField { id: JobId, field: String, known: Vec<String> },
-    /// The job changed nothing, and was not to.
-    #[error("job {0} changed nothing outside of its results: there is nothing to undo")]
+    /// The job changed nothing of what can be given back.
+    #[error("job {0} has nothing to undo: it was a dry run, an import, or over tickets that a client sent")]
     NothingToUndo(JobId),
     /// What was asked for makes no job.
     #[error("{0}")]

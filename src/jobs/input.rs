@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::{
     JobError,
     decide::Subject,
-    specification::{FieldColumn, FileSource, Reclassification, Source},
+    specification::{FieldColumn, FileSource, Source, Specification},
     spool,
 };
 use crate::{
@@ -98,7 +98,8 @@ pub(super) struct Chunk {
 pub(super) struct Input {
     tickets: Tickets,
     fields: Vec<FieldColumn>,
-    seen: HashSet<u64>,
+    /// `None` where ids may come again.
+    seen: Option<HashSet<u64>>,
     rows: u64,
     bad: u64,
     /// `None`: however many are bad, go on.
@@ -121,7 +122,7 @@ pub(super) struct Done {
 impl Input {
     /// Opens the input behind what is done. `seen` are the hashes of the ids so far.
     pub(super) fn open(
-        job: &Reclassification,
+        job: &Specification,
         store: &Store,
         place: Option<Place>,
         done: Done,
@@ -148,7 +149,8 @@ impl Input {
             }
         };
         let max_bad_share = (job.pace.max_bad_share < 1.0).then_some(job.pace.max_bad_share);
-        Ok(Self { tickets, fields: job.fields.clone(), seen, rows: done.rows, bad: done.bad, max_bad_share })
+        let seen = job.tells_ids_apart().then_some(seen);
+        Ok(Self { tickets, fields: job.fields().to_vec(), seen, rows: done.rows, bad: done.bad, max_bad_share })
     }
 
     /// The next at most `limit` tickets; an empty last chunk where there are none.
@@ -236,7 +238,7 @@ impl Input {
         if is_sent && let Some(reason) = row.value(spool::PROBLEM) {
             return Ok(Some(Entry::Bad(BadRow { id, line, reason, original: None, is_sent })));
         }
-        if !self.seen.insert(xxh3_64(id.as_bytes())) {
+        if self.seen.as_mut().is_some_and(|seen| !seen.insert(xxh3_64(id.as_bytes()))) {
             let reason = format!("the id `{id}` stands further up already");
             return Ok(Some(Entry::Bad(BadRow { id, line, reason, original: Some(row.original()), is_sent })));
         }

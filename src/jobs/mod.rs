@@ -2,6 +2,7 @@
 //! It decides when a job may do what, and what tells one from another; the store keeps it, and `reclassify` does the
 //! work. Calls block and touch the disk, but for those that work.
 
+mod course;
 mod create;
 mod decide;
 mod diff;
@@ -9,13 +10,13 @@ mod error;
 mod folders;
 mod input;
 mod output;
-mod reclassify;
 mod results;
 pub mod specification;
 mod spool;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod treat;
 mod undo;
 
 use std::{
@@ -28,20 +29,20 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    course::{Course, Ending, Tools},
+    folders::Folders,
+    specification::{Source, Specification, Work},
+    storage::Durable,
+};
 pub use self::{
-    create::{NewFile, NewReclassification},
+    create::{NewFile, NewImport, NewReclassification},
     diff::{Band, Diff, FieldDiff, PairDiff},
     error::JobError,
     input::Identity,
     results::{ResultFilter, ResultPage, ResultPlace, Wanted, result_line},
     spool::Spool,
     undo::Undone,
-};
-use self::{
-    folders::Folders,
-    reclassify::{Ending, Reclassifying, Tools},
-    specification::{Reclassification, Source},
-    storage::Durable,
 };
 use crate::{
     compute::Pool,
@@ -51,8 +52,6 @@ use crate::{
     triage::Triager,
 };
 
-/// The kind of job as the store names it.
-const RECLASSIFICATION: &str = "reclassification";
 /// Where what clients sent is kept within the data directory, until its job ends.
 const SPOOL_FOLDER: &str = "jobs";
 
@@ -80,13 +79,14 @@ impl Progress {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub record: JobRecord,
-    pub specification: Reclassification,
+    pub specification: Specification,
     pub progress: Option<Progress>,
 }
 
 impl Job {
+    /// Whether it reads or writes confirmed tickets.
     pub fn is_over_memory(&self) -> bool {
-        matches!(self.specification.source, Source::Memory)
+        matches!(self.specification.source, Source::Memory) || matches!(self.specification.work, Work::Import(_))
     }
 }
 
@@ -203,7 +203,7 @@ impl Jobs {
     }
 
     /// Refuses a job over files that may not be named here.
-    fn check_files(&self, job: &Reclassification) -> Result<(), JobError> {
+    fn check_files(&self, job: &Specification) -> Result<(), JobError> {
         if let Source::File(file) = &job.source
             && !file.is_spool
         {
@@ -282,8 +282,8 @@ impl Jobs {
         report: &(dyn Fn(Progress) + Sync),
     ) -> Result<Job, JobError> {
         let jobs = self.clone();
-        let Job { record, specification, .. } = tools.on_disk(move || jobs.begin_turn(id)).await??;
-        if record.state == JobState::Undoing {
+        let job = tools.on_disk(move || jobs.begin_turn(id)).await??;
+        if job.record.state == JobState::Undoing {
             undo::take_back(self, tools, id, stop).await?;
             let jobs = self.clone();
             return tools.on_disk(move || jobs.get(id)).await?;
@@ -293,9 +293,9 @@ impl Jobs {
             self.tell();
             report(progress);
         };
-        let ending = match other_version(&record, &triager) {
+        let ending = match other_version(&job, &triager) {
             Some(pause) => Ok(Ending::Paused(pause)),
-            None => Reclassifying::new(tools, &record, specification, triager)?.run(stop, &heard).await,
+            None => Course::new(tools, job, triager)?.run(stop, &heard).await,
         };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let jobs = self.clone();
@@ -365,8 +365,9 @@ impl Jobs {
 
     /// Begins to count what a job changes, so that who asks can leave in between.
     pub fn begin_diff(&self, id: JobId) -> Result<DiffCounting, JobError> {
-        let fields = self.get(id)?.specification.fields;
-        Ok(DiffCounting { id, chunk: 0, counting: diff::Counting::new(fields.into_iter().map(|field| field.field)) })
+        let specification = self.get(id)?.specification;
+        let fields = specification.fields().iter().map(|field| field.field.clone());
+        Ok(DiffCounting { id, chunk: 0, counting: diff::Counting::new(fields) })
     }
 
     /// How many open jobs are in each state.
@@ -412,12 +413,14 @@ pub struct Workshop {
     pub memory: Option<Memory>,
 }
 
-fn specification(record: &JobRecord) -> Result<Reclassification, JobError> {
-    Reclassification::from_json(&record.specification).map_err(|error| JobError::Damaged(error.to_string()))
+fn specification(record: &JobRecord) -> Result<Specification, JobError> {
+    Specification::from_json(&record.specification).map_err(|error| JobError::Damaged(error.to_string()))
 }
 
-/// A job is decided by one model and one taxonomy.
-fn other_version(record: &JobRecord, triager: &Triager) -> Option<Pause> {
+/// A reclassification is decided by one model and one taxonomy.
+fn other_version(job: &Job, triager: &Triager) -> Option<Pause> {
+    job.specification.reclassification()?;
+    let record = &job.record;
     let versions = triager.versions();
     let (what, found, pinned) = if versions.model != record.model {
         ("model", versions.model, &record.model)

@@ -14,7 +14,7 @@ use super::{
     JobError,
     input::BadRow,
     results,
-    specification::{FieldColumn, FileSource, Reclassification, Source},
+    specification::{FieldColumn, FileSource, Source, Specification},
     storage::{Append, Storage},
 };
 use crate::{
@@ -47,12 +47,12 @@ pub(super) struct Format {
 
 impl Format {
     /// `None` where nothing is written.
-    pub(super) fn of(job: &Reclassification) -> Option<Self> {
+    pub(super) fn of(job: &Specification) -> Option<Self> {
         let (Source::File(FileSource { path, columns, .. }), Some(output)) = (&job.source, &job.output) else {
             return None;
         };
         let (columns, is_gzip) = (is_csv(output).then(|| columns.clone()), extension(output) == "gz");
-        Some(Self { fields: job.fields.clone(), columns, is_from_csv: is_csv(path), is_gzip })
+        Some(Self { fields: job.fields().to_vec(), columns, is_from_csv: is_csv(path), is_gzip })
     }
 
     /// What stands before the first result.
@@ -226,7 +226,7 @@ impl Growing {
 
 impl Files {
     /// Opens the files as they were when so many bytes were committed.
-    pub(super) fn open(job: &Reclassification, storage: &dyn Storage, lengths: Lengths) -> Result<Self, JobError> {
+    pub(super) fn open(job: &Specification, storage: &dyn Storage, lengths: Lengths) -> Result<Self, JobError> {
         let open = |path: Option<PathBuf>, length| path.map(|path| Growing::open(storage, path, length)).transpose();
         let mut rejects_header = Vec::new();
         if let Source::File(FileSource { path, columns, .. }) = &job.source {
@@ -265,7 +265,7 @@ impl Files {
 
 /// Gives finished files their names, the output last: once it has its name, all is whole. What has its name already is
 /// left as it is: the job was killed in between.
-pub(super) fn finish(job: &Reclassification, storage: &dyn Storage, lengths: Lengths) -> Result<(), JobError> {
+pub(super) fn finish(job: &Specification, storage: &dyn Storage, lengths: Lengths) -> Result<(), JobError> {
     let Lengths { output, rejects } = lengths;
     for (path, length) in [(job.rejects(), (rejects > 0).then_some(rejects)), (job.output.clone(), Some(output))] {
         let Some(path) = path else { continue };
@@ -280,7 +280,7 @@ pub(super) fn finish(job: &Reclassification, storage: &dyn Storage, lengths: Len
 }
 
 /// Removes what a job that was cancelled has written.
-pub(super) fn discard_unfinished(job: &Reclassification) -> Result<(), JobError> {
+pub(super) fn discard_unfinished(job: &Specification) -> Result<(), JobError> {
     for path in [job.output.clone(), job.rejects()].into_iter().flatten() {
         discard(&unfinished(&path))?;
     }

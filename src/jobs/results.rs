@@ -41,7 +41,7 @@ impl ResultFilter {
     /// Fails with [`JobError::UnknownField`] for a field that the job is not about.
     pub fn of(&self, job: &Job) -> Result<Wanted, JobError> {
         let Self { changed_only, failed_only, field } = self;
-        let fields = &job.specification.fields;
+        let fields = job.specification.fields();
         let place = |name: &String| {
             let unknown = || JobError::UnknownField {
                 id: job.record.id,

@@ -1,5 +1,5 @@
-//! What a reclassification is to do: which tickets, which fields, what may change, and where results go. Kept with the
-//! job as JSON, and what tells one job from another.
+//! What a job is to do: which tickets, what with them, and where results go. Kept with the job as JSON, and what tells
+//! one job from another.
 
 use std::path::{Path, PathBuf};
 
@@ -7,22 +7,47 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::output::is_csv;
-use crate::domain::decision::Versions;
+use crate::{domain::decision::Versions, memory::TicketColumns};
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Specification {
+    pub source: Source,
+    pub work: Work,
+    /// Where the file of results goes; `None` for a dry run, for the memory, and for an import.
+    pub output: Option<PathBuf>,
+    #[serde(default)]
+    pub pace: Pace,
+}
+
+/// What is done with each ticket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    Reclassify(Reclassification),
+    /// The tickets of a file become confirmed tickets of the memory.
+    Import(TicketColumns),
+}
 
 /// A reclassification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reclassification {
-    pub source: Source,
     /// At least one; each once.
     pub fields: Vec<FieldColumn>,
     #[serde(default)]
     pub filter: Filter,
     /// Decide everything, change and write nothing.
     pub dry_run: bool,
-    /// Where the file of results goes; `None` for a dry run and for the memory.
-    pub output: Option<PathBuf>,
-    #[serde(default)]
-    pub pace: Pace,
+}
+
+impl Work {
+    /// As the store names the kind of job.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Reclassify(_) => "reclassification",
+            Self::Import(_) => "memory_import",
+        }
+    }
 }
 
 /// Where the tickets come from.
@@ -132,7 +157,25 @@ fn is_at_or_below(label: &str, asked: &str) -> bool {
     label.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-impl Reclassification {
+impl Specification {
+    /// The fields that are reclassified; none of an import.
+    pub fn fields(&self) -> &[FieldColumn] {
+        self.reclassification().map_or(&[], |work| &work.fields)
+    }
+
+    /// Whether nothing is changed and written.
+    pub fn is_dry_run(&self) -> bool {
+        self.reclassification().is_some_and(|work| work.dry_run)
+    }
+
+    /// `None` for an import.
+    pub fn reclassification(&self) -> Option<&Reclassification> {
+        match &self.work {
+            Work::Reclassify(work) => Some(work),
+            Work::Import(_) => None,
+        }
+    }
+
     /// As the store keeps it.
     pub fn to_json(&self) -> String {
         // Strings, numbers and lists: nothing that JSON cannot hold.
@@ -158,6 +201,16 @@ impl Reclassification {
             hash.update(part);
         }
         hash.finalize().into()
+    }
+
+    /// Whether a row is bad whose id stands further up already. Of two tickets that are imported the later counts.
+    pub(super) fn tells_ids_apart(&self) -> bool {
+        matches!(self.source, Source::File(_)) && matches!(self.work, Work::Reclassify(_))
+    }
+
+    /// Whether it changes what can be given back.
+    pub fn can_be_undone(&self) -> bool {
+        self.reclassification().is_some_and(|work| !work.dry_run) && !self.is_over_spool()
     }
 
     /// Whether a client sent the tickets.
@@ -238,31 +291,36 @@ mod tests {
             content: "xxh3:1".into(),
             is_spool: false,
         };
-        let job = Reclassification {
+        let fields = vec![FieldColumn { field: "category".into(), column: "category".into() }];
+        let reclassification = Reclassification { fields, filter: Filter::default(), dry_run: false };
+        let job = Specification {
             source: Source::File(source.clone()),
-            fields: vec![FieldColumn { field: "category".into(), column: "category".into() }],
-            filter: Filter::default(),
-            dry_run: false,
+            work: Work::Reclassify(reclassification.clone()),
             output: Some("out.csv".into()),
             pace: Pace::default(),
         };
+        let other_work = |work| Specification { work: Work::Reclassify(work), ..job.clone() };
         let versions = Versions { model: "m".into(), ..Versions::default() };
         let fingerprint = job.fingerprint(&versions);
         let slow = Pace { tickets_per_second: Some(5), ..Pace::default() };
         let moved = FileSource { path: "b/in.csv".into(), ..source.clone() };
         for same in [
-            Reclassification { pace: slow, ..job.clone() },
-            Reclassification { source: Source::File(moved), ..job.clone() },
-            Reclassification::from_json(&job.to_json()).unwrap(),
+            Specification { pace: slow, ..job.clone() },
+            Specification { source: Source::File(moved), ..job.clone() },
+            Specification::from_json(&job.to_json()).unwrap(),
         ] {
             assert_eq!(same.fingerprint(&versions), fingerprint);
         }
         let other_content = FileSource { content: "xxh3:2".into(), ..source };
         for other in [
-            Reclassification { dry_run: true, ..job.clone() },
-            Reclassification { output: Some("other.csv".into()), ..job.clone() },
-            Reclassification { source: Source::File(other_content), ..job.clone() },
-            Reclassification { filter: Filter { only_empty: true, ..Filter::default() }, ..job.clone() },
+            other_work(Reclassification { dry_run: true, ..reclassification.clone() }),
+            other_work(Reclassification {
+                filter: Filter { only_empty: true, ..Filter::default() },
+                ..reclassification
+            }),
+            Specification { output: Some("other.csv".into()), ..job.clone() },
+            Specification { source: Source::File(other_content), ..job.clone() },
+            Specification { work: Work::Import(TicketColumns::default()), ..job.clone() },
         ] {
             assert_ne!(other.fingerprint(&versions), fingerprint);
         }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    reclassify::Tools,
+    course::Tools,
     specification::{FieldColumn, FieldValue, Filter, Pace},
     storage::{Append, Durable, Storage},
     *,

@@ -11,9 +11,10 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Job, JobError, Jobs, now,
+    Job, JobError, Jobs,
+    course::Tools,
+    now,
     output::is_csv,
-    reclassify::Tools,
     results,
     specification::{FieldColumn, FileSource, Source, beside},
 };
@@ -40,11 +41,11 @@ impl Jobs {
     /// that came to [`Self::undone`] says. Undoing an undone job changes nothing, but for the file, which is written
     /// again.
     ///
-    /// Fails with [`JobError::WrongState`] while the job is open, [`JobError::NothingToUndo`] for dry runs and what a
-    /// client sent, and on a server with [`JobError::PathNotAllowed`] for a file that clients may not name.
+    /// Fails with [`JobError::WrongState`] while the job is open, [`JobError::NothingToUndo`] for dry runs, imports and
+    /// what a client sent, and on a server with [`JobError::PathNotAllowed`] for a file that clients may not name.
     pub fn undo(&self, id: JobId, output: Option<&Path>) -> Result<Job, JobError> {
         let job = self.get(id)?;
-        if job.specification.dry_run || job.specification.is_over_spool() {
+        if !job.specification.can_be_undone() {
             return Err(JobError::NothingToUndo(id));
         }
         let to = match &job.specification.source {
@@ -104,7 +105,7 @@ fn write_previous(jobs: &Jobs, job: &Job, file: &FileSource, path: &Path) -> Res
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut written = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
     let is_csv = is_csv(path);
-    let fields = &job.specification.fields;
+    let fields = job.specification.fields();
     let theirs = |column: &str| {
         let renamed = file.renames.iter().find(|(ours, _)| ours == column);
         renamed.map_or_else(|| column.to_owned(), |(_, theirs)| theirs.clone())

@@ -3,6 +3,7 @@
 //! decided above. Calls block and use the CPU; callers run them on the compute pool.
 
 mod bag;
+mod columns;
 mod experience;
 mod neighbours;
 mod prepare;
@@ -16,6 +17,7 @@ use std::{path::Path, sync::Arc};
 
 use tantivy::Term;
 
+pub use self::columns::TicketColumns;
 pub(crate) use self::prepare::prepared_within;
 pub use self::unknown::UnknownArticles;
 pub(crate) use self::votes::{Copies, Experienced};

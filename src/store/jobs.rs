@@ -2,13 +2,13 @@
 //! A chunk is committed whole, with the changes that follow from it, or not at all; of two that try to move a job on,
 //! one finds that it has moved already.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use rusqlite::{OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
 use super::{
     Store, StoreError,
-    changes::{closed, closed_or_null},
+    changes::{ImportCounts, closed, closed_or_null},
     memory,
 };
 use crate::domain::{
@@ -97,6 +97,15 @@ pub struct ChunkCommit<'a> {
     pub checkpoint: &'a str,
     pub worked_ms: u64,
     pub relabelled: &'a [Relabelled],
+    pub imported: Imported<'a>,
+}
+
+/// Confirmed tickets that are added or replaced; those that this changes are added to the changed ones of the chunk.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Imported<'a> {
+    pub tickets: &'a [ConfirmedTicket],
+    /// Whether a ticket that is replaced keeps its links to articles.
+    pub keeps_links: bool,
 }
 
 /// A confirmed ticket that gets other labels.
@@ -113,7 +122,8 @@ pub struct Relabelled {
 /// What committing a chunk came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
-    Yes,
+    /// With what the chunk came to.
+    Yes(JobCounts),
     /// The job is no longer running, or this chunk is committed already: nothing was changed.
     NotRunning,
     /// Somebody changed one of the tickets since it was read: nothing was changed.
@@ -233,7 +243,7 @@ impl Store {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         let committed = commit(&transaction, id, chunk).map_err(&failed)?;
-        if committed == Committed::Yes {
+        if let Committed::Yes(_) = committed {
             transaction.commit().map_err(&failed)?;
         }
         Ok(committed)
@@ -342,7 +352,8 @@ fn create(transaction: &Transaction<'_>, job: &NewJob<'_>) -> rusqlite::Result<C
 }
 
 fn commit(transaction: &Transaction<'_>, id: JobId, chunk: &ChunkCommit<'_>) -> rusqlite::Result<Committed> {
-    let ChunkCommit { number, counts, results, id_hashes, checkpoint, worked_ms, relabelled } = chunk;
+    let ChunkCommit { number, counts, results, id_hashes, checkpoint, worked_ms, relabelled, imported } = chunk;
+    let counts = JobCounts { changed: counts.changed + import(transaction, *imported)?, ..*counts };
     let JobCounts { rows, changed, abstained, failed } = counts;
     let moved = transaction.execute(
         "UPDATE jobs SET chunks = chunks + 1, row_count = row_count + ?4, changed = changed + ?5, \
@@ -371,7 +382,21 @@ fn commit(transaction: &Transaction<'_>, id: JobId, chunk: &ChunkCommit<'_>) -> 
             serde_json::to_string(previous).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         note.execute(params![id.0, ticket.id, previous, memory::change_of(transaction, &ticket.id)?])?;
     }
-    Ok(Committed::Yes)
+    Ok(Committed::Yes(counts))
+}
+
+/// Adds or replaces tickets; how many that changes.
+fn import(transaction: &Transaction<'_>, imported: Imported<'_>) -> rusqlite::Result<u64> {
+    let mut tickets = Cow::Borrowed(imported.tickets);
+    if imported.keeps_links {
+        for ticket in tickets.to_mut() {
+            if let Some(known) = memory::ticket(transaction, &ticket.id)? {
+                (ticket.articles, ticket.refused) = (known.articles, known.refused);
+            }
+        }
+    }
+    let ImportCounts { imported, updated, unchanged: _ } = memory::upsert(transaction, &tickets)?;
+    Ok(imported + updated)
 }
 
 fn undo(transaction: &Transaction<'_>, id: JobId, limit: usize) -> rusqlite::Result<usize> {
@@ -520,6 +545,7 @@ mod tests {
                 checkpoint: "{}",
                 worked_ms: 5,
                 relabelled,
+                imported: Imported::default(),
             };
             self.store.commit_chunk(id, &chunk).unwrap()
         }
@@ -544,9 +570,9 @@ mod tests {
         let id = desk.create(None, 1).id;
         assert_eq!(desk.commit(id, 0, &[]), Committed::NotRunning);
         desk.store.move_job(id, &[JobState::Queued], JobState::Running, None, 8).unwrap();
-        assert_eq!(desk.commit(id, 0, &[]), Committed::Yes);
+        assert!(matches!(desk.commit(id, 0, &[]), Committed::Yes(_)));
         assert_eq!(desk.commit(id, 0, &[]), Committed::NotRunning);
-        assert_eq!(desk.commit(id, 1, &[]), Committed::Yes);
+        assert!(matches!(desk.commit(id, 1, &[]), Committed::Yes(_)));
         desk.store.move_job(id, &ALL_OPEN, JobState::Cancelled, None, 9).unwrap();
         assert_eq!(desk.commit(id, 2, &[]), Committed::NotRunning);
         let job = desk.store.job(id).unwrap().unwrap();
@@ -581,7 +607,7 @@ mod tests {
         assert_eq!(desk.category("A").as_deref(), Some("Network"));
         assert_eq!(desk.store.job(id).unwrap().unwrap().chunks, 0);
         let fresh = [desk.relabelled("A", "Printer"), desk.relabelled("B", "Printer")];
-        assert_eq!(desk.commit(id, 0, &fresh), Committed::Yes);
+        assert!(matches!(desk.commit(id, 0, &fresh), Committed::Yes(_)));
         assert_eq!((desk.category("A"), desk.category("B")), (Some("Printer".into()), Some("Printer".into())));
     }
 
@@ -595,7 +621,7 @@ mod tests {
         desk.store.upsert_memory_tickets(&[unlabelled]).unwrap();
         let id = desk.running();
         let changes: Vec<_> = ["A", "B", "C", "E"].map(|ticket| desk.relabelled(ticket, "Printer")).into();
-        assert_eq!(desk.commit(id, 0, &changes), Committed::Yes);
+        assert!(matches!(desk.commit(id, 0, &changes), Committed::Yes(_)));
         desk.remember("B", "Mail");
         desk.store.delete_memory_tickets(&["C".to_owned()]).unwrap();
 

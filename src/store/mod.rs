@@ -25,7 +25,7 @@ use self::lock::DirectoryLock;
 pub use self::{
     articles::ArticlePage,
     changes::{Change, ImportCounts},
-    jobs::{ChunkCommit, Committed, Created, JobChunk, JobOrigin, JobRecord, NewJob, Relabelled},
+    jobs::{ChunkCommit, Committed, Created, Imported, JobChunk, JobOrigin, JobRecord, NewJob, Relabelled},
     memory::MemoryPage,
 };
 use crate::error::TriageError;

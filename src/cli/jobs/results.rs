@@ -97,7 +97,7 @@ pub(super) fn print(args: &ResultsArgs) -> anyhow::Result<ExitCode> {
     let ResultsArgs { which, place } = args;
     let mut out = BufWriter::new(io::stdout().lock());
     which.each(place, |job, result| {
-        let fields = &job.specification.fields;
+        let fields = job.specification.fields();
         if place.json {
             out.write_all(&result_line(fields, result))
         } else {
@@ -152,7 +152,7 @@ fn write(which: &Which, place: &Place, path: &Path) -> anyhow::Result<u64> {
     let mut tickets = 0;
     which.each(place, |job, result| {
         tickets += 1;
-        file.write_all(&result_line(&job.specification.fields, result))
+        file.write_all(&result_line(job.specification.fields(), result))
     })?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     Ok(tickets)

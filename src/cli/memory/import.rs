@@ -2,7 +2,6 @@
 //! what is stored already is left as it is: killed half-way and run again, it ends as one clean run.
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
@@ -12,12 +11,14 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::super::{DEFAULT_DATA_DIR, DEFAULT_ID, progress::Progress};
+use super::super::{DEFAULT_DATA_DIR, DEFAULT_ID, block_on, progress::Progress, reclassify::follow_to_end};
 use crate::{
     config::Config,
-    domain::{memory::ConfirmedTicket, ticket::TicketLimits},
-    memory::{Memory, UnknownArticles},
-    rows::{Row, Rows, parse_rename},
+    domain::memory::ConfirmedTicket,
+    grpc::client::Client,
+    jobs::specification::Pace,
+    memory::{Memory, TicketColumns, UnknownArticles},
+    rows::{Rows, parse_rename},
     store::{ImportCounts, Store},
 };
 
@@ -61,56 +62,25 @@ pub(in super::super) struct ImportArgs {
     /// Folder with the memory; created when absent
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
+    /// Have a running server do it, as a job; FILE is one of its files, in one of its jobs.folders
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["data_dir", "map"])]
+    server: Option<String>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
 impl ImportArgs {
-    fn columns(&self) -> Vec<&str> {
-        let optional = [&self.articles, &self.id, &self.resolution, &self.service, &self.configuration_item];
-        let named = self.text_columns.iter().chain(&self.labels);
-        named.chain(optional.into_iter().flatten()).map(String::as_str).collect()
-    }
-
-    fn id_column(&self) -> &str {
-        self.id.as_deref().unwrap_or(DEFAULT_ID)
-    }
-
-    /// The ticket of a row; what is wrong with it where it cannot be kept.
-    fn ticket(&self, row: &Row, limits: &TicketLimits) -> Result<ConfirmedTicket, String> {
-        let (mut summary, mut description) = (String::new(), row.text(&self.text_columns));
-        if description.trim().is_empty() {
-            return Err(format!("no text in {}", self.text_columns.join(", ")));
+    fn columns(&self) -> TicketColumns {
+        TicketColumns {
+            id: self.id.clone().unwrap_or_else(|| DEFAULT_ID.to_owned()),
+            text: self.text_columns.clone(),
+            articles: self.articles.clone(),
+            labels: self.labels.clone(),
+            resolution: self.resolution.clone(),
+            service: self.service.clone(),
+            configuration_item: self.configuration_item.clone(),
         }
-        if let [first, others @ ..] = self.text_columns.as_slice()
-            && !others.is_empty()
-            && let Some(value) = row.value(first)
-            // What is no line is no summary.
-            && !value.trim().contains('\n')
-            && value.trim().chars().count() <= limits.summary_chars
-        {
-            (summary, description) = (value.trim().to_owned(), row.text(others));
-        }
-        let optional =
-            |column: &Option<String>| column.as_ref().and_then(|column| row.label(column)).unwrap_or_default();
-        let labels = self.labels.iter().filter_map(|column| Some((column.clone(), row.label(column)?)));
-        let ticket = ConfirmedTicket {
-            id: row.id(self.id_column()),
-            summary,
-            description,
-            service: optional(&self.service),
-            configuration_item: optional(&self.configuration_item),
-            labels: labels.collect::<BTreeMap<_, _>>(),
-            resolution: optional(&self.resolution),
-            articles: self.articles.as_ref().map(|column| row.list(column)).unwrap_or_default().into_iter().collect(),
-            ..ConfirmedTicket::default()
-        };
-        let violations = ticket.violations("", limits);
-        if violations.is_empty() {
-            return Ok(ticket);
-        }
-        Err(violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 }
 
@@ -162,10 +132,22 @@ impl Batches<'_> {
     }
 }
 
+/// Has a server do it, and watches.
+async fn run_at(args: &ImportArgs, address: &str) -> anyhow::Result<ExitCode> {
+    let client = Client::connect(address).await?;
+    let columns = TicketColumns { id: args.id.clone().unwrap_or_default(), ..args.columns() };
+    let job = client.create_import(&args.input, columns).await?;
+    follow_to_end(&client, &job, Pace::DEFAULT_MAX_BAD_SHARE, args.json).await
+}
+
 pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    if let Some(address) = &args.server {
+        return block_on(run_at(args, address));
+    }
     let started = Instant::now();
     let rows = Rows::open(&args.input, &args.map)?;
-    rows.require(&args.columns())?;
+    let columns = args.columns();
+    rows.require(&columns.named().chain(args.id.as_deref()).collect::<Vec<_>>())?;
     let store = Store::open(&args.data_dir)?;
     let memory = Memory::open(store.clone(), &args.data_dir, config.redactor.clone())?;
     let bar = Progress::counting("tickets");
@@ -194,8 +176,8 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
                 continue;
             }
         };
-        without_id += u64::from(row.value(args.id_column()).is_none());
-        match args.ticket(&row, &config.limits.ticket) {
+        without_id += u64::from(row.value(&columns.id).is_none());
+        match columns.ticket(&row, &config.limits.ticket) {
             Ok(ticket) => batches.add(ticket)?,
             Err(problem) => {
                 failed += 1;
@@ -212,7 +194,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
         eprintln!("warning: {} articles in all are not in the knowledge base", unknown.count());
     }
     if without_id > 0 {
-        let column = args.id_column();
+        let column = &columns.id;
         eprintln!(
             "warning: {without_id} rows have nothing in `{column}` and go by their number; name the column with --id, \
              or the rows of another file will replace them"

@@ -1,6 +1,10 @@
 //! What the command line asks `JobService`.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tonic::{Streaming, transport::Channel};
@@ -10,8 +14,11 @@ use crate::{
     domain::job::{FieldResult, JobCounts, JobId, JobState, Pause, PauseCause, TicketResult, UndoOutcome},
     jobs::{
         Band, Diff, FieldDiff, Job, NewReclassification, PairDiff, Progress, ResultFilter,
-        specification::{FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source},
+        specification::{
+            FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source, Specification, Work,
+        },
     },
+    memory::TicketColumns,
     pb::{self, job_service_client::JobServiceClient},
     store::{JobOrigin, JobRecord},
 };
@@ -64,6 +71,25 @@ impl Client {
             tickets: Vec::new(),
         };
         let answer = self.jobs_service().create_reclassification_job(tokio_stream::iter([request])).await;
+        job(answer.map_err(|status| self.explain(&status))?.into_inner().job)
+    }
+
+    /// Creates a job that imports confirmed tickets from a file of the server's.
+    pub async fn create_import(&self, path: &Path, columns: TicketColumns) -> anyhow::Result<Job> {
+        let TicketColumns { id, text, articles, labels, resolution, service, configuration_item } = columns;
+        let spec = pb::MemoryImportSpec {
+            path: path.to_str().context("the path is not UTF-8")?.to_owned(),
+            text_columns: text,
+            id_column: id,
+            article_column: articles.unwrap_or_default(),
+            label_columns: labels,
+            resolution_column: resolution.unwrap_or_default(),
+            service_column: service.unwrap_or_default(),
+            configuration_item_column: configuration_item.unwrap_or_default(),
+            ..pb::MemoryImportSpec::default()
+        };
+        let request = pb::CreateMemoryImportJobRequest { spec: Some(spec), request_id: String::new() };
+        let answer = self.jobs_service().create_memory_import_job(request).await;
         job(answer.map_err(|status| self.explain(&status))?.into_inner().job)
     }
 
@@ -198,23 +224,13 @@ fn wire_spec(new: &NewReclassification) -> anyhow::Result<pb::ReclassificationSp
 fn job(job: Option<pb::Job>) -> anyhow::Result<Job> {
     let job = job.context("the server answers no job")?;
     let state = state(job.state())?;
-    let pb::Job {
-        id,
-        request_id,
-        state: _,
-        pause,
-        reclassification,
-        versions,
-        progress,
-        create_time,
-        end_time,
-        rejects_path: _,
-    } = job;
+    let pb::Job { id, request_id, state: _, pause, work, versions, progress, create_time, end_time, rejects_path: _ } =
+        job;
     let pb::Versions { model, taxonomy, .. } = versions.unwrap_or_default();
     let pb::JobProgress { done, changed, abstained, failed, fraction, rate, time_left: _, worked } =
         progress.unwrap_or_default();
     let counts = JobCounts { rows: done, changed, abstained, failed };
-    let specification = specification(reclassification.unwrap_or_default());
+    let specification = specification(work);
     let seconds = |time: prost_types::Timestamp| u64::try_from(time.seconds).unwrap_or(0);
     let worked = worked.and_then(|worked| Duration::try_from(worked).ok()).unwrap_or_default();
     let record = JobRecord {
@@ -238,11 +254,32 @@ fn job(job: Option<pb::Job>) -> anyhow::Result<Job> {
     Ok(Job { record, specification, progress })
 }
 
-fn specification(spec: pb::ReclassificationSpec) -> Reclassification {
-    use pb::reclassification_spec::Source as Wire;
+fn specification(work: Option<pb::job::Work>) -> Specification {
+    match work {
+        Some(pb::job::Work::MemoryImport(spec)) => import(spec),
+        Some(pb::job::Work::Reclassification(spec)) => reclassification(spec),
+        None => reclassification(pb::ReclassificationSpec::default()),
+    }
+}
 
-    let pb::ReclassificationSpec { source, fields, filter, dry_run, tickets_per_second, max_bad_share } = spec;
-    let file = |path: PathBuf, is_spool| FileSource {
+fn import(spec: pb::MemoryImportSpec) -> Specification {
+    let pb::MemoryImportSpec { path, text_columns, id_column, tickets_per_second, max_bad_share, .. } = spec;
+    let columns = TicketColumns { id: id_column.clone(), text: text_columns.clone(), ..TicketColumns::default() };
+    let source = FileSource { text: text_columns, id: id_column, ..file(path.into(), false) };
+    let pace = pace(tickets_per_second, max_bad_share);
+    Specification { source: Source::File(source), work: Work::Import(columns), output: None, pace }
+}
+
+fn pace(tickets_per_second: u32, max_bad_share: Option<f64>) -> Pace {
+    Pace {
+        tickets_per_second: Some(tickets_per_second).filter(|rate| *rate > 0),
+        max_bad_share: max_bad_share.unwrap_or(Pace::DEFAULT_MAX_BAD_SHARE),
+        model: None,
+    }
+}
+
+fn file(path: PathBuf, is_spool: bool) -> FileSource {
+    FileSource {
         path,
         renames: Vec::new(),
         text: Vec::new(),
@@ -251,7 +288,13 @@ fn specification(spec: pb::ReclassificationSpec) -> Reclassification {
         sample: None,
         content: String::new(),
         is_spool,
-    };
+    }
+}
+
+fn reclassification(spec: pb::ReclassificationSpec) -> Specification {
+    use pb::reclassification_spec::Source as Wire;
+
+    let pb::ReclassificationSpec { source, fields, filter, dry_run, tickets_per_second, max_bad_share } = spec;
     let (source, output) = match source {
         Some(Wire::Memory(pb::MemoryTickets {})) | None => (Source::Memory, None),
         Some(Wire::Client(pb::ClientTickets {})) => (Source::File(file(PathBuf::new(), true)), None),
@@ -269,18 +312,13 @@ fn specification(spec: pb::ReclassificationSpec) -> Reclassification {
         values.into_iter().map(|pb::FieldValue { field, value }| FieldValue { field, value }).collect()
     };
     let pb::ReclassificationFilter { min_confidence, from, to, only_empty } = filter.unwrap_or_default();
-    Reclassification {
-        source,
+    let work = Reclassification {
         fields: fields.into_iter().map(field).collect(),
         filter: Filter { min_confidence, from: values(from), to: values(to), only_empty },
         dry_run,
-        output,
-        pace: Pace {
-            tickets_per_second: Some(tickets_per_second).filter(|rate| *rate > 0),
-            max_bad_share: max_bad_share.unwrap_or(Pace::DEFAULT_MAX_BAD_SHARE),
-            model: None,
-        },
-    }
+    };
+    let pace = pace(tickets_per_second, max_bad_share);
+    Specification { source, work: Work::Reclassify(work), output, pace }
 }
 
 fn state(state: pb::JobState) -> anyhow::Result<JobState> {

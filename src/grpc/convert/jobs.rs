@@ -10,9 +10,12 @@ use crate::{
     },
     error::{FieldViolation, TriageError},
     jobs::{
-        Band, Diff, FieldDiff, Job, NewFile, NewReclassification, PairDiff, Progress, ResultFilter,
-        specification::{FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source},
+        Band, Diff, FieldDiff, Job, NewFile, NewImport, NewReclassification, PairDiff, Progress, ResultFilter,
+        specification::{
+            FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source, Specification, Work,
+        },
     },
+    memory::TicketColumns,
     pb,
     store::{JobOrigin, JobRecord},
 };
@@ -57,9 +60,7 @@ pub(in crate::grpc) fn asked_job(
     let pb::ReclassificationSpec { source, fields, filter, dry_run, tickets_per_second, max_bad_share } =
         spec.ok_or_else(missing)?;
     let mut violations = Violations::default();
-    let chars = request_id.chars().count();
-    let too_long = format!("must be at most {MAX_REQUEST_ID_CHARS} characters, is {chars}");
-    violations.check(chars <= MAX_REQUEST_ID_CHARS, "request_id", too_long);
+    let request_id = checked_request_id(request_id, &mut violations);
     violations.check(source.is_some(), "spec.source", "must be set: client, file or memory");
     let (is_sent, is_file) = (matches!(source, Some(Wire::Client(_))), matches!(source, Some(Wire::File(_))));
     violations.check(is_sent || tickets.is_empty(), "tickets", "must be empty unless spec.client is set");
@@ -80,11 +81,7 @@ pub(in crate::grpc) fn asked_job(
     }
     let tickets_per_second = Some(tickets_per_second).filter(|rate| *rate > 0);
     let pace = Pace { tickets_per_second, max_bad_share, model: None };
-    Ok(AskedJob {
-        request_id: Some(request_id).filter(|name| !name.is_empty()),
-        is_sent,
-        new: NewReclassification { file, fields, filter, dry_run, output, pace },
-    })
+    Ok(AskedJob { request_id, is_sent, new: NewReclassification { file, fields, filter, dry_run, output, pace } })
 }
 
 fn columns(fields: Vec<pb::ReclassificationField>, is_file: bool, violations: &mut Violations) -> Vec<FieldColumn> {
@@ -184,7 +181,7 @@ pub(in crate::grpc) fn job(job: Job) -> pb::Job {
         request_id: request_id.unwrap_or_default(),
         state: wire_state(state).into(),
         pause,
-        reclassification: Some(wire_spec(specification)),
+        work: Some(wire_work(specification)),
         versions: Some(pb::Versions { model, taxonomy, ..pb::Versions::default() }),
         progress: Some(wire_progress(counts, progress, worked_ms)),
         create_time: Some(timestamp(created_at)),
@@ -223,10 +220,97 @@ fn wire_progress(counts: JobCounts, progress: Option<Progress>, worked_ms: u64) 
     }
 }
 
-fn wire_spec(specification: Reclassification) -> pb::ReclassificationSpec {
+fn wire_work(specification: Specification) -> pb::job::Work {
+    let Specification { source, work, output, pace } = specification;
+    match work {
+        Work::Reclassify(work) => pb::job::Work::Reclassification(wire_reclassification(source, work, output, pace)),
+        Work::Import(columns) => pb::job::Work::MemoryImport(wire_import(source, columns, pace)),
+    }
+}
+
+fn wire_import(source: Source, columns: TicketColumns, pace: Pace) -> pb::MemoryImportSpec {
+    let TicketColumns { id, text, articles, labels, resolution, service, configuration_item } = columns;
+    let path = if let Source::File(file) = source { file.path.display().to_string() } else { String::new() };
+    let Pace { tickets_per_second, max_bad_share, model: _ } = pace;
+    pb::MemoryImportSpec {
+        path,
+        text_columns: text,
+        id_column: id,
+        article_column: articles.unwrap_or_default(),
+        label_columns: labels,
+        resolution_column: resolution.unwrap_or_default(),
+        service_column: service.unwrap_or_default(),
+        configuration_item_column: configuration_item.unwrap_or_default(),
+        tickets_per_second: tickets_per_second.unwrap_or(0),
+        max_bad_share: Some(max_bad_share),
+    }
+}
+
+/// The name that a client gives its request; `None` where it gives none.
+fn checked_request_id(request_id: String, violations: &mut Violations) -> Option<String> {
+    let chars = request_id.chars().count();
+    let too_long = format!("must be at most {MAX_REQUEST_ID_CHARS} characters, is {chars}");
+    violations.check(chars <= MAX_REQUEST_ID_CHARS, "request_id", too_long);
+    Some(request_id).filter(|name| !name.is_empty())
+}
+
+/// What a client asks to have imported, and how it calls that; with all violations together.
+pub(in crate::grpc) fn asked_import(
+    request: pb::CreateMemoryImportJobRequest,
+) -> Result<(NewImport, Option<String>), TriageError> {
+    let pb::CreateMemoryImportJobRequest { spec, request_id } = request;
+    let spec = spec.ok_or_else(|| TriageError::invalid("spec", "must be set"))?;
+    let pb::MemoryImportSpec {
+        path,
+        text_columns,
+        id_column,
+        article_column,
+        label_columns,
+        resolution_column,
+        service_column,
+        configuration_item_column,
+        tickets_per_second,
+        max_bad_share,
+    } = spec;
+    let mut violations = Violations::default();
+    let request_id = checked_request_id(request_id, &mut violations);
+    violations.check(!path.is_empty(), "spec.path", "must not be empty");
+    let count = text_columns.len();
+    let wrong = format!("must be 1 to {MAX_LISTED}, are {count}");
+    violations.check((1..=MAX_LISTED).contains(&count), "spec.text_columns", wrong);
+    let count = label_columns.len();
+    let wrong = format!("must be at most {MAX_LISTED}, are {count}");
+    violations.check(count <= MAX_LISTED, "spec.label_columns", wrong);
+    if !violations.0.is_empty() {
+        return Err(TriageError::InvalidRequest(violations.0));
+    }
+    let optional = |column: String| Some(column).filter(|column| !column.is_empty());
+    let columns = TicketColumns {
+        id: id_column,
+        text: text_columns,
+        articles: optional(article_column),
+        labels: label_columns,
+        resolution: optional(resolution_column),
+        service: optional(service_column),
+        configuration_item: optional(configuration_item_column),
+    };
+    let pace = Pace {
+        tickets_per_second: Some(tickets_per_second).filter(|rate| *rate > 0),
+        max_bad_share: max_bad_share.unwrap_or(Pace::DEFAULT_MAX_BAD_SHARE),
+        model: None,
+    };
+    Ok((NewImport { path: path.into(), renames: Vec::new(), columns, pace }, request_id))
+}
+
+fn wire_reclassification(
+    source: Source,
+    work: Reclassification,
+    output: Option<PathBuf>,
+    pace: Pace,
+) -> pb::ReclassificationSpec {
     use pb::reclassification_spec::Source as Wire;
 
-    let Reclassification { source, fields, filter, dry_run, output, pace } = specification;
+    let Reclassification { fields, filter, dry_run } = work;
     let is_file = matches!(&source, Source::File(file) if !file.is_spool);
     let source = match source {
         Source::Memory => Wire::Memory(pb::MemoryTickets {}),

@@ -1,9 +1,9 @@
-//! The course of a reclassification: read a chunk, decide it on the compute pool, commit it, until the tickets end or
+//! The course of a job: read a chunk, decide it on the compute pool, commit it, until the tickets end or
 //! somebody stops it. While a chunk is decided the next one is read. Every chunk is committed whole: after a kill the
 //! job goes on behind the last one.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     num::NonZeroUsize,
     ops::Range,
     path::{Path, PathBuf},
@@ -16,22 +16,18 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    JobError, Progress,
-    decide::Decider,
-    input::{CHUNK_TICKETS, Chunk, Done, Entry, Identity, Input, Origin, Place},
-    output::{self, Files, Format, Lengths},
-    results,
-    specification::{Reclassification, Source},
+    Job, JobError, Progress,
+    input::{CHUNK_TICKETS, Chunk, Done, Entry, Identity, Input, Place},
+    output::{self, Files, Lengths},
+    specification::{Source, Specification, Work},
     storage::Storage,
+    treat::{Decided, Treatment},
 };
 use crate::{
     compute::Pool,
-    domain::{
-        job::{JobCounts, JobId, Pause, PauseCause, TicketOutcome, TicketResult},
-        memory::ConfirmedTicket,
-    },
+    domain::job::{JobCounts, JobId, Pause, PauseCause},
     memory::Memory,
-    store::{ChunkCommit, Committed, JobRecord, Relabelled, Store},
+    store::{ChunkCommit, Committed, Imported, Store},
     telemetry::METRICS,
     triage::Triager,
 };
@@ -89,57 +85,28 @@ struct Checkpoint {
     lengths: Lengths,
 }
 
-/// A chunk that is decided and not yet committed.
-#[derive(Default)]
-struct Decided {
-    counts: JobCounts,
-    results: Vec<u8>,
-    output: Vec<u8>,
-    rejects: Vec<u8>,
-    relabelled: Vec<Relabelled>,
-    /// Tickets by what became of them, in the order of [`TicketOutcome::ALL`].
-    outcomes: [u64; TicketOutcome::ALL.len()],
-}
-
-impl Decided {
-    fn extend(&mut self, other: Self) {
-        let Self { counts, results, output, rejects, relabelled, outcomes } = other;
-        self.counts += counts;
-        self.outcomes.iter_mut().zip(outcomes).for_each(|(sum, more)| *sum += more);
-        self.results.extend(results);
-        self.output.extend(output);
-        self.rejects.extend(rejects);
-        self.relabelled.extend(relabelled);
-    }
-}
-
 /// One job at work.
-pub(super) struct Reclassifying<'a> {
+pub(super) struct Course<'a> {
     tools: &'a Tools,
     id: JobId,
-    job: Reclassification,
-    decider: Arc<Decider>,
-    format: Option<Arc<Format>>,
+    job: Specification,
+    treatment: Arc<Treatment>,
     checkpoint: Checkpoint,
     chunks: u64,
     counts: JobCounts,
     unpublished: usize,
 }
 
-impl<'a> Reclassifying<'a> {
-    pub(super) fn new(
-        tools: &'a Tools,
-        record: &JobRecord,
-        job: Reclassification,
-        triager: Triager,
-    ) -> Result<Self, JobError> {
+impl<'a> Course<'a> {
+    pub(super) fn new(tools: &'a Tools, job: Job, triager: Triager) -> Result<Self, JobError> {
+        let Job { record, specification: job, .. } = job;
         let damaged = |error: serde_json::Error| JobError::Damaged(error.to_string());
         let checkpoint = record.checkpoint.as_deref().map(serde_json::from_str).transpose().map_err(damaged)?;
+        let redactor = tools.memory.as_ref().map(|memory| memory.redactor().clone()).unwrap_or_default();
         Ok(Self {
             tools,
             id: record.id,
-            decider: Arc::new(Decider::new(triager, &job)),
-            format: Format::of(&job).map(Arc::new),
+            treatment: Arc::new(Treatment::of(&job, triager, redactor)),
             job,
             checkpoint: checkpoint.unwrap_or_default(),
             chunks: record.chunks,
@@ -196,19 +163,17 @@ impl<'a> Reclassifying<'a> {
             if let Some(ending) = self.check_identity(identity).await? {
                 return Ok(Some(ending));
             }
-            let counts = decided.counts;
             let committed;
             (files, committed) =
                 self.commit(files, decided, (next, is_last), id_hashes, chunk_started.elapsed()).await?;
             match committed {
-                Committed::Yes => {}
+                Committed::Yes(_) => {}
                 Committed::NotRunning => return Ok(Some(Ending::Moved)),
                 Committed::Touched => {
                     read = self.read(self.open_input().await?).await?;
                     continue;
                 }
             }
-            self.counts += counts;
             let rows_a_second = rate(self.counts.rows - begun_with, started.elapsed());
             report(Progress { counts: self.counts, fraction, rows_a_second });
             if is_last {
@@ -262,7 +227,7 @@ impl<'a> Reclassifying<'a> {
         let done = Done { rows: self.counts.rows, bad: self.counts.failed };
         let open = move || {
             let mut seen = HashSet::new();
-            if matches!(job.source, Source::File(_)) {
+            if job.tells_ids_apart() {
                 for hashes in store.job_id_hashes(id)? {
                     let (hashes, _) = hashes.as_chunks();
                     seen.extend(hashes.iter().map(|hash| u64::from_le_bytes(*hash)));
@@ -298,13 +263,12 @@ impl<'a> Reclassifying<'a> {
     }
 
     async fn decide_slice(&self, entries: Arc<Vec<Entry>>, slice: Range<usize>) -> Result<Decided, JobError> {
-        let (decider, format) = (Arc::clone(&self.decider), self.format.clone());
+        let treatment = Arc::clone(&self.treatment);
         let place = self.tools.pool.wait().await?;
-        let is_effective = matches!(self.job.source, Source::Memory) && !self.job.dry_run;
         let work = move || {
             let mut decided = Decided::default();
             for entry in &entries[slice] {
-                decide_entry(&decider, format.as_deref(), is_effective, entry, &mut decided)?;
+                treatment.treat(entry, &mut decided)?;
             }
             Ok(decided)
         };
@@ -321,9 +285,10 @@ impl<'a> Reclassifying<'a> {
         worked: Duration,
     ) -> Result<(Files, Committed), JobError> {
         let (id, number, storage) = (self.id, self.chunks, Arc::clone(&self.tools.storage));
-        let (relabelled, outcomes) = (decided.relabelled.len(), decided.outcomes);
+        let (for_memory, outcomes) = (decided.relabelled.len() + decided.imported.len(), decided.outcomes);
+        let keeps_links = matches!(&self.job.work, Work::Import(columns) if columns.articles.is_none());
         let write = move || {
-            let Decided { counts, results, output, rejects, relabelled, outcomes: _ } = decided;
+            let Decided { counts, results, output, rejects, relabelled, imported, outcomes: _ } = decided;
             let lengths = files.append(output, &rejects)?;
             let checkpoint = Checkpoint { next: Some(next), is_last, lengths };
             let kept = serde_json::to_string(&checkpoint).map_err(JobError::internal)?;
@@ -336,15 +301,17 @@ impl<'a> Reclassifying<'a> {
                 checkpoint: &kept,
                 worked_ms,
                 relabelled: &relabelled,
+                imported: Imported { tickets: &imported, keeps_links },
             };
             Ok((storage.commit(id, &commit)?, files, checkpoint))
         };
         let written: Result<_, JobError> = self.tools.on_disk(write).await?;
         let (committed, files, checkpoint) = written?;
-        if committed == Committed::Yes {
+        if let Committed::Yes(counts) = committed {
             self.checkpoint = checkpoint;
             self.chunks += 1;
-            self.unpublished += relabelled;
+            self.counts += counts;
+            self.unpublished += for_memory;
             METRICS.count_job_tickets(outcomes);
         }
         Ok((files, committed))
@@ -396,51 +363,4 @@ fn slices(entries: &[Entry]) -> Vec<Range<usize>> {
         }
     }
     slices
-}
-
-fn decide_entry(
-    decider: &Decider,
-    format: Option<&Format>,
-    is_effective: bool,
-    entry: &Entry,
-    decided: &mut Decided,
-) -> Result<(), JobError> {
-    let result = match entry {
-        Entry::Ticket { subject, from } => {
-            let result = decider.decide(subject)?;
-            match (from, format) {
-                (Origin::Row(row), Some(format)) => format.append_result(&mut decided.output, row, &result),
-                (Origin::Row(_), None) => {}
-                (Origin::Memory(ticket, read_at), _) => {
-                    if is_effective && result.is_changed() {
-                        decided.relabelled.push(relabel(decider, ticket, *read_at, &result));
-                    }
-                }
-            }
-            result
-        }
-        Entry::Bad(bad) => {
-            let result = TicketResult { id: bad.id.clone(), fields: Vec::new(), error: Some(bad.error()) };
-            if let Some(format) = format {
-                format.append_bad(&mut decided.output, bad, &result);
-                output::append_reject(&mut decided.rejects, bad);
-            }
-            result
-        }
-    };
-    decided.counts += result.counts();
-    decided.outcomes[result.outcome() as usize] += 1;
-    results::append_short(&mut decided.results, &result);
-    Ok(())
-}
-
-fn relabel(decider: &Decider, ticket: &ConfirmedTicket, read_at: u64, result: &TicketResult) -> Relabelled {
-    let mut ticket = ticket.clone();
-    let mut previous = BTreeMap::new();
-    for (field, result) in decider.fields.iter().zip(&result.fields).filter(|(_, result)| result.changed) {
-        let Some(value) = &result.value else { continue };
-        let before = ticket.labels.insert(field.field.clone(), value.clone());
-        previous.insert(field.field.clone(), before);
-    }
-    Relabelled { ticket, previous, read_at }
 }

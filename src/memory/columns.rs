@@ -1,0 +1,70 @@
+//! Which columns of a file of rows hold what of a confirmed ticket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{memory::ConfirmedTicket, ticket::TicketLimits},
+    rows::Row,
+};
+
+/// The columns that a ticket is read from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TicketColumns {
+    /// With the id; where a row has none, its number.
+    pub id: String,
+    /// With the text; with several, the first is the summary.
+    pub text: Vec<String>,
+    /// With the ids of the articles that solved the ticket; without it, tickets keep the links they have.
+    pub articles: Option<String>,
+    /// Each with the right value of the field of that name.
+    pub labels: Vec<String>,
+    pub resolution: Option<String>,
+    pub service: Option<String>,
+    pub configuration_item: Option<String>,
+}
+
+impl TicketColumns {
+    /// Every column that is named, but for the id's.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        let Self { id: _, text, articles, labels, resolution, service, configuration_item } = self;
+        let optional = [articles, resolution, service, configuration_item].into_iter().flatten();
+        text.iter().chain(labels).chain(optional).map(String::as_str)
+    }
+
+    /// The ticket of a row; what is wrong with it where it cannot be kept.
+    pub fn ticket(&self, row: &Row, limits: &TicketLimits) -> Result<ConfirmedTicket, String> {
+        let Self { id, text, articles, labels, resolution, service, configuration_item } = self;
+        let (mut summary, mut description) = (String::new(), row.text(text));
+        if description.trim().is_empty() {
+            return Err(format!("no text in {}", text.join(", ")));
+        }
+        if let [first, others @ ..] = text.as_slice()
+            && !others.is_empty()
+            && let Some(value) = row.value(first)
+            // What is no line is no summary.
+            && !value.trim().contains('\n')
+            && value.trim().chars().count() <= limits.summary_chars
+        {
+            (summary, description) = (value.trim().to_owned(), row.text(others));
+        }
+        let optional =
+            |column: &Option<String>| column.as_ref().and_then(|column| row.label(column)).unwrap_or_default();
+        let ticket = ConfirmedTicket {
+            id: row.id(id),
+            summary,
+            description,
+            service: optional(service),
+            configuration_item: optional(configuration_item),
+            labels: labels.iter().filter_map(|column| Some((column.clone(), row.label(column)?))).collect(),
+            resolution: optional(resolution),
+            articles: articles.as_ref().map(|column| row.list(column)).unwrap_or_default().into_iter().collect(),
+            ..ConfirmedTicket::default()
+        };
+        let violations = ticket.violations("", limits);
+        if violations.is_empty() {
+            return Ok(ticket);
+        }
+        Err(violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    }
+}
