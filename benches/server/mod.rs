@@ -17,21 +17,21 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 /// `_SC_CLK_TCK` of every Linux in use.
 const TICKS_A_SECOND: f64 = 100.0;
 
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub address: String,
+    pub(crate) address: String,
     admin: String,
     started: Instant,
 }
 
 impl Server {
     /// Starts the program over a folder.
-    pub fn start(data_dir: &Path) -> Self {
+    pub(crate) fn start(data_dir: &Path) -> Self {
         Self::start_with(Command::new(env!("CARGO_BIN_EXE_triage")), data_dir, &[])
     }
 
     /// Starts the program, or what starts it, with further arguments.
-    pub fn start_with(mut program: Command, data_dir: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(mut program: Command, data_dir: &Path, arguments: &[&str]) -> Self {
         let started = Instant::now();
         let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
@@ -48,7 +48,7 @@ impl Server {
     }
 
     /// Seconds from the start of the process to health SERVING.
-    pub async fn serving(&self) -> f64 {
+    pub(crate) async fn serving(&self) -> f64 {
         let channel = Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap();
         let mut health = HealthClient::new(channel);
         let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
@@ -57,21 +57,21 @@ impl Server {
     }
 
     /// Processor seconds so far.
-    pub fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS_A_SECOND
     }
 
     /// Memory that it holds now.
-    pub fn resident_megabytes(&self) -> f64 {
+    pub(crate) fn resident_megabytes(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     }
 
     /// Seconds and count of every stage so far.
-    pub fn stages(&self) -> BTreeMap<String, (f64, f64)> {
+    pub(crate) fn stages(&self) -> BTreeMap<String, (f64, f64)> {
         let mut socket = TcpStream::connect(&self.admin).unwrap();
         write!(socket, "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
@@ -101,7 +101,7 @@ impl Drop for Server {
 }
 
 /// Real tickets of 80 to 120 words.
-pub fn tickets(data: &Path) -> Vec<String> {
+pub(crate) fn tickets(data: &Path) -> Vec<String> {
     let columns = ["short_description".to_owned(), "description".to_owned()];
     let rows = Rows::open(&data.join("grp_tickets/dev.jsonl.gz"), &[]).unwrap();
     let texts = rows.map(|row| row.unwrap().text(&columns));

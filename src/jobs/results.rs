@@ -290,7 +290,9 @@ pub(super) mod tests {
     #[test]
     fn what_is_kept_is_read_as_it_was() {
         let mut chunk = Vec::new();
-        results().iter().for_each(|result| append_short(&mut chunk, result));
+        for result in results() {
+            append_short(&mut chunk, &result);
+        }
         assert_eq!(read_chunk(&chunk).collect::<Result<Vec<_>, _>>().unwrap(), results());
         chunk.truncate(chunk.len() - 3);
         assert!(matches!(read_chunk(&chunk).last(), Some(Err(JobError::Damaged(_)))));
@@ -300,7 +302,9 @@ pub(super) mod tests {
     fn a_line_reads_as_outside_programs_expect() {
         let fields = ["category", "type"].map(|name| FieldColumn { field: name.into(), column: name.into() });
         let mut out = Vec::new();
-        results().iter().for_each(|result| append_line(&mut out, &fields, result));
+        for result in results() {
+            append_line(&mut out, &fields, &result);
+        }
         let expected = [
             r#"{"id":"INC\t1","fields":{"category":{"current":"net \"work\"\n","value":"mail","confidence":0.87325,"abstention":null,"changed":true},"type":{"current":null,"value":null,"confidence":0.0,"abstention":"TOO_SHORT","changed":false}}}"#,
             r#"{"id":"2","fields":{},"error":"not a JSON object"}"#,

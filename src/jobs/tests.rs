@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -21,6 +22,7 @@ use crate::{
     classify::Classifier,
     domain::{job::UndoOutcome, memory::ConfirmedTicket},
     encode::Redactor,
+    memory::TicketColumns,
     store::{ChunkCommit, Committed, StoreError},
 };
 
@@ -59,7 +61,7 @@ impl Desk {
     fn tickets(&self, name: &str, count: usize) -> PathBuf {
         let mut csv = "id,text,category\n".to_owned();
         for number in 0..count {
-            csv += &format!("T{number},\"{} ({number})\",mail\n", TEXTS[number % TEXTS.len()]);
+            writeln!(csv, "T{number},\"{} ({number})\",mail", TEXTS[number % TEXTS.len()]).unwrap();
         }
         fs::write(self.path(name), csv).unwrap();
         self.path(name)
@@ -537,6 +539,52 @@ async fn a_sample_is_spread_over_the_file_and_the_same_every_time() {
     }
     assert_eq!(ids[0], ids[1]);
     assert!(ids[0].len() == 50 && ids[0].is_sorted() && ids[0][0] < 500 && ids[0][49] > 3_600, "{ids:?}");
+}
+
+#[tokio::test]
+async fn an_import_goes_on_where_it_was_and_ends_as_one_clean_run() {
+    let desk = Desk::new();
+    desk.remember(&[("T1", "An older summary", "mail")]);
+    let mut known = desk.memory.get("T1").unwrap().unwrap();
+    known.articles.insert("KB1".into());
+    desk.memory.upsert(&[known]).unwrap();
+    let input = desk.tickets("in.csv", 4_100);
+    let rows = fs::read_to_string(&input).unwrap() + "T2,Corrected later on,network\nT9000,,mail\n";
+    fs::write(&input, rows).unwrap();
+    let asked = || NewImport {
+        path: input.clone(),
+        renames: Vec::new(),
+        columns: TicketColumns {
+            text: vec!["text".into()],
+            labels: vec!["category".into()],
+            ..TicketColumns::default()
+        },
+        pace: Pace::default(),
+    };
+    let create = || desk.jobs.create_import(asked(), None, JobOrigin::Server, &desk.triager).unwrap().record.id;
+    let id = create();
+    assert_eq!(create(), id);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    for rows in [2_000, 4_000] {
+        let job = desk.work_on(id, Arc::new(Durable(desk.store.clone())), &stop).await;
+        assert_eq!(job.record.counts.rows, rows);
+    }
+    let job = desk.work(id).await;
+    let JobCounts { rows, changed, failed, .. } = job.record.counts;
+    assert_eq!((job.record.state, rows, changed, failed), (JobState::Done, 4_102, 4_101, 1));
+    assert_eq!(desk.memory.count(), 4_100);
+    let ticket = desk.memory.get("T1").unwrap().unwrap();
+    assert!(ticket.articles.contains("KB1"), "without a column of articles, links stay");
+    assert_eq!(ticket.labels["category"], "mail");
+    assert_eq!(desk.category("T2"), "network");
+    let bad = desk.jobs.results(id, ResultPlace::default(), 10, |result| result.error.is_some()).unwrap();
+    assert_eq!(bad.results[0].error.as_deref(), Some("line 4103: no text in text"));
+    assert!(matches!(desk.jobs.undo(id, None), Err(JobError::NothingToUndo(_))));
+
+    let again = create();
+    assert_ne!(again, id, "an import that is done can be asked for again");
+    assert_eq!(desk.work(again).await.record.counts.changed, 2, "the two that one id stands for");
 }
 
 #[test]

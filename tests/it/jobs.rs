@@ -305,6 +305,44 @@ async fn files_are_read_and_written_where_the_desk_allows_it_and_nowhere_else() 
 }
 
 #[tokio::test]
+async fn a_file_is_imported_into_the_memory_and_found_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "id,text,fix,kb\nA,VPN drops every few minutes from home,Restarted the gateway.,KB1;KB2\nB,,,\n";
+    let path = file(folder.path(), "solved.csv", rows);
+    let server = TestServer::start_with(&format!("[jobs]\nfolders = [\"{}\"]\n", folder.path().display())).await;
+    let mut client = server.jobs().await;
+    let import = pb::MemoryImportSpec {
+        path,
+        text_columns: vec!["text".to_owned()],
+        article_column: "kb".to_owned(),
+        resolution_column: "fix".to_owned(),
+        ..pb::MemoryImportSpec::default()
+    };
+    let request = |spec| pb::CreateMemoryImportJobRequest { spec: Some(spec), request_id: "solved".to_owned() };
+    let created = client.create_memory_import_job(request(import.clone())).await.unwrap().into_inner().job.unwrap();
+    let job = ended(&mut client, &created.id).await;
+    assert_eq!((job.state(), counts(&job)), (JobState::Done, [2, 1, 0, 1]));
+    let again = client.create_memory_import_job(request(import.clone())).await.unwrap().into_inner().job.unwrap();
+    assert_eq!(again.id, created.id);
+    assert_eq!(results(&mut client, &job.id, None).await[1].error, "line 3: no text in text");
+    let similar = pb::FindSimilarTicketsRequest { ticket: Some(ticket("VPN drops from home", "")), top_n: None };
+    let found = server.memory().await.find_similar_tickets(similar).await.unwrap().into_inner().tickets;
+    assert_eq!((found[0].id.as_str(), found[0].articles.len()), ("A", 2));
+
+    let blank = pb::MemoryImportSpec { path: String::new(), text_columns: Vec::new(), ..import.clone() };
+    let status = client.create_memory_import_job(request(blank)).await.unwrap_err();
+    assert_eq!(violated_fields(&status), ["spec.path", "spec.text_columns"]);
+    let unnamed = |spec| pb::CreateMemoryImportJobRequest { spec: Some(spec), request_id: String::new() };
+    let elsewhere = pb::MemoryImportSpec { path: "/etc/passwd".to_owned(), ..import.clone() };
+    let status = client.create_memory_import_job(unnamed(elsewhere)).await.unwrap_err();
+    assert_eq!(reason(&status), "PATH_NOT_ALLOWED");
+    let misspelt = pb::MemoryImportSpec { text_columns: vec!["texts".to_owned()], ..import };
+    let status = client.create_memory_import_job(unnamed(misspelt)).await.unwrap_err();
+    assert!(status.message().contains("no column `texts`"), "{}", status.message());
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_job_is_paused_resumed_and_cancelled_and_every_other_move_is_refused() {
     let server = TestServer::start().await;
     let mut client = server.jobs().await;
