@@ -77,7 +77,7 @@ async fn main() {
         writeln!(rows, "T{number},\"{words}\",network").unwrap();
     }
     fs::write(path("tickets.csv"), rows).unwrap();
-    fs::write(path("triage.toml"), format!("[jobs]\nfolders = [{:?}]\n", folder.path())).unwrap();
+    fs::write(path("triage.toml"), format!("[jobs]\nfolders = [\"{}\"]\n", folder.path().display())).unwrap();
     let import = Command::new(env!("CARGO_BIN_EXE_triage"))
         .args(["kb", "import", "--map", "summary=description", "--data-dir", &path("data")])
         .arg(data.join("known_errors/kb.jsonl.gz"))

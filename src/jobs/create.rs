@@ -219,7 +219,7 @@ impl Jobs {
         if let Some(known) = request_id.map(|request_id| self.of_request(request_id)).transpose()?.flatten() {
             return Ok(known);
         }
-        self.create_specified(new.specify(triager, &self.folders)?, request_id, origin, triager)
+        self.create_specified(&new.specify(triager, &self.folders)?, request_id, origin, triager)
     }
 
     /// Creates a job that imports confirmed tickets, or finds the one that does the same and has not ended; otherwise as
@@ -234,12 +234,12 @@ impl Jobs {
         if let Some(known) = request_id.map(|request_id| self.of_request(request_id)).transpose()?.flatten() {
             return Ok(known);
         }
-        self.create_specified(new.specify(&self.folders)?, request_id, origin, triager)
+        self.create_specified(&new.specify(&self.folders)?, request_id, origin, triager)
     }
 
     fn create_specified(
         &self,
-        specification: Specification,
+        specification: &Specification,
         request_id: Option<&str>,
         origin: JobOrigin,
         triager: &Triager,
@@ -262,11 +262,11 @@ impl Jobs {
         let _turn = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
         let known = fingerprint.map(|fingerprint| self.store.job_of_fingerprint(&fingerprint)).transpose()?.flatten();
         if let Some(known) = known
-            && let Some(job) = self.taken_up(&known, &specification, origin)?
+            && let Some(job) = self.taken_up(&known, specification, origin)?
         {
             return Ok(job);
         }
-        self.check_output(&specification)?;
+        self.check_output(specification)?;
         let Created { id, .. } = self.store.create_job(&job)?;
         self.tell();
         self.get(id)

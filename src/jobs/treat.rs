@@ -54,7 +54,7 @@ impl Decided {
 #[derive(Debug)]
 pub(super) enum Treatment {
     Reclassify {
-        decider: Decider,
+        decider: Box<Decider>,
         format: Option<Format>,
         /// Labels in the memory change.
         is_effective: bool,
@@ -69,7 +69,7 @@ impl Treatment {
     pub(super) fn of(job: &Specification, triager: Triager, redactor: Redactor) -> Self {
         match &job.work {
             Work::Reclassify(work) => Self::Reclassify {
-                decider: Decider::new(triager, work),
+                decider: Box::new(Decider::new(triager, work)),
                 format: Format::of(job),
                 is_effective: matches!(job.source, Source::Memory) && !work.dry_run,
             },

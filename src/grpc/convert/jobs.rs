@@ -223,12 +223,12 @@ fn wire_progress(counts: JobCounts, progress: Option<Progress>, worked_ms: u64) 
 fn wire_work(specification: Specification) -> pb::job::Work {
     let Specification { source, work, output, pace } = specification;
     match work {
-        Work::Reclassify(work) => pb::job::Work::Reclassification(wire_reclassification(source, work, output, pace)),
-        Work::Import(columns) => pb::job::Work::MemoryImport(wire_import(source, columns, pace)),
+        Work::Reclassify(work) => pb::job::Work::Reclassification(wire_reclassification(source, work, output, &pace)),
+        Work::Import(columns) => pb::job::Work::MemoryImport(wire_import(source, columns, &pace)),
     }
 }
 
-fn wire_import(source: Source, columns: TicketColumns, pace: Pace) -> pb::MemoryImportSpec {
+fn wire_import(source: Source, columns: TicketColumns, pace: &Pace) -> pb::MemoryImportSpec {
     let TicketColumns { id, text, articles, labels, resolution, service, configuration_item } = columns;
     let path = if let Source::File(file) = source { file.path.display().to_string() } else { String::new() };
     let Pace { tickets_per_second, max_bad_share, model: _ } = pace;
@@ -242,7 +242,7 @@ fn wire_import(source: Source, columns: TicketColumns, pace: Pace) -> pb::Memory
         service_column: service.unwrap_or_default(),
         configuration_item_column: configuration_item.unwrap_or_default(),
         tickets_per_second: tickets_per_second.unwrap_or(0),
-        max_bad_share: Some(max_bad_share),
+        max_bad_share: Some(*max_bad_share),
     }
 }
 
@@ -306,7 +306,7 @@ fn wire_reclassification(
     source: Source,
     work: Reclassification,
     output: Option<PathBuf>,
-    pace: Pace,
+    pace: &Pace,
 ) -> pb::ReclassificationSpec {
     use pb::reclassification_spec::Source as Wire;
 
@@ -344,7 +344,7 @@ fn wire_reclassification(
         }),
         dry_run,
         tickets_per_second: tickets_per_second.unwrap_or(0),
-        max_bad_share: Some(max_bad_share),
+        max_bad_share: Some(*max_bad_share),
     }
 }
 
