@@ -242,7 +242,10 @@ impl<'a> Trainer<'a> {
             for (fold, (held_back, others)) in (0..).zip(&parted) {
                 let mut without = separation.clone();
                 without.forget(held_back);
-                without.fit(others, cost, passes_without_fold);
+                // Fewer rows at the same cost are pulled towards zero more strongly: their planes would be less sure than
+                // those of all rows, and what is certified of them would promise too much.
+                let base = cost.base * all.len() as f32 / others.len().max(1) as f32;
+                without.fit(others, Cost { base, ..cost }, passes_without_fold);
                 for (score, row) in scores.iter_mut().zip(&self.judged) {
                     if self.folds.of(self.hashes[*row as usize]) == fold {
                         *score = without.score(*row);
@@ -354,6 +357,61 @@ fn best_trial(tried: &[Trial], usual: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        classify::{
+            features::Block,
+            samples::{DenseRows, Feature, SparseRows},
+            training_set::TrainingField,
+        },
+        encode::DIMENSIONS,
+    };
+
+    #[test]
+    fn rows_held_back_are_scored_as_surely_as_new_ones() {
+        let features = (0..3).map(|key| Feature { key, block: Block::Words, idf: 1.0 }).collect();
+        let (mut sparse, mut dense) = (SparseRows::default(), DenseRows::default());
+        let of_row: Vec<Option<u32>> = (0..100).map(|row| Some(row % 2)).collect();
+        for label in of_row.iter().flatten() {
+            // A word of the label's own, and one that every row has.
+            for id in [*label, 2] {
+                sparse.push(id, 1);
+            }
+            sparse.end_row();
+            dense.push(&[0.0; DIMENSIONS]);
+        }
+        let field = TrainingField { name: "topic".to_owned(), labels: vec!["a".to_owned(), "b".to_owned()], of_row };
+        let rows = TrainingRows {
+            text_hashes: (0..100).collect(),
+            numbers: (0..100).collect(),
+            fields: vec![field],
+            outside: vec![false; 100],
+            languages: Vec::new(),
+            added: 100,
+        };
+        let options =
+            TrainOptions { name: String::new(), seed: 1, threads: 1, find_suspects: false, progress: &|_, _, _| {} };
+        let trainer = Trainer {
+            rows: &rows,
+            // Both labels alike in every fold.
+            hashes: (0..100).map(|row| row / 2).collect(),
+            options: &options,
+            samples: Samples::new(features, sparse, dense, 1.0, f32::from),
+            known_shares: vec![1.0; 100],
+            widest: 0,
+            judged: (0..100).collect(),
+            folds: Folds { count: 5, tried: 5 },
+            outside: None,
+        };
+        for base in [0.001, 0.01, 0.1] {
+            let (planes, held_back) = trainer.fit_task(trainer.task(0), Cost { base, balance: 0.5, contrast: 0.0 });
+            for (plane, held_back) in planes.iter().zip(&held_back) {
+                for (row, score) in held_back.iter().enumerate() {
+                    let serves = trainer.samples.dot(row, plane);
+                    assert!((score - serves).abs() < 0.02 * serves.abs(), "{base}: {score} for {serves}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn of_the_most_accurate_settings_the_kindest_to_rare_labels_is_taken() {
