@@ -45,7 +45,7 @@ pub(super) fn job_json(job: &Job) -> Value {
         "abstained": abstained,
         "failed": failed,
         "seconds": seconds(job),
-        "state": job.record.state.as_str(),
+        "state": state_name(job),
         "paused_because": job.record.pause.as_ref().map(|pause| pause.cause.as_str()),
         "message": job.record.pause.as_ref().map(|pause| pause.text.as_str()),
         "dry_run": job.specification.is_dry_run(),

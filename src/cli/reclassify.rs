@@ -25,10 +25,10 @@ use crate::{
     grpc::client::Client,
     jobs::{
         Diff, Job, Jobs, NewFile, NewReclassification, Workshop,
-        specification::{FieldColumn, FieldValue, Filter, Pace},
+        specification::{FieldColumn, FieldValue, Filter, Pace, Source},
     },
     memory::Memory,
-    rows::parse_rename,
+    rows::{Rows, parse_rename},
     store::{JobOrigin, Store},
     triage::Triager,
 };
@@ -169,8 +169,29 @@ pub(super) fn run(args: &ReclassifyArgs, config: &Config) -> anyhow::Result<Exit
     if must_be_resumed(&job, max_bad_share)? {
         jobs.resume(id)?;
     }
-    work(&jobs, id, triager, store, &args.data_dir, config)?;
+    if args.id.is_none() {
+        warn_without_ids(&jobs.get(id)?);
+    }
+    let worked = work(&jobs, id, triager, store, &args.data_dir, config);
+    if worked.is_err() && args.json {
+        // Programs hear the job's number, and why it is paused.
+        writeln!(io::stdout(), "{}", job::job_json(&jobs.get(id)?))?;
+    }
+    worked?;
     report(&jobs.get(id)?, &jobs.diff(id)?, &data_dir_flag(&args.data_dir), args.json)
+}
+
+/// Says so where rows go by their number, which no service desk knows.
+fn warn_without_ids(job: &Job) {
+    let Source::File(file) = &job.specification.source else { return };
+    let rows = Rows::open(&file.path, &file.renames);
+    if rows.is_ok_and(|rows| rows.require(&[&file.id]).is_err()) {
+        eprintln!(
+            "warning: {} has no column `{}`: its rows go by their number; name the column with the id with --id",
+            file.path.display(),
+            file.id
+        );
+    }
 }
 
 /// Has a server do it, and watches.

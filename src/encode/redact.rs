@@ -14,7 +14,7 @@ mod secret;
 
 use std::{borrow::Cow, cmp::Reverse, collections::HashMap, ops::Range, sync::Arc};
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 pub use self::pattern::{MAX_PATTERNS, PatternError};
 
@@ -189,6 +189,13 @@ impl Redactor {
             errors.push(PatternError::TooMany(compiled.len()));
         }
         if errors.is_empty() { Ok(Self(Arc::new(Rules { names, keep, patterns: compiled }))) } else { Err(errors) }
+    }
+
+    /// The same for the same rules: what tells whether texts were read alike.
+    pub fn version(&self) -> String {
+        let Rules { names, keep, patterns } = &*self.0;
+        let patterns: Vec<_> = patterns.iter().map(|pattern| (pattern.name, pattern.regex.as_str())).collect();
+        format!("{:016x}", xxh3_64(format!("{names:?} {keep:?} {patterns:?}").as_bytes()))
     }
 
     /// Names of the placeholders.

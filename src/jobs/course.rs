@@ -336,8 +336,8 @@ impl<'a> Course<'a> {
         let rejects = self.job.rejects().map(|path| output::unfinished(&path));
         let rejects = rejects.map(|path| format!(" (see {})", path.display())).unwrap_or_default();
         let text = format!(
-            "{bad} of {rows} rows so far are bad{rejects}, more than the {:.0} % that are allowed: mend the input and \
-             begin anew, or resume the job to go on with what is good",
+            "{bad} of {rows} rows so far are bad{rejects}, more than the {:.0} % that are allowed: mend the \
+             input, cancel the job and begin anew, or resume the job to go on with what is good",
             self.job.pace.max_bad_share * 100.0
         );
         Pause { cause: PauseCause::BadRows, text }

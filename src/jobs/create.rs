@@ -13,7 +13,10 @@ use super::{
     input::Identity,
     now,
     output::{OUR_COLUMNS, is_csv, our_columns},
-    specification::{FieldColumn, FileSource, Filter, Pace, Reclassification, Source, Specification, Work},
+    specification::{
+        FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source, Specification, Work,
+        is_at_or_below,
+    },
 };
 use crate::{
     domain::job::{JobId, JobState},
@@ -86,12 +89,12 @@ impl NewReclassification {
             None => Source::Memory,
         };
         let work = Work::Reclassify(Reclassification { fields, filter, dry_run });
-        Ok(Specification { source, work, output, pace })
+        Ok(Specification { source, work, output, redaction: triager.redactor().version(), pace })
     }
 }
 
 impl NewImport {
-    fn specify(self, folders: &Folders) -> Result<Specification, JobError> {
+    fn specify(self, triager: &Triager, folders: &Folders) -> Result<Specification, JobError> {
         let Self { path, renames, columns, pace } = self;
         check_pace(&pace)?;
         let id = Some(columns.id.clone()).filter(|id| !id.is_empty());
@@ -101,7 +104,8 @@ impl NewImport {
         let file = NewFile { path, renames, text: columns.text.clone(), id, sample: None, is_spool: false };
         let file = specify_file(file, &[], false, None)?;
         let work = Work::Import(TicketColumns { id: file.id.clone(), ..columns });
-        Ok(Specification { source: Source::File(file), work, output: None, pace })
+        let redaction = triager.redactor().version();
+        Ok(Specification { source: Source::File(file), work, output: None, redaction, pace })
     }
 }
 
@@ -131,6 +135,14 @@ fn check_fields(fields: &[FieldColumn], filter: &Filter, triager: &Triager) -> R
             return Err(JobError::Invalid(format!("field `{field}` is named twice")));
         }
     }
+    for FieldValue { field, value } in &filter.to {
+        let of_field = triager.fields().into_iter().find(|known| known.name == *field);
+        if of_field.is_some_and(|known| !known.labels.iter().any(|label| is_at_or_below(&label.value, value))) {
+            return Err(JobError::Invalid(format!(
+                "no value of `{field}` that the model knows is or lies below `{value}`"
+            )));
+        }
+    }
     for asked in filter.from.iter().chain(&filter.to) {
         if !fields.iter().any(|field| field.field == asked.field) {
             return Err(JobError::Invalid(format!(
@@ -157,6 +169,10 @@ fn specify_file(
     }
     let path = absolute(&path)?;
     let unreadable = |source| JobError::Unreadable { path: path.clone(), source };
+    // Opening a pipe would wait for somebody to write into it.
+    if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(JobError::Invalid(format!("{} is no plain file", path.display())));
+    }
     let rows = Rows::open(&path, &renames)?;
     if rows.is_empty() {
         return Err(JobError::Invalid(format!("{} holds no rows", path.display())));
@@ -234,7 +250,7 @@ impl Jobs {
         if let Some(known) = request_id.map(|request_id| self.of_request(request_id)).transpose()?.flatten() {
             return Ok(known);
         }
-        self.create_specified(&new.specify(&self.folders)?, request_id, origin, triager)
+        self.create_specified(&new.specify(triager, &self.folders)?, request_id, origin, triager)
     }
 
     fn create_specified(
@@ -298,14 +314,18 @@ impl Jobs {
         if let Source::File(file) = &job.source
             && fs::canonicalize(output).is_ok_and(|path| fs::canonicalize(&file.path).is_ok_and(|input| path == input))
         {
-            return Err(JobError::OutputTaken { path: output.clone(), problem: "it is the input".to_owned() });
+            return Err(JobError::OutputTaken {
+                path: output.clone(),
+                problem: "it is the input; name another output".to_owned(),
+            });
         }
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
             return Err(JobError::Invalid(format!("{}: the folder for the output does not exist", folder.display())));
         }
-        if output.is_dir() {
-            return Err(JobError::OutputTaken { path: output.clone(), problem: "it is a folder".to_owned() });
+        if fs::metadata(output).is_ok_and(|metadata| !metadata.is_file()) {
+            let problem = "it is no plain file; name another output".to_owned();
+            return Err(JobError::OutputTaken { path: output.clone(), problem });
         }
         let mut before: Option<JobId> = None;
         loop {
@@ -316,15 +336,32 @@ impl Jobs {
                 let is_there = record.state.is_open() || output.exists();
                 let writes = super::specification(&record)?.output.as_ref() == Some(output);
                 if writes && is_there && record.state != JobState::Cancelled {
-                    let problem = format!("it is the output of job {}, which is {}", record.id, record.state);
+                    let JobRecord { id, state, .. } = record;
+                    let remedy = if state.is_open() {
+                        format!(
+                            " and was asked for with other options, another input or another model: cancel it \
+                             (`triage jobs cancel {id}`), ask for the same again, or name another output"
+                        )
+                    } else {
+                        "; name another output, or remove it".to_owned()
+                    };
+                    let problem = format!("it is the output of job {id}, which is {state}{remedy}");
                     return Err(JobError::OutputTaken { path: output.clone(), problem });
                 }
             }
         }
-        let is_filled = fs::metadata(output).is_ok_and(|metadata| metadata.len() > 0);
-        if is_filled {
-            return Err(JobError::OutputTaken { path: output.clone(), problem: "it exists already".to_owned() });
+        for path in [Some(output.clone()), job.rejects()].into_iter().flatten() {
+            check_vacant(&path)?;
         }
         Ok(())
     }
+}
+
+/// Refuses a path where something is.
+pub(super) fn check_vacant(path: &Path) -> Result<(), JobError> {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0 || !metadata.is_file()) {
+        let problem = "it exists already; name another output, or remove it".to_owned();
+        return Err(JobError::OutputTaken { path: path.to_owned(), problem });
+    }
+    Ok(())
 }

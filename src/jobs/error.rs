@@ -20,7 +20,7 @@ pub enum JobError {
     #[error("job {id} is {state} and cannot be {operation}")]
     WrongState { id: JobId, state: JobState, operation: &'static str },
     /// The file belongs to somebody else.
-    #[error("{}: {problem}; name another output, or remove it", path.display())]
+    #[error("{}: {problem}", path.display())]
     OutputTaken { path: PathBuf, problem: String },
     /// Clients may not have this file read or written.
     #[error("{} is in none of the folders of the setting {FOLDERS_SETTING}", .0.display())]

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     fs::{File, Metadata},
     io::{self, Read as _},
+    mem,
     path::Path,
     time::SystemTime,
 };
@@ -66,6 +67,8 @@ pub(super) struct BadRow {
     pub line: u64,
     pub reason: String,
     pub original: Option<Original>,
+    /// Today's value of each field, where the row could be read.
+    pub current: Vec<Option<String>>,
     /// A client sent it: its line is its place among what was sent.
     pub is_sent: bool,
 }
@@ -100,6 +103,8 @@ pub(super) struct Input {
     fields: Vec<FieldColumn>,
     /// `None` where ids may come again.
     seen: Option<HashSet<u64>>,
+    /// Of the ids that the chunk at hand brought, eight bytes each.
+    new_hashes: Vec<u8>,
     rows: u64,
     bad: u64,
     /// `None`: however many are bad, go on.
@@ -150,7 +155,8 @@ impl Input {
         };
         let max_bad_share = (job.pace.max_bad_share < 1.0).then_some(job.pace.max_bad_share);
         let seen = job.tells_ids_apart().then_some(seen);
-        Ok(Self { tickets, fields: job.fields().to_vec(), seen, rows: done.rows, bad: done.bad, max_bad_share })
+        let (fields, new_hashes) = (job.fields().to_vec(), Vec::new());
+        Ok(Self { tickets, fields, seen, new_hashes, rows: done.rows, bad: done.bad, max_bad_share })
     }
 
     /// The next at most `limit` tickets; an empty last chunk where there are none.
@@ -174,29 +180,26 @@ impl Input {
     }
 
     fn next_rows(&mut self, limit: usize) -> Result<Chunk, JobError> {
-        let (mut entries, mut id_hashes) = (Vec::with_capacity(limit), Vec::with_capacity(8 * limit));
+        let mut entries = Vec::with_capacity(limit);
         let (mut bytes, mut is_last, mut too_many_bad) = (0, false, None);
         while entries.len() < limit && bytes < CHUNK_BYTES && too_many_bad.is_none() {
             let Some(entry) = self.next_entry()? else {
                 is_last = true;
                 break;
             };
-            let id = match &entry {
-                Entry::Ticket { subject, .. } => {
-                    bytes += subject.text.len();
-                    &subject.id
-                }
-                Entry::Bad(bad) => &bad.id,
-            };
-            id_hashes.extend(xxh3_64(id.as_bytes()).to_le_bytes());
             self.rows += 1;
-            if matches!(entry, Entry::Bad(_)) {
-                self.bad += 1;
-                let judged = self.max_bad_share.filter(|_| self.rows >= MIN_ROWS_TO_JUDGE);
-                too_many_bad = judged.filter(|most| share(self.bad, self.rows) > *most).map(|_| (self.bad, self.rows));
+            match &entry {
+                Entry::Ticket { subject, .. } => bytes += subject.text.len(),
+                Entry::Bad(_) => {
+                    self.bad += 1;
+                    let judged = self.max_bad_share.filter(|_| self.rows >= MIN_ROWS_TO_JUDGE);
+                    let is_over = judged.is_some_and(|most| share(self.bad, self.rows) > most);
+                    too_many_bad = is_over.then_some((self.bad, self.rows));
+                }
             }
             entries.push(entry);
         }
+        let id_hashes = mem::take(&mut self.new_hashes);
         let (next, fraction) = match &self.tickets {
             Tickets::Rows { rows, .. } => {
                 let (read, size) = rows.progress();
@@ -222,7 +225,8 @@ impl Input {
                     Some(Err(error)) => {
                         let reason = error.problem.to_string();
                         let (line, original, is_sent) = (error.line, error.original, file.is_spool);
-                        let bad = BadRow { id: number.to_string(), line, reason, original, is_sent };
+                        let current = Vec::new();
+                        let bad = BadRow { id: number.to_string(), line, reason, original, current, is_sent };
                         return Ok(Some(Entry::Bad(bad)));
                     }
                 }
@@ -236,13 +240,24 @@ impl Input {
         let id = row.id(&file.id);
         let (line, is_sent) = (row.line, file.is_spool);
         if is_sent && let Some(reason) = row.value(spool::PROBLEM) {
-            return Ok(Some(Entry::Bad(BadRow { id, line, reason, original: None, is_sent })));
-        }
-        if self.seen.as_mut().is_some_and(|seen| !seen.insert(xxh3_64(id.as_bytes()))) {
-            let reason = format!("the id `{id}` stands further up already");
-            return Ok(Some(Entry::Bad(BadRow { id, line, reason, original: Some(row.original()), is_sent })));
+            return Ok(Some(Entry::Bad(BadRow { id, line, reason, original: None, current: Vec::new(), is_sent })));
         }
         let current = self.fields.iter().map(|field| row.label(&field.column)).collect();
+        // A row's number is no id: it must not keep a ticket out that bears it as one.
+        let has_id = row.value(&file.id).is_some();
+        let hash = xxh3_64(id.as_bytes());
+        let is_new = match &mut self.seen {
+            Some(seen) if has_id => seen.insert(hash),
+            Some(_) | None => true,
+        };
+        if is_new && has_id && self.seen.is_some() {
+            self.new_hashes.extend(hash.to_le_bytes());
+        }
+        if !is_new {
+            let reason = format!("the id `{id}` stands further up already");
+            let original = Some(row.original());
+            return Ok(Some(Entry::Bad(BadRow { id, line, reason, original, current, is_sent })));
+        }
         let subject = Subject { id, text: row.text(&file.text), current };
         Ok(Some(Entry::Ticket { subject, from: Origin::Row(row) }))
     }

@@ -33,7 +33,7 @@ use self::{
     course::{Course, Ending, Tools},
     folders::Folders,
     specification::{Source, Specification, Work},
-    storage::Durable,
+    storage::{BEGIN_ANEW, Durable},
 };
 pub use self::{
     create::{NewFile, NewImport, NewReclassification},
@@ -288,6 +288,11 @@ impl Jobs {
             let jobs = self.clone();
             return tools.on_disk(move || jobs.get(id)).await?;
         }
+        let (jobs, files) = (self.clone(), job.specification.clone());
+        if let Err(error) = tools.on_disk(move || jobs.check_files(&files)).await? {
+            let jobs = self.clone();
+            return tools.on_disk(move || jobs.end_turn(id, Err(error))).await?;
+        }
         let heard = |progress: Progress| {
             self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(id, progress);
             self.tell();
@@ -325,7 +330,14 @@ impl Jobs {
             Ok(Ending::Paused(pause)) => _ = self.pause_with(id, &pause)?,
             Ok(Ending::Moved | Ending::Stopped) => {}
             Err(error) => {
-                let text = format!("{}; when that is mended, resume the job", error.with_causes());
+                let problem = error.with_causes();
+                let text = if matches!(error, JobError::Row(_) | JobError::Rows(_)) {
+                    format!("{problem}; mend the input, cancel the job and begin anew")
+                } else if problem.contains(BEGIN_ANEW) {
+                    problem
+                } else {
+                    format!("{problem}; when that is mended, resume the job")
+                };
                 let pause = Pause { cause: PauseCause::Storage, text };
                 if self.pause_with(id, &pause).is_err() {
                     return Err(error);
@@ -419,9 +431,14 @@ fn specification(record: &JobRecord) -> Result<Specification, JobError> {
 
 /// A reclassification is decided by one model and one taxonomy.
 fn other_version(job: &Job, triager: &Triager) -> Option<Pause> {
-    job.specification.reclassification()?;
     let record = &job.record;
-    let versions = triager.versions();
+    let (versions, redaction) = (triager.versions(), triager.redactor().version());
+    if redaction != job.specification.redaction {
+        let text = "the job began with other settings of what is taken out of texts ([redaction] of the configuration): \
+                    bring them back and resume the job, or cancel it and begin anew";
+        return Some(Pause { cause: PauseCause::OtherVersion, text: text.to_owned() });
+    }
+    job.specification.reclassification()?;
     let (what, found, pinned) = if versions.model != record.model {
         ("model", versions.model, &record.model)
     } else if versions.taxonomy != record.taxonomy {

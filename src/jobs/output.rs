@@ -2,6 +2,7 @@
 //! get their own when the job is done: what bears it is whole. A chunk's bytes follow from its tickets alone.
 
 use std::{
+    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -15,7 +16,7 @@ use super::{
     input::BadRow,
     results,
     specification::{FieldColumn, FileSource, Source, Specification},
-    storage::{Append, Storage},
+    storage::{Append, BEGIN_ANEW, Storage},
 };
 use crate::{
     domain::{
@@ -72,7 +73,7 @@ impl Format {
             let value = |column: &String| known.iter().find(|(name, _)| name == column).map(|(_, value)| &**value);
             append_csv(out, columns.iter().map(|column| value(column).unwrap_or_default()));
         }
-        self.append_our_values(out, result);
+        self.append_our_values(out, result, &[]);
     }
 
     /// Adds the line of a row that could not be used.
@@ -84,18 +85,21 @@ impl Format {
         };
         values.resize(columns.len(), String::new());
         append_csv(out, values);
-        self.append_our_values(out, result);
+        self.append_our_values(out, result, &bad.current);
     }
 
-    /// Goes on with the line that ends `out`.
-    fn append_our_values(&self, out: &mut Vec<u8>, result: &TicketResult) {
+    /// Goes on with the line that ends `out`; `kept` are today's values of a row that could not be used, as far as they
+    /// are known.
+    fn append_our_values(&self, out: &mut Vec<u8>, result: &TicketResult, kept: &[Option<String>]) {
         out.pop_if(|last| *last == b'\n');
         out.push(b',');
         let mut values = Vec::with_capacity(OUR_ENDINGS.len() * self.fields.len() + 1);
         for place in 0..self.fields.len() {
-            match result.fields.get(place) {
-                Some(field) => values.extend(our_values(field)),
-                None => values.extend([const { String::new() }; OUR_ENDINGS.len()]),
+            if let Some(field) = result.fields.get(place) {
+                values.extend(our_values(field));
+            } else {
+                values.push(kept.get(place).cloned().flatten().unwrap_or_default());
+                values.extend([const { String::new() }; OUR_ENDINGS.len() - 1]);
             }
         }
         values.push(result.error.clone().unwrap_or_default());
@@ -146,7 +150,7 @@ fn fields_of(raw: &[u8]) -> Vec<String> {
 /// Adds a row that could not be used, as it was, with its line and what is wrong: once that is mended, the file can be
 /// read like the input.
 pub(super) fn append_reject(out: &mut Vec<u8>, bad: &BadRow) {
-    let BadRow { id: _, line, reason, original, is_sent: _ } = bad;
+    let BadRow { id: _, line, reason, original, current: _, is_sent: _ } = bad;
     match original {
         Some(Original::Csv(raw)) => {
             append_csv(out, [line.to_string(), reason.clone()]);
@@ -270,11 +274,23 @@ pub(super) fn finish(job: &Specification, storage: &dyn Storage, lengths: Length
     for (path, length) in [(job.rejects(), (rejects > 0).then_some(rejects)), (job.output.clone(), Some(output))] {
         let Some(path) = path else { continue };
         let part = unfinished(&path);
-        if length.is_none() {
+        let Some(length) = length else {
             discard(&part)?;
-        } else if part.exists() {
-            storage.rename(&part, &path).map_err(|source| JobError::Unwritable { path, source })?;
+            continue;
+        };
+        let found = fs::metadata(&path).map_or(0, |file| file.len());
+        if !part.exists() {
+            // Killed in between, unless somebody took it away.
+            if found == length {
+                continue;
+            }
+            let source = io::Error::new(io::ErrorKind::NotFound, format!("it is gone: {BEGIN_ANEW}"));
+            return Err(JobError::Unwritable { path: part, source });
         }
+        if found > 0 {
+            return Err(JobError::OutputTaken { path, problem: "somebody made it meanwhile; remove it".to_owned() });
+        }
+        storage.rename(&part, &path).map_err(|source| JobError::Unwritable { path, source })?;
     }
     Ok(())
 }
@@ -288,7 +304,7 @@ pub(super) fn discard_unfinished(job: &Specification) -> Result<(), JobError> {
 }
 
 pub(super) fn discard(path: &Path) -> Result<(), JobError> {
-    match std::fs::remove_file(path) {
+    match fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(JobError::Unwritable { path: path.to_owned(), source })
         }

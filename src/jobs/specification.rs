@@ -16,6 +16,8 @@ pub struct Specification {
     pub work: Work,
     /// Where the file of results goes; `None` for a dry run, for the memory, and for an import.
     pub output: Option<PathBuf>,
+    /// What is taken out of texts before they are read, as [`crate::encode::Redactor::version`] says it.
+    pub redaction: String,
     #[serde(default)]
     pub pace: Pace,
 }
@@ -153,7 +155,7 @@ impl Filter {
 }
 
 /// Whether a label is this one or lies below it, as `network/vpn` below `network`.
-fn is_at_or_below(label: &str, asked: &str) -> bool {
+pub(super) fn is_at_or_below(label: &str, asked: &str) -> bool {
     label.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
@@ -226,12 +228,12 @@ impl Specification {
     }
 }
 
-/// `out.csv` and `rejects.csv` give `out.rejects.csv`.
+/// `out.csv` and `rejects.csv` give `out.csv.rejects.csv`: each output has its own.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let stem = name.strip_suffix(".gz").unwrap_or(&name);
-    let stem = [".csv", ".jsonl", ".ndjson", ".json"].iter().find_map(|known| stem.strip_suffix(known)).unwrap_or(stem);
-    path.with_file_name(format!("{stem}.{ending}"))
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    path.with_file_name(name)
 }
 
 #[cfg(test)]
@@ -270,10 +272,9 @@ mod tests {
     #[test]
     fn files_beside_an_output_bear_its_name() {
         for (output, expected) in [
-            ("a/out.csv", "a/out.rejects.csv"),
-            ("out.jsonl.gz", "out.rejects.csv"),
+            ("a/out.csv", "a/out.csv.rejects.csv"),
+            ("out.jsonl.gz", "out.jsonl.gz.rejects.csv"),
             ("out", "out.rejects.csv"),
-            ("v1.2.csv", "v1.2.rejects.csv"),
         ] {
             assert_eq!(beside(Path::new(output), "rejects.csv"), Path::new(expected));
         }
@@ -297,6 +298,7 @@ mod tests {
             source: Source::File(source.clone()),
             work: Work::Reclassify(reclassification.clone()),
             output: Some("out.csv".into()),
+            redaction: String::new(),
             pace: Pace::default(),
         };
         let other_work = |work| Specification { work: Work::Reclassify(work), ..job.clone() };

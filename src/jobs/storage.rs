@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     path::Path,
 };
@@ -11,6 +11,9 @@ use crate::{
     domain::job::JobId,
     store::{ChunkCommit, Committed, Store, StoreError},
 };
+
+/// What helps where a file of the job's is gone.
+pub(super) const BEGIN_ANEW: &str = "cancel the job and begin anew";
 
 /// Where a job's work becomes durable.
 pub(super) trait Storage: Send + Sync + fmt::Debug {
@@ -39,9 +42,14 @@ pub(super) struct Durable(pub(super) Store);
 impl Storage for Durable {
     fn open(&self, path: &Path, length: u64) -> io::Result<Box<dyn Append>> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
+        // Two that write one file would each cut what the other wrote.
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another job is writing it"),
+            TryLockError::Error(error) => error,
+        })?;
         let found = file.metadata()?.len();
         if found < length {
-            let problem = format!("it has {found} bytes where {length} were written: was it changed or replaced?");
+            let problem = format!("it has {found} bytes where {length} were written: {BEGIN_ANEW}");
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
         }
         file.set_len(length)?;

@@ -230,7 +230,7 @@ async fn whatever_fails_the_job_pauses_and_ends_with_the_same_bytes() {
             let job = desk.work(id).await;
             assert_eq!((job.record.state, job.record.counts.rows), (JobState::Done, 4_100), "{name}");
             assert_eq!(read(&format!("{name}.csv")), read("undisturbed.csv"), "{name}");
-            assert_eq!(read(&format!("{name}.rejects.csv")), read("undisturbed.rejects.csv"), "{name}");
+            assert_eq!(read(&format!("{name}.csv.rejects.csv")), read("undisturbed.csv.rejects.csv"), "{name}");
             faults += 1;
         }
         assert!(faults > 15, "only {faults} steps: the seam is not in use");
@@ -331,7 +331,7 @@ async fn too_many_bad_rows_pause_the_job_until_it_is_resumed() {
     let job = desk.work(id).await;
     assert_eq!((job.record.state, job.record.counts.failed, job.record.counts.rows), (JobState::Done, 75, 300));
     assert_eq!(fs::read_to_string(desk.path("out.csv")).unwrap().lines().count(), 301);
-    assert_eq!(fs::read_to_string(desk.path("out.rejects.csv")).unwrap().lines().count(), 76);
+    assert_eq!(fs::read_to_string(desk.path("out.csv.rejects.csv")).unwrap().lines().count(), 76);
 }
 
 #[tokio::test]
@@ -539,6 +539,69 @@ async fn a_sample_is_spread_over_the_file_and_the_same_every_time() {
     }
     assert_eq!(ids[0], ids[1]);
     assert!(ids[0].len() == 50 && ids[0].is_sorted() && ids[0][0] < 500 && ids[0][49] > 3_600, "{ids:?}");
+}
+
+#[tokio::test]
+async fn nothing_of_anybody_elses_is_written_over() {
+    let desk = Desk::new();
+    let input = desk.tickets("in.csv", 4_100);
+    let id = desk.create(desk.asked(&input, "out.csv"));
+    // Another data directory knows nothing of this job, and writes the same file.
+    let theirs = fs::OpenOptions::new().append(true).create(true).open(desk.path("out.csv.part")).unwrap();
+    theirs.lock().unwrap();
+    let job = desk.work(id).await;
+    assert!(job.record.pause.unwrap().text.contains("another job is writing it"));
+    drop(theirs);
+    desk.jobs.resume(id).unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    desk.work_on(id, Arc::new(Durable(desk.store.clone())), &stop).await;
+    fs::write(desk.path("out.csv"), "theirs").unwrap();
+    let job = desk.work(id).await;
+    assert!(job.record.pause.unwrap().text.contains("somebody made it meanwhile"));
+    assert_eq!(fs::read_to_string(desk.path("out.csv")).unwrap(), "theirs");
+    fs::remove_file(desk.path("out.csv")).unwrap();
+    desk.jobs.resume(id).unwrap();
+    assert_eq!(desk.work(id).await.record.state, JobState::Done);
+
+    for taken in [input.clone(), desk.path("out.csv")] {
+        let error = desk.jobs.undo(id, Some(&taken)).unwrap_err();
+        assert!(matches!(error, JobError::OutputTaken { .. }), "{error}");
+    }
+    assert_eq!(desk.jobs.get(id).unwrap().record.state, JobState::Done);
+    desk.jobs.undo(id, None).unwrap();
+
+    let id = desk.create(desk.asked(&input, "gone.csv"));
+    desk.work_on(id, Arc::new(Durable(desk.store.clone())), &stop).await;
+    fs::remove_file(desk.path("gone.csv.part")).unwrap();
+    let job = desk.work(id).await;
+    let text = job.record.pause.unwrap().text;
+    assert!(text.ends_with("cancel the job and begin anew"), "{text}");
+}
+
+#[tokio::test]
+async fn a_rows_number_keeps_no_ticket_out() {
+    let desk = Desk::new();
+    let rows = "id,text,category\n,printer is broken in the hall,a\n1,VPN drops,b\n1,twice,c\nx,y\n4,Mail stays in the outbox,d\n";
+    fs::write(desk.path("in.csv"), rows).unwrap();
+    let id = desk.create(desk.asked(&desk.path("in.csv"), "out.csv"));
+    let job = desk.work(id).await;
+    assert_eq!((job.record.counts.rows, job.record.counts.failed), (5, 2));
+    let out = fs::read_to_string(desk.path("out.csv")).unwrap();
+    let twice = out.lines().nth(3).unwrap();
+    assert!(twice.starts_with("1,twice,c,c,,,,,") && twice.contains("further up"), "{twice}");
+}
+
+#[tokio::test]
+async fn other_redaction_pauses_the_job() {
+    let desk = Desk::new();
+    let id = desk.create(desk.asked(&desk.tickets("in.csv", 10), "out.csv"));
+    let redactor = Redactor::new(Vec::new(), [("badge", "B[0-9]+")]).unwrap();
+    let classifier = Classifier::embedded().unwrap().with_redactor(redactor);
+    let triager = Triager::new(classifier, Arc::default(), None, None).unwrap();
+    let tools = desk.tools(Arc::new(Durable(desk.store.clone())));
+    let job = desk.jobs.work_with(id, triager, &tools, &CancellationToken::new(), &|_| ()).await.unwrap();
+    assert_eq!((job.record.pause.unwrap().cause, job.record.counts.rows), (PauseCause::OtherVersion, 0));
 }
 
 #[tokio::test]

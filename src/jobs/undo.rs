@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::Write as _,
     path::{Path, PathBuf},
 };
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Job, JobError, Jobs,
     course::Tools,
+    create::check_vacant,
     now,
     output::is_csv,
     results,
@@ -128,6 +130,10 @@ fn write_previous(jobs: &Jobs, job: &Job, file: &FileSource, path: &Path) -> Res
     })?;
     written.write_all(&bytes).map_err(unwritable)?;
     written.as_file().sync_all().map_err(unwritable)?;
+    if path.exists() && fs::read(path).map_err(unwritable)? == fs::read(written.path()).map_err(unwritable)? {
+        return Ok(());
+    }
+    check_vacant(path)?;
     written.persist(path).map_err(|error| unwritable(error.error))?;
     super::storage::sync_folder(path).map_err(unwritable)
 }

@@ -26,6 +26,7 @@ use crate::{
         taxonomy::{ASSIGNMENT_GROUP, IMPACT, PRIORITY, Taxonomy, URGENCY},
         ticket::Ticket,
     },
+    encode::Redactor,
     error::{FieldViolation, TriageError},
     feedback::Feedback,
     knowledge::{self, KnowledgeBase},
@@ -85,6 +86,11 @@ impl Triager {
         });
         let matrix = rows.join("/").into();
         Ok(Self { classifier, taxonomy, matrix, knowledge, memory, suggester, feedback: None })
+    }
+
+    /// What is taken out of texts before they are read.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        self.classifier.redactor()
     }
 
     /// What suggests articles; `None` without a knowledge base.

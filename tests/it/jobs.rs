@@ -262,7 +262,7 @@ async fn files_are_read_and_written_where_the_desk_allows_it_and_nowhere_else() 
     let job = create(&mut client, spec(file_tickets(inside.join("in.csv"), inside.join("out.csv"))), "", &[]).await;
     let job = ended(&mut client, &job.unwrap().id).await;
     assert_eq!((job.state(), counts(&job)), (JobState::Done, [3, 1, 1, 1]));
-    assert!(job.rejects_path.ends_with("inside/out.rejects.csv") && Path::new(&job.rejects_path).exists());
+    assert!(job.rejects_path.ends_with("inside/out.csv.rejects.csv") && Path::new(&job.rejects_path).exists());
     let output = fs::read_to_string(inside.join("out.csv")).unwrap();
     assert!(output.lines().nth(1).unwrap().contains("hardware/printer,network/vpn"), "{output}");
     assert!(results(&mut client, &job.id, None).await[2].error.starts_with("line 4: "));

@@ -97,7 +97,7 @@ async fn the_command_line_has_a_server_do_what_it_does_itself() {
     for name in ["job", "rows", "changed", "abstained", "failed", "state", "dry_run", "model", "taxonomy", "fields"] {
         assert_eq!(served[name], alone[name], "{name}");
     }
-    assert_eq!(served["rejects"], Value::from(path("there.rejects.csv")));
+    assert_eq!(served["rejects"], Value::from(path("there.csv.rejects.csv")));
     assert_eq!(fs::read(&here).unwrap(), fs::read(&there).unwrap());
     assert_eq!(desk.json(&arguments)["job"], "1", "the same command shows the same job");
 
@@ -119,7 +119,10 @@ async fn the_command_line_has_a_server_do_what_it_does_itself() {
     let outside = ["reclassify", "--input", "/etc/hostname", "--text", "a", "--current", "category", "--dry-run"];
     desk.fails(&outside, 1, &["jobs.folders"]);
     let undone = desk.json(&["jobs", "undo", "1"]);
-    assert_eq!((&undone["restored"], &undone["output"]), (&served["changed"], &Value::from(path("there.undo.csv"))));
+    assert_eq!(
+        (&undone["restored"], &undone["output"]),
+        (&served["changed"], &Value::from(path("there.csv.undo.csv")))
+    );
     assert_eq!(desk.json(&["jobs", "show", "1"])["state"], "undone");
 }
 

@@ -85,7 +85,7 @@ fn a_change_is_previewed_made_and_taken_back() {
     assert_eq!((&blank["fields"]["category"]["abstention"], &blank["id"]), (&json!("TOO_SHORT"), &json!("4")));
     assert!(vpn.get("error").is_none() && bad["fields"] == json!({}));
     assert_eq!(
-        fs::read_to_string(desk.path("out.rejects.csv")).unwrap(),
+        fs::read_to_string(desk.path("out.jsonl.rejects.csv")).unwrap(),
         "line,reason,id,text,category,note\n4,5 fields where the header has 4,3,one,too,many,fields\n"
     );
 
@@ -101,7 +101,10 @@ fn a_change_is_previewed_made_and_taken_back() {
     for _ in 0..2 {
         let undone = json(&desk.jobs(&["undo", "2", "--json"]));
         assert_eq!((&undone["restored"], &undone["touched"]), (&json!(1), &json!(0)));
-        assert_eq!(fs::read_to_string(desk.path("out.undo.jsonl")).unwrap(), "{\"id\":\"1\",\"category\":\"mail\"}\n");
+        assert_eq!(
+            fs::read_to_string(desk.path("out.jsonl.undo.jsonl")).unwrap(),
+            "{\"id\":\"1\",\"category\":\"mail\"}\n"
+        );
     }
     let listed = desk.jobs(&["list"]);
     assert!(listed.stdout.contains("undone") && listed.stdout.contains("(dry run)"), "{}", listed.stdout);
@@ -128,7 +131,7 @@ fn a_csv_output_is_the_input_with_our_columns() {
     assert_eq!(rows[4][4..], ["network", "", "0", "TOO_SHORT", "false", ""]);
     assert_eq!(rows.len(), 5);
     desk.jobs(&["undo", "1"]).check(0, &[]);
-    assert_eq!(fs::read_to_string(desk.path("out.undo.csv")).unwrap(), "id,category\n1,mail\n");
+    assert_eq!(fs::read_to_string(desk.path("out.csv.undo.csv")).unwrap(), "id,category\n1,mail\n");
 
     // JSON lines have no header of their own: their columns are gathered.
     let rows =
@@ -305,6 +308,6 @@ fn kills_at_any_moment_change_no_byte() {
         assert_eq!(made[count], expected[count], "{count}");
     }
     assert_eq!(fs::read(&killed).unwrap(), fs::read(&undisturbed).unwrap());
-    let rejects = |output: &str| fs::read(output.replace(".csv", ".rejects.csv")).unwrap();
+    let rejects = |output: &str| fs::read(format!("{output}.rejects.csv")).unwrap();
     assert_eq!(rejects(&killed), rejects(&undisturbed));
 }

@@ -117,6 +117,11 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     }
     output::check("--output", output, &[])?;
     let part = unfinished(output);
+    anyhow::ensure!(
+        fs::metadata(output).map_or(true, |file| file.is_file() && file.len() == 0),
+        "{} exists already: name another output, or remove it",
+        output.display()
+    );
     let written = write(which, place, &part);
     let tickets = match written.and_then(|tickets| fs::rename(&part, output).map(|()| tickets).context("renaming")) {
         Ok(tickets) => tickets,

@@ -30,7 +30,7 @@ pub(in crate::cli) async fn watch(client: &Client, id: JobId, pauses: Pauses) ->
             interrupted?;
             let address = client.address();
             Err(anyhow::anyhow!(
-                "interrupted: job {id} goes on; `triage jobs watch {id} --server {address}` shows it again"
+                "job {id} is no longer watched and stands as it does: `triage jobs show {id} --server {address}` says how"
             ))
         }
     };
@@ -41,7 +41,13 @@ pub(in crate::cli) async fn watch(client: &Client, id: JobId, pauses: Pauses) ->
 async fn follow(client: &Client, id: JobId, pauses: Pauses, progress: &JobProgress) -> anyhow::Result<Job> {
     let mut changes = client.watch_job(id).await?;
     let mut last: Option<Job> = None;
-    while let Some(job) = changes.next().await? {
+    let lost = || {
+        format!(
+            "job {id} is kept, and goes on when the server does: `triage jobs watch {id} --server {}`",
+            client.address()
+        )
+    };
+    while let Some(job) = changes.next().await.with_context(lost)? {
         let is_news = last.as_ref().is_none_or(|last| last.record.state != job.record.state);
         match (job.record.state, &job.progress) {
             (JobState::Queued, _) if is_news => progress.note(&format!("job {id} waits for its turn")),

@@ -267,7 +267,13 @@ fn import(spec: pb::MemoryImportSpec) -> Specification {
     let columns = TicketColumns { id: id_column.clone(), text: text_columns.clone(), ..TicketColumns::default() };
     let source = FileSource { text: text_columns, id: id_column, ..file(path.into(), false) };
     let pace = pace(tickets_per_second, max_bad_share);
-    Specification { source: Source::File(source), work: Work::Import(columns), output: None, pace }
+    Specification {
+        source: Source::File(source),
+        work: Work::Import(columns),
+        output: None,
+        redaction: String::new(),
+        pace,
+    }
 }
 
 fn pace(tickets_per_second: u32, max_bad_share: Option<f64>) -> Pace {
@@ -318,7 +324,7 @@ fn reclassification(spec: pb::ReclassificationSpec) -> Specification {
         dry_run,
     };
     let pace = pace(tickets_per_second, max_bad_share);
-    Specification { source, work: Work::Reclassify(work), output, pace }
+    Specification { source, work: Work::Reclassify(work), output, redaction: String::new(), pace }
 }
 
 fn state(state: pb::JobState) -> anyhow::Result<JobState> {

@@ -221,7 +221,7 @@ fn wire_progress(counts: JobCounts, progress: Option<Progress>, worked_ms: u64) 
 }
 
 fn wire_work(specification: Specification) -> pb::job::Work {
-    let Specification { source, work, output, pace } = specification;
+    let Specification { source, work, output, redaction: _, pace } = specification;
     match work {
         Work::Reclassify(work) => pb::job::Work::Reclassification(wire_reclassification(source, work, output, &pace)),
         Work::Import(columns) => pb::job::Work::MemoryImport(wire_import(source, columns, &pace)),
