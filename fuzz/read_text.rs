@@ -11,7 +11,7 @@ pub(crate) fn read_text(classifier: &Classifier, bytes: &[u8]) {
         assert!(field.ranked.iter().all(|ranked| (0.0..=1.0).contains(&ranked.confidence)), "{field:?}");
         let best = &field.ranked[0];
         assert!(field.ranked.iter().all(|ranked| ranked.confidence <= best.confidence), "{field:?}");
-        for word in classifier.explain(&found, &field.name, &best.label, 5) {
+        for word in classifier.explain(&found, &[(&*field.name, &*best.label)], 5).remove(0) {
             assert!(word.weight > 0.0, "{word:?}");
             assert!(text.get(word.bytes.clone()).is_some_and(|word| !word.is_empty()), "{word:?}");
         }

@@ -7,7 +7,7 @@ use super::{
     bundle::{self, BundleError, Files},
     calibrate::{self, Threshold},
     embedded, features, golden,
-    heads::{Activation, Heads},
+    heads::{Activation, Heads, Shares},
     manifest::{FieldManifest, Manifest},
     scope::{self, Signals},
 };
@@ -192,23 +192,36 @@ impl Classifier {
         })
     }
 
-    /// The words that spoke for a label, strongest first, at most `at_most`; words that spoke against it are left
-    /// out. A word's weight is its exact share of the label's score.
-    pub fn explain(&self, found: &Classification, field: &str, label: &str, at_most: usize) -> Vec<Attribution> {
+    /// For each of these fields, the words that spoke for one of its labels, strongest first, at most `at_most`; words
+    /// that spoke against it are left out. A word's weight is its exact share of the label's score. Nothing speaks for
+    /// labels that the model does not know.
+    pub fn explain(&self, found: &Classification, guesses: &[(&str, &str)], at_most: usize) -> Vec<Vec<Attribution>> {
         let model = &*self.model;
-        let column = model.fields.iter().find(|known| &*known.name == field).and_then(|known| {
-            let number = known.labels.iter().position(|name| &**name == label)?;
+        let column = |(field, label): &(&str, &str)| {
+            let known = model.fields.iter().find(|known| &*known.name == *field)?;
+            let number = known.labels.iter().position(|name| &**name == *label)?;
             Some(known.first_column + number)
+        };
+        let columns: Vec<Option<usize>> = guesses.iter().map(column).collect();
+        let known: Vec<usize> = columns.iter().flatten().copied().collect();
+        let mut shares = model.heads.shares(&found.activation, &known, &model.vectors).into_iter();
+        let explained = columns.iter().map(|column| match column.and_then(|_| shares.next()) {
+            Some(shares) => found.strongest(shares, at_most),
+            None => Vec::new(),
         });
-        let Some(column) = column else { return Vec::new() };
-        let shares = model.heads.shares(&found.activation, column, &model.vectors);
-        let words = found.activation.words.iter().zip(shares.words).filter(|(_, weight)| *weight > 0.0);
+        explained.collect()
+    }
+}
+
+impl Classification {
+    fn strongest(&self, shares: Shares, at_most: usize) -> Vec<Attribution> {
+        let words = self.activation.words.iter().zip(shares.words).filter(|(_, weight)| *weight > 0.0);
         let mut words: Vec<Attribution> =
             words.map(|(bytes, weight)| Attribution { bytes: bytes.clone(), weight }).collect();
         words.sort_by(|a, b| b.weight.total_cmp(&a.weight));
         words.truncate(at_most);
         for word in &mut words {
-            word.bytes = found.sources.original(word.bytes.clone());
+            word.bytes = self.sources.original(word.bytes.clone());
         }
         words
     }
@@ -299,7 +312,7 @@ mod tests {
             let text = features::readable(text, &Redactor::default());
             let activation = model.heads.activate(&text, &model.pieces, &model.vectors);
             for (column, score) in model.heads.scores(&activation).into_iter().enumerate() {
-                let shares = model.heads.shares(&activation, column, &model.vectors);
+                let shares = &model.heads.shares(&activation, &[column], &model.vectors)[0];
                 let sum = shares.words.iter().sum::<f32>() + shares.rest;
                 assert!((sum - score).abs() < 1e-3, "{text:?}: column {column} is {score}, its shares {sum}");
             }
@@ -319,11 +332,12 @@ mod tests {
         let found = classifier.classify(text);
         let category = found.fields.iter().find(|field| &*field.name == "category").unwrap();
         assert_eq!(&*category.ranked[0].label, "hardware/printer");
-        let words = classifier.explain(&found, "category", "hardware/printer", 2);
+        let words = classifier.explain(&found, &[("category", "hardware/printer")], 2).remove(0);
         assert_eq!(words.len(), 2);
         assert!(words.iter().any(|word| &text[word.bytes.clone()] == "printer"));
         assert!(words[0].weight >= words[1].weight && words[1].weight > 0.0);
-        assert!(classifier.explain(&found, "category", "no/such", 2).is_empty());
+        let explained = classifier.explain(&found, &[("category", "no/such"), ("category", "hardware/printer")], 2);
+        assert_eq!(explained, [Vec::new(), words]);
     }
 
     #[test]
@@ -344,7 +358,7 @@ mod tests {
         let text = "please write to cleo@x.example";
         let found = model.classify(text);
         assert_eq!(&*found.fields[0].ranked[0].label, "mai");
-        let words = model.explain(&found, "topic", "mai", 1);
+        let words = model.explain(&found, &[("topic", "mai")], 1).remove(0);
         assert_eq!(words.iter().map(|word| &text[word.bytes.clone()]).collect::<Vec<_>>(), ["cleo@x.example"]);
     }
 

@@ -206,23 +206,29 @@ impl Heads {
         self.dense.broadcast_mul(&Tensor::from_slice(vector, DIMENSIONS, &Device::Cpu)?)?.sum(1)?.to_vec1()
     }
 
-    /// What each word adds to the score of one column. The shares and the bias add up to the score.
-    pub(crate) fn shares(&self, activation: &Activation, column: usize, vectors: &StaticVectors) -> Shares {
-        let mut shares = Shares { words: vec![0.0; activation.words.len()], rest: self.bias[column] };
+    /// What each word adds to the score of each of these columns. The shares and the bias add up to the score.
+    pub(crate) fn shares(&self, activation: &Activation, columns: &[usize], vectors: &StaticVectors) -> Vec<Shares> {
+        let none = |column: &usize| Shares { words: vec![0.0; activation.words.len()], rest: self.bias[*column] };
+        let mut shares: Vec<Shares> = columns.iter().map(none).collect();
         for known in &activation.known {
             let Row { scale, weights, .. } = self.row(known.row);
-            let share = known.value * scale * f32::from(weights[column].cast_signed()) / 2.0;
-            shares.words[known.words.0 as usize] += share;
-            shares.words[known.words.1 as usize] += share;
+            for (shares, column) in shares.iter_mut().zip(columns) {
+                let share = known.value * scale * f32::from(weights[*column].cast_signed()) / 2.0;
+                shares.words[known.words.0 as usize] += share;
+                shares.words[known.words.1 as usize] += share;
+            }
         }
-        let plane = &self.dense_columns[column * DIMENSIONS..][..DIMENSIONS];
+        let plane = |column: &usize| &self.dense_columns[column * DIMENSIONS..][..DIMENSIONS];
+        let planes: Vec<&[f32]> = columns.iter().map(plane).collect();
         for token in &activation.tokens {
             let times = f32::from(activation.first_line.times(token.bytes.start));
-            let share = times * activation.token_scale * vectors.dot(token.id, plane);
             let word = activation.words.partition_point(|bytes| bytes.end <= token.bytes.start);
-            match activation.words.get(word) {
-                Some(bytes) if bytes.start < token.bytes.end => shares.words[word] += share,
-                Some(_) | None => shares.rest += share,
+            let is_in_word = activation.words.get(word).is_some_and(|bytes| bytes.start < token.bytes.end);
+            let Some(row) = vectors.decoded(token.id) else { continue };
+            for (shares, plane) in shares.iter_mut().zip(&planes) {
+                let share = times * activation.token_scale * row.dot(plane);
+                let of_word = if is_in_word { &mut shares.words[word] } else { &mut shares.rest };
+                *of_word += share;
             }
         }
         shares

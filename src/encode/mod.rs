@@ -15,5 +15,5 @@ pub(crate) use hash_index::HashIndex;
 pub(crate) use plain_text::{PlainText, Sources};
 pub use redact::Redactor;
 pub(crate) use static_vectors::{DIMENSIONS, StaticVectors, VectorsError, norm};
-pub(crate) use text_vector::{TextVector, VECTORS, VOCABULARY, VectorSum};
+pub(crate) use text_vector::{MeasuredVector, TextVector, VECTORS, VOCABULARY, VectorSum};
 pub(crate) use wordpiece::{Token, WordPiece};

@@ -68,24 +68,38 @@ impl StaticVectors {
         }
     }
 
-    /// The dot product of the token's row with `other`.
-    pub(crate) fn dot(&self, id: u32, other: &[f32]) -> f32 {
-        let Some((row, scale)) = self.row(id) else { return 0.0 };
-        // Sixteen sums, which the compiler can keep in vector registers.
-        let mut sums = [0.0_f32; 16];
-        let (row, _) = row.as_chunks::<16>();
-        let (other, _) = other.as_chunks::<16>();
-        for (row, other) in row.iter().zip(other) {
-            for ((sum, value), other) in sums.iter_mut().zip(row).zip(other) {
-                *sum += f32::from(value.cast_signed()) * other;
-            }
-        }
-        scale * sums.iter().sum::<f32>()
+    /// The token's row, ready for products with several vectors; `None` for an id out of range.
+    pub(crate) fn decoded(&self, id: u32) -> Option<Decoded> {
+        let (row, scale) = self.row(id)?;
+        let mut values = [0.0; DIMENSIONS];
+        values.iter_mut().zip(row).for_each(|(value, byte)| *value = f32::from(byte.cast_signed()));
+        Some(Decoded { values, scale })
     }
 
     fn row(&self, id: u32) -> Option<(&[u8], f32)> {
         let start = self.start + id as usize * DIMENSIONS;
         Some((self.file.get(start..start + DIMENSIONS)?, *self.scales.get(id as usize)?))
+    }
+}
+
+/// A token's row.
+pub(crate) struct Decoded {
+    values: [f32; DIMENSIONS],
+    scale: f32,
+}
+
+impl Decoded {
+    pub(crate) fn dot(&self, other: &[f32]) -> f32 {
+        // Sixteen sums, which the compiler can keep in vector registers.
+        let mut sums = [0.0_f32; 16];
+        let (row, _) = self.values.as_chunks::<16>();
+        let (other, _) = other.as_chunks::<16>();
+        for (row, other) in row.iter().zip(other) {
+            for ((sum, value), other) in sums.iter_mut().zip(row).zip(other) {
+                *sum += value * other;
+            }
+        }
+        self.scale * sums.iter().sum::<f32>()
     }
 }
 

@@ -29,6 +29,13 @@ pub(crate) struct Token {
     pub(crate) bytes: Range<usize>,
 }
 
+/// The characters of the word at hand.
+struct Word {
+    bytes: [u8; MAX_WORD_CHARS],
+    /// Control characters vanish within a word, so positions in the text are kept beside it.
+    positions: [usize; MAX_WORD_CHARS],
+}
+
 /// A vocabulary that cuts text into pieces.
 pub(crate) struct WordPiece {
     /// Numbers of `ids`, by the hash of the piece.
@@ -68,11 +75,12 @@ impl WordPiece {
     /// Cuts the text into pieces, in order.
     pub(crate) fn tokenize(&self, text: &str) -> Vec<Token> {
         let mut tokens = Vec::with_capacity(text.len() / 4 + 8);
+        let mut word = Word { bytes: [0; MAX_WORD_CHARS], positions: [0; MAX_WORD_CHARS] };
         // Blanks separate words before anything else happens, so the stretches between them are independent.
         let mut start = 0;
         for stretch in text.split([' ', '\t', '\n', '\r']) {
             if stretch.is_ascii() {
-                self.tokenize_ascii(stretch.as_bytes(), start, &mut tokens);
+                self.tokenize_ascii(stretch.as_bytes(), start, &mut word, &mut tokens);
             } else {
                 self.tokenize_any(stretch, start, &mut tokens);
             }
@@ -81,8 +89,7 @@ impl WordPiece {
         tokens
     }
 
-    fn tokenize_ascii(&self, stretch: &[u8], start: usize, tokens: &mut Vec<Token>) {
-        let mut word = [0_u8; MAX_WORD_CHARS];
+    fn tokenize_ascii(&self, stretch: &[u8], start: usize, word: &mut Word, tokens: &mut Vec<Token>) {
         let mut at = 0;
         while at < stretch.len() {
             let byte = stretch[at];
@@ -93,7 +100,7 @@ impl WordPiece {
                 tokens.push(Token { id, bytes: start + at..start + at + 1 });
                 at += 1;
             } else {
-                at = self.tokenize_word(stretch, at, start, &mut word, tokens);
+                at = self.tokenize_word(stretch, at, start, word, tokens);
             }
         }
     }
@@ -104,11 +111,10 @@ impl WordPiece {
         stretch: &[u8],
         from: usize,
         start: usize,
-        word: &mut [u8; MAX_WORD_CHARS],
+        word: &mut Word,
         tokens: &mut Vec<Token>,
     ) -> usize {
-        // Control characters vanish within a word, so positions in the text are kept beside it.
-        let mut positions = [0_usize; MAX_WORD_CHARS];
+        let Word { bytes: word, positions } = word;
         let mut len = 0;
         let mut last = from;
         let mut at = from;

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use tantivy::{TantivyError, Term, postings::TermInfo, schema::Field};
+use tantivy::{TantivyError, postings::TermInfo};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     snapshot::Snapshot,
@@ -21,7 +22,6 @@ const MIN_JOINED_SHARE: f32 = 0.3;
 
 pub(super) struct Dictionary<'a> {
     snapshot: &'a Snapshot,
-    field: Field,
     /// Looks so far, to hold against the bound.
     #[cfg(test)]
     looks: std::cell::Cell<usize>,
@@ -37,11 +37,9 @@ pub(super) struct Entry {
 }
 
 impl<'a> Dictionary<'a> {
-    /// The words of a field.
-    pub(super) fn new(snapshot: &'a Snapshot, field: Field) -> Self {
+    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
         Self {
             snapshot,
-            field,
             #[cfg(test)]
             looks: std::cell::Cell::default(),
         }
@@ -52,10 +50,11 @@ impl<'a> Dictionary<'a> {
         self.looks.get()
     }
 
-    /// To look for a word with.
-    fn term(&self, word: &str) -> Term {
+    /// In each segment what it knows of a word.
+    fn postings(&self, word: &str) -> impl Iterator<Item = Option<TermInfo>> {
         self.count_look();
-        Term::from_field_text(self.field, word)
+        let hash = xxh3_64(word.as_bytes());
+        self.snapshot.segments.iter().map(move |segment| segment.term_info(hash))
     }
 
     #[cfg_attr(not(test), expect(clippy::unused_self, reason = "counts in tests only"))]
@@ -65,23 +64,14 @@ impl<'a> Dictionary<'a> {
     }
 
     /// `None` for a word that no article holds.
-    pub(super) fn entry(&self, word: &str) -> Result<Option<Entry>, TantivyError> {
-        let term = self.term(word);
-        let mut postings = Vec::with_capacity(self.snapshot.segments.len());
-        for segment in &self.snapshot.segments {
-            postings.push(segment.text.get_term_info(&term)?);
-        }
+    pub(super) fn entry(&self, word: &str) -> Option<Entry> {
+        let postings: Vec<_> = self.postings(word).collect();
         let documents = postings.iter().flatten().map(|info| info.doc_freq).sum();
-        Ok((documents > 0).then_some(Entry { postings, documents }))
+        (documents > 0).then_some(Entry { postings, documents })
     }
 
-    fn documents(&self, word: &str) -> Result<u32, TantivyError> {
-        let term = self.term(word);
-        let mut documents = 0;
-        for segment in &self.snapshot.segments {
-            documents += segment.text.get_term_info(&term)?.map_or(0, |info| info.doc_freq);
-        }
-        Ok(documents)
+    fn documents(&self, word: &str) -> u32 {
+        self.postings(word).flatten().map(|info| info.doc_freq).sum()
     }
 
     /// The most frequent word within one edit and with the same first letter, see [`spelling`]; the first of equals.
@@ -112,7 +102,7 @@ impl<'a> Dictionary<'a> {
     /// left out.
     ///
     /// In a language of compounds one known word at its beginning or end is better than none.
-    pub(super) fn parts(&self, word: &str, is_compounding: bool) -> Result<Vec<String>, TantivyError> {
+    pub(super) fn parts(&self, word: &str, is_compounding: bool) -> Vec<String> {
         let mut best = Vec::new();
         let mut most = 0;
         let mut longest_part = String::new();
@@ -130,7 +120,7 @@ impl<'a> Dictionary<'a> {
             if second.chars().count() < MIN_PART_CHARS && !is_empty_word {
                 continue;
             }
-            let of_second = if is_empty_word { u32::MAX } else { self.documents(&second)? };
+            let of_second = if is_empty_word { u32::MAX } else { self.documents(&second) };
             if of_second > 0 && !is_empty_word {
                 keep(&second);
             }
@@ -144,7 +134,7 @@ impl<'a> Dictionary<'a> {
                 }
                 let mut first = first.to_owned();
                 cut_plural(&mut first);
-                let of_first = self.documents(&first)?;
+                let of_first = self.documents(&first);
                 if of_first > 0 {
                     keep(&first);
                 }
@@ -159,38 +149,31 @@ impl<'a> Dictionary<'a> {
         if best.is_empty() && !longest_part.is_empty() {
             best.push(longest_part);
         }
-        Ok(best)
+        best
     }
 
     /// What two neighbours are in one word, `logon` for `log on`, where articles write it so.
-    pub(super) fn joined(&self, first: &str, second: &str) -> Result<Option<String>, TantivyError> {
+    pub(super) fn joined(&self, first: &str, second: &str) -> Option<String> {
         let mut joined: String = first.chars().chain(second.chars()).flat_map(char::to_lowercase).collect();
         if joined.chars().count() < MIN_MISSPELT_CHARS {
-            return Ok(None);
+            return None;
         }
         cut_plural(&mut joined);
-        let mut may_be_known = false;
-        for segment in &self.snapshot.segments {
-            may_be_known = may_be_known || segment.spellings()?.may_hold(&joined);
-        }
-        if !may_be_known {
-            return Ok(None);
-        }
-        let found = self.documents(&joined)?;
+        let found = self.documents(&joined);
         if found == 0 {
-            return Ok(None);
+            return None;
         }
         let mut rarer = u32::MAX;
         for part in [first, second] {
             let mut part = part.to_lowercase();
             if !is_function_word(&part) {
                 cut_plural(&mut part);
-                rarer = rarer.min(self.documents(&part)?);
+                rarer = rarer.min(self.documents(&part));
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "a ratio of counts needs no more than the leading digits")]
         let is_usual = found as f32 >= MIN_JOINED_SHARE * rarer as f32;
         // Of two function words nothing is known.
-        Ok((rarer < u32::MAX && is_usual).then_some(joined))
+        (rarer < u32::MAX && is_usual).then_some(joined)
     }
 }

@@ -1,11 +1,10 @@
 //! What an article has in common with a ticket: its words, its title, its meaning as a vector, its product. Which of
 //! it counts how much is decided above.
 
-use tantivy::{DocSet as _, TantivyError, Term, schema::IndexRecordOption};
+use tantivy::{DocSet as _, TantivyError, schema::IndexRecordOption};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    derived::Derived as _,
     question::{self, Asker},
     rank::{self, RankedTerm},
     schema::{self, Fields, comparable},
@@ -16,13 +15,15 @@ use super::{
 };
 use crate::{
     domain::article::{ArticleHit, ArticleKind, Day},
-    encode::TextVector,
+    encode::{HashIndex, MeasuredVector, TextVector},
 };
 
 /// So many articles are looked at more closely, the best by their words.
-const MAX_CANDIDATES: usize = 60;
+const MAX_CANDIDATES: usize = 40;
 /// A title of few common words must not count as covered too soon.
 const TITLE_PRIOR: f32 = 2.0;
+/// Few tickets have more different words.
+const TYPICAL_WORDS: usize = 128;
 /// Shared words that are named.
 const MAX_NAMED_WORDS: usize = 4;
 
@@ -72,12 +73,11 @@ pub(crate) struct Candidates {
 /// suggested on `today`.
 pub(super) fn candidates<'a>(
     snapshot: &Snapshot,
-    fields: &Fields,
     subject: &Subject,
     also: impl Iterator<Item = &'a str>,
     today: Day,
 ) -> Result<Candidates, TantivyError> {
-    let terms = rank::choose_terms(snapshot, fields, subject.text, Asker::Ticket)?;
+    let terms = rank::choose_terms(snapshot, subject.text, Asker::Ticket)?;
     let today = schema::day_number(today);
     let mut top = Top::new(MAX_CANDIDATES);
     let mut scores = Vec::with_capacity(snapshot.segments.len());
@@ -92,61 +92,50 @@ pub(super) fn candidates<'a>(
         top.take(|ranked| snapshot.id(ranked), 0).into_iter().map(|ranked| (ranked.segment, ranked.document)).collect();
     let best = places.first().map_or(0.0, |&(segment, document)| scores[segment][document as usize]);
     for id in also {
-        if let Some(place) = find(snapshot, fields, id)?
+        if let Some(place) = find(snapshot, id)
             && snapshot.segments[place.0].suggested_until.get_val(place.1) >= today
             && !places.contains(&place)
         {
             places.push(place);
         }
     }
-    let comparison = Comparison::new(snapshot, fields, subject);
+    let comparison = Comparison::new(snapshot, subject);
+    comparison.fetch(&places);
     let mut list = Vec::with_capacity(places.len());
     for (segment, document) in places {
         let score = scores[segment][document as usize];
         let words = if best > 0.0 { score / best } else { 0.0 };
-        list.push(comparison.candidate(segment, document, words)?);
+        list.push(comparison.candidate(segment, document, words));
     }
     Ok(Candidates { list, terms })
 }
 
 /// The living article of this id.
-fn find(snapshot: &Snapshot, fields: &Fields, id: &str) -> Result<Option<(usize, u32)>, TantivyError> {
-    let term = fields.id_term(id);
-    for (number, segment) in snapshot.segments.iter().enumerate() {
-        let Some(info) = segment.id_terms.get_term_info(&term)? else { continue };
-        let mut postings = segment.id_terms.read_block_postings_from_terminfo(&info, IndexRecordOption::Basic)?;
-        while postings.block_len() > 0 {
-            let alive = postings.docs().iter().find(|document| snapshot.is_alive(number, **document));
-            if let Some(document) = alive {
-                return Ok(Some((number, *document)));
-            }
-            postings.advance();
-        }
-    }
-    Ok(None)
+fn find(snapshot: &Snapshot, id: &str) -> Option<(usize, u32)> {
+    let mut segments = snapshot.segments.iter().enumerate();
+    segments.find_map(|(number, segment)| {
+        segment.with_id(id).find(|document| snapshot.is_alive(number, *document)).map(|document| (number, document))
+    })
 }
 
 /// A ticket made ready to be compared with many articles.
 struct Comparison<'a> {
     snapshot: &'a Snapshot,
-    fields: &'a Fields,
-    vector: &'a TextVector,
-    /// Hashes of its words, in order.
-    words: Vec<u64>,
+    vector: MeasuredVector,
+    /// Hashes of its words.
+    words: HashIndex,
     /// Names that the knowledge base knows, with their hashes.
     products: Vec<(u64, &'a str)>,
     category: Option<(u64, &'a str)>,
 }
 
 impl<'a> Comparison<'a> {
-    fn new(snapshot: &'a Snapshot, fields: &'a Fields, subject: &Subject<'a>) -> Self {
-        let mut words = Vec::new();
+    fn new(snapshot: &'a Snapshot, subject: &Subject<'a>) -> Self {
+        let mut words = HashIndex::with_capacity(TYPICAL_WORDS);
         let mut terms = Terms::new(&subject.text[..subject.text.floor_char_boundary(question::MAX_BYTES_READ)]);
         while let Some((term, _)) = terms.next_term() {
-            words.push(xxh3_64(term.as_bytes()));
+            words.intern(xxh3_64(term.as_bytes()));
         }
-        words.sort_unstable();
-        words.dedup();
         let named = |name: &&'a str| (xxh3_64(comparable(name).as_bytes()), *name);
         let columns = || snapshot.segments.iter().map(|segment| &segment.columns);
         // A name that no article bears, such as that of a server, says nothing for or against one.
@@ -154,45 +143,50 @@ impl<'a> Comparison<'a> {
         let products = products.filter(|(hash, _)| columns().any(|columns| columns.products.contains(*hash)));
         let category = subject.category.as_ref().map(named);
         let category = category.filter(|(hash, _)| columns().any(|columns| columns.categories.contains(*hash)));
-        Self { snapshot, fields, vector: subject.vector, words, products: products.collect(), category }
+        Self { snapshot, vector: subject.vector.clone().into(), words, products: products.collect(), category }
     }
 
-    fn candidate(&self, segment: usize, document: u32, words: f32) -> Result<Candidate, TantivyError> {
+    /// Asks the memory for the vectors of all these articles at once: mostly they are in no cache, and comparing one takes
+    /// so long that the processor does not look ahead to the next.
+    fn fetch(&self, places: &[(usize, u32)]) {
+        let vector = |&(segment, document): &(usize, u32)| {
+            self.snapshot.segments[segment].columns.vectors.get(document as usize)
+        };
+        MeasuredVector::fetch(places.iter().filter_map(vector));
+    }
+
+    fn candidate(&self, segment: usize, document: u32, words: f32) -> Candidate {
         let view = &self.snapshot.segments[segment];
         let vector = view.columns.vectors.get(document as usize);
-        Ok(Candidate {
+        Candidate {
             segment,
             document,
             id: String::from(&*view.columns.ids[document as usize]),
             kind: schema::kind_of(view.kinds.get_val(document)),
             words,
-            title: self.title(segment, document)?,
+            title: self.title(segment, document),
             likeness: vector.map_or(0.0, |vector| self.vector.cosine(vector)),
             agreement: self.agreement(segment, document),
-        })
+        }
     }
 
     /// The share of the title's words, weighted by rarity, that stand in the ticket.
-    fn title(&self, segment: usize, document: u32) -> Result<f32, TantivyError> {
+    fn title(&self, segment: usize, document: u32) -> f32 {
         let view = &self.snapshot.segments[segment];
         let (mut shared, mut all) = (0.0, TITLE_PRIOR);
         for (number, hash) in view.columns.title_words.of(document) {
-            let rarity = view.rarities.get(number, || self.rarity(view.columns.title_words.value(number)))?;
+            let rarity = view.rarities.get(number, || self.rarity(hash));
             all += rarity;
-            if self.words.binary_search(&hash).is_ok() {
+            if self.words.get(hash).is_some() {
                 shared += rarity;
             }
         }
-        Ok(shared / all)
+        shared / all
     }
 
-    fn rarity(&self, word: &str) -> Result<f32, TantivyError> {
-        let term = Term::from_field_text(self.fields.text, word);
-        let mut found = 0;
-        for segment in &self.snapshot.segments {
-            found += segment.text.get_term_info(&term)?.map_or(0, |info| info.doc_freq);
-        }
-        Ok(rank::inverse_document_frequency(found, self.snapshot.documents()))
+    fn rarity(&self, hash: u64) -> f32 {
+        let found = self.snapshot.segments.iter().filter_map(|segment| segment.term_info(hash));
+        rank::inverse_document_frequency(found.map(|info| info.doc_freq).sum(), self.snapshot.documents())
     }
 
     /// By the products where both have such, else by the category.

@@ -2,9 +2,12 @@
 //! English needs none of it: articles and questions lose their plurals alike, and further forms found nothing better.
 //! Known by function words, because questions are short. What an index holds does not depend on it.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::sync::LazyLock;
 
-use super::words::{self, cut_plural};
+use super::{
+    word_map::WordMap,
+    words::{self, cut_plural},
+};
 
 /// Fewer letters are no stem.
 const MIN_STEM_CHARS: usize = 4;
@@ -30,14 +33,16 @@ impl Language {
     pub(crate) fn of(text: &str) -> Option<Self> {
         let mut times = [0_u32; Self::ALL.len()];
         let mut times_english = 0;
+        let mut lower = String::new();
         let words = text.split(|character: char| !character.is_alphabetic());
         for word in words.filter(|word| !word.is_empty()).take(MAX_WORDS_READ) {
             if word.len() > MAX_WORD_BYTES {
                 continue;
             }
-            let word = word.to_lowercase();
-            times_english += u32::from(words::is_function_word(&word));
-            if let Some(languages) = FUNCTION_WORDS.get(word.as_str()) {
+            lower.clear();
+            lower.extend(word.chars().flat_map(char::to_lowercase));
+            times_english += u32::from(words::is_function_word(&lower));
+            if let Some(languages) = FUNCTION_WORDS.get(&lower) {
                 for (times, language) in times.iter_mut().zip(Self::ALL) {
                     *times += u32::from(languages & language.bit() != 0);
                 }
@@ -167,25 +172,28 @@ impl Language {
 }
 
 /// The languages of each function word, as bits.
-static FUNCTION_WORDS: LazyLock<HashMap<&'static str, u8>> = LazyLock::new(|| {
-    let mut words = HashMap::new();
+static FUNCTION_WORDS: LazyLock<WordMap<u8>> = LazyLock::new(|| languages_of(str::to_owned));
+/// The same as terms.
+static FUNCTION_TERMS: LazyLock<WordMap<u8>> = LazyLock::new(|| {
+    languages_of(|word| {
+        let mut term = word.to_owned();
+        cut_plural(&mut term);
+        term
+    })
+});
+
+fn languages_of(read: impl Fn(&str) -> String) -> WordMap<u8> {
+    let mut words = WordMap::with_capacity(1_000);
     for language in Language::ALL {
-        for word in language.function_words().split_ascii_whitespace() {
-            *words.entry(word).or_default() |= language.bit();
+        for word in language.function_words().split_ascii_whitespace().map(&read) {
+            words.insert(&word, 0);
+            if let Some(languages) = words.get_mut(&word) {
+                *languages |= language.bit();
+            }
         }
     }
     words
-});
-/// The same as terms.
-static FUNCTION_TERMS: LazyLock<HashMap<String, u8>> = LazyLock::new(|| {
-    let mut terms = HashMap::new();
-    for (word, languages) in FUNCTION_WORDS.iter() {
-        let mut term = (*word).to_owned();
-        cut_plural(&mut term);
-        *terms.entry(term).or_default() |= languages;
-    }
-    terms
-});
+}
 
 #[cfg(test)]
 mod tests {

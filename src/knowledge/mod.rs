@@ -22,7 +22,9 @@ mod schema;
 mod search;
 pub(crate) mod snapshot;
 mod spelling;
+pub(crate) mod term_table;
 pub(crate) mod top;
+mod word_map;
 pub(crate) mod words;
 
 use std::{path::Path, sync::Arc};
@@ -163,7 +165,7 @@ impl KnowledgeView<'_> {
         also: impl Iterator<Item = &'a str>,
         today: Day,
     ) -> Result<Candidates, IndexError> {
-        let found = evidence::candidates(&self.snapshot, self.index.fields(), subject, also, today);
+        let found = evidence::candidates(&self.snapshot, subject, also, today);
         found.map_err(|error| self.index.error(error))
     }
 

@@ -91,16 +91,16 @@ impl Rarities {
         Self((0..count).map(|_| AtomicU32::new(UNKNOWN)).collect())
     }
 
-    pub(super) fn get<E>(&self, number: usize, look_up: impl FnOnce() -> Result<f32, E>) -> Result<f32, E> {
+    pub(super) fn get(&self, number: usize, look_up: impl FnOnce() -> f32) -> f32 {
         let Some(known) = self.0.get(number) else { return look_up() };
         let bits = known.load(Ordering::Relaxed);
         if bits != UNKNOWN {
-            return Ok(f32::from_bits(bits));
+            return f32::from_bits(bits);
         }
         // Whoever else looks it up meanwhile finds the same.
-        let rarity = look_up()?;
+        let rarity = look_up();
         known.store(rarity.to_bits(), Ordering::Relaxed);
-        Ok(rarity)
+        rarity
     }
 }
 

@@ -1,8 +1,11 @@
 //! The stretch of an article worth showing: it starts with a sentence and holds the most of what was asked for.
 
-use std::{collections::HashMap, ops::Range};
+use std::ops::Range;
 
-use super::words::{Beginnings, Terms};
+use super::{
+    word_map::WordMap,
+    words::{Beginnings, Terms},
+};
 use crate::domain::article::Passage;
 
 /// A passage is cut behind this many bytes at the latest, and at a sentence where one ends before.
@@ -16,18 +19,19 @@ const MAX_LEAD_BYTES: usize = 140;
 /// What was asked for: each term with its weight.
 #[derive(Debug)]
 pub(crate) struct WantedTerms {
-    terms: HashMap<String, (usize, f32)>,
+    /// Their numbers with their weights.
+    terms: WordMap<(usize, f32)>,
     beginnings: Beginnings,
 }
 
 impl WantedTerms {
     pub(crate) fn new() -> Self {
-        Self { terms: HashMap::new(), beginnings: Beginnings::new() }
+        Self { terms: WordMap::with_capacity(0), beginnings: Beginnings::new() }
     }
 
     pub(crate) fn insert(&mut self, term: &str, weight: f32) {
         let number = self.terms.len();
-        self.terms.entry(term.to_owned()).or_insert((number, weight));
+        self.terms.insert(term, (number, weight));
         self.beginnings.insert(term);
     }
 }
@@ -80,7 +84,7 @@ fn best_start(text: &str, matches: &[Match], terms: usize) -> usize {
 fn sentence_start(text: &str, place: usize) -> usize {
     let earliest = text.ceil_char_boundary(place.saturating_sub(MAX_LEAD_BYTES));
     let lead = &text[earliest..place];
-    let sentence = lead.rfind('\n').max(lead.rfind(". ").map(|dot| dot + 1));
+    let sentence = sentence_end(lead);
     let offset = match sentence {
         Some(end) => end + 1,
         None if earliest == 0 => 0,
@@ -89,13 +93,21 @@ fn sentence_start(text: &str, place: usize) -> usize {
     earliest + offset
 }
 
+/// Behind the last sentence or line that ends in a text.
+fn sentence_end(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let ends =
+        |place: &usize| bytes[*place] == b'\n' || bytes[*place] == b' ' && *place > 0 && bytes[*place - 1] == b'.';
+    (0..bytes.len()).rev().find(ends)
+}
+
 fn cut(text: &str, start: usize, matches: &[Match]) -> Passage {
     let start = start + (text[start..].len() - text[start..].trim_start().len());
     let limit = text.floor_char_boundary(start.saturating_add(MAX_BYTES).min(text.len()));
     let mut end = limit;
     if limit < text.len() {
         let window = &text[start..limit];
-        let sentence = window.rfind('\n').max(window.rfind(". ").map(|dot| dot + 1));
+        let sentence = sentence_end(window);
         end = match (sentence, window.rfind(' ')) {
             (Some(sentence), _) if sentence >= MIN_BYTES => start + sentence,
             (_, Some(blank)) if blank > 0 => start + blank,

@@ -1,16 +1,14 @@
 //! A question, a ticket's text or what an analyst typed, as the words to ask for and how much each counts.
 //! How much of a text is read is bounded, and so are the looks that words take which no article holds.
 
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Range,
-};
+use std::{collections::HashSet, ops::Range};
 
 use tantivy::TantivyError;
 
 use super::{
     dictionary::{Dictionary, Entry},
     language::Language,
+    word_map::WordMap,
     words::{Terms, is_desk_term},
 };
 
@@ -24,6 +22,8 @@ pub(crate) const SUMMARY_WORD: f32 = 1.5;
 /// So many words that no article holds are looked at, the first ones.
 const MAX_UNKNOWN_WORDS: usize = 8;
 const MAX_PAIRS: usize = 100;
+/// Few texts have more different words.
+const MAX_TYPICAL_WORDS: usize = 128;
 /// What is only meant counts less than what was written.
 const RESPELT_SHARE: f32 = 0.8;
 const PART_SHARE: f32 = 0.6;
@@ -64,19 +64,19 @@ impl Question {
     pub(super) fn read(text: &str, asker: Asker, dictionary: &Dictionary<'_>) -> Result<Self, TantivyError> {
         let text = &text[..text.floor_char_boundary(MAX_BYTES_READ)];
         let language = Language::of(text);
-        let mut words = Words { dictionary, asked: HashMap::new() };
+        let mut words = Words { dictionary, asked: WordMap::with_capacity(MAX_TYPICAL_WORDS) };
         let mut unknown = Vec::new();
         for count in count_words(text, asker, language) {
-            if !words.add(&count.text, count.times)? && count.is_plain {
+            if !words.add(&count.text, count.times) && count.is_plain {
                 unknown.push(count);
             }
         }
         let mut explained = HashSet::new();
         for (first, second) in adjacent_pairs(text).take(MAX_PAIRS) {
-            if let Some(joined) = dictionary.joined(first, second)?
-                && !words.asked.contains_key(&joined)
+            if let Some(joined) = dictionary.joined(first, second)
+                && !words.asked.contains(&joined)
             {
-                words.add(&joined, JOINED_SHARE)?;
+                words.add(&joined, JOINED_SHARE);
                 explained.extend([first.to_lowercase(), second.to_lowercase()]);
             }
         }
@@ -84,44 +84,43 @@ impl Question {
         for Count { text, times, .. } in unknown.into_iter().take(MAX_UNKNOWN_WORDS) {
             words.add_meanings(&text, times, language)?;
         }
-        let words = words.asked.into_iter().map(|(text, (times, entry))| AskedWord { text, times, entry });
-        Ok(Self { language, words: words.collect() })
+        Ok(Self { language, words: words.asked.into_values().collect() })
     }
 }
 
 /// The words gathered so far.
 struct Words<'a> {
     dictionary: &'a Dictionary<'a>,
-    asked: HashMap<String, (f32, Entry)>,
+    asked: WordMap<AskedWord>,
 }
 
 impl Words<'_> {
     /// Whether some article holds the word.
-    fn add(&mut self, word: &str, times: f32) -> Result<bool, TantivyError> {
-        if let Some((sum, _)) = self.asked.get_mut(word) {
-            *sum += times;
-            return Ok(true);
+    fn add(&mut self, word: &str, times: f32) -> bool {
+        if let Some(asked) = self.asked.get_mut(word) {
+            asked.times += times;
+            return true;
         }
-        let Some(entry) = self.dictionary.entry(word)? else { return Ok(false) };
-        self.asked.insert(word.to_owned(), (times, entry));
-        Ok(true)
+        let Some(entry) = self.dictionary.entry(word) else { return false };
+        self.asked.insert(word, AskedWord { text: word.to_owned(), times, entry });
+        true
     }
 
     /// Adds what a word may mean that no article holds: another form of it, else what it is when spelt right, else
     /// its parts.
     fn add_meanings(&mut self, word: &str, times: f32, language: Option<Language>) -> Result<(), TantivyError> {
         for form in language.map(|language| language.other_forms(word)).unwrap_or_default() {
-            if self.add(&form, times)? {
+            if self.add(&form, times) {
                 // Its other forms go with it.
                 return Ok(());
             }
         }
         if let Some(respelt) = self.dictionary.respelt(word)? {
-            self.add(&respelt, RESPELT_SHARE * times)?;
+            self.add(&respelt, RESPELT_SHARE * times);
             return Ok(());
         }
-        for part in self.dictionary.parts(word, language.is_some_and(Language::is_compounding))? {
-            self.add(&part, PART_SHARE * times)?;
+        for part in self.dictionary.parts(word, language.is_some_and(Language::is_compounding)) {
+            self.add(&part, PART_SHARE * times);
         }
         Ok(())
     }
@@ -132,14 +131,14 @@ fn count_words(text: &str, asker: Asker, language: Option<Language>) -> Vec<Coun
     let summary_end = if asker == Asker::Ticket { text.find('\n').unwrap_or(0) } else { 0 };
     let shouts = !text.chars().any(char::is_lowercase);
     let mut counts: Vec<Count> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut places: WordMap<usize> = WordMap::with_capacity(MAX_TYPICAL_WORDS);
     let mut terms = Terms::new(text);
     while let Some((term, bytes)) = terms.next_term() {
         let times = if bytes.start < summary_end { SUMMARY_WORD } else { 1.0 };
         if let Some(&place) = places.get(term) {
             counts[place].times = (counts[place].times + times).min(MAX_REPEATS);
         } else if counts.len() < MAX_DIFFERENT_WORDS {
-            places.insert(term.to_owned(), counts.len());
+            places.insert(term, counts.len());
             let is_plain = is_plain_word(text, bytes, shouts);
             counts.push(Count { text: term.to_owned(), times, is_plain });
         }
@@ -366,7 +365,7 @@ mod tests {
             "a b ".repeat(16 << 10),
         ] {
             for asker in [Asker::Ticket, Asker::Analyst] {
-                let dictionary = Dictionary::new(&view.snapshot, view.index.fields().text);
+                let dictionary = Dictionary::new(&view.snapshot);
                 let question = Question::read(&text, asker, &dictionary).unwrap();
                 let looks = dictionary.looks();
                 assert!(looks <= 3_000, "{looks} looks for {}…", text.chars().take(40).collect::<String>());

@@ -5,14 +5,14 @@
 use std::collections::HashSet;
 
 use tantivy::{
-    InvertedIndexReader, TantivyError, Term, fieldnorm::FieldNormReader, postings::TermInfo, schema::IndexRecordOption,
+    InvertedIndexReader, TantivyError, fieldnorm::FieldNormReader, postings::TermInfo, schema::IndexRecordOption,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     dictionary::Dictionary,
     language::Language,
     question::{AskedWord, Asker, Question},
-    schema::Fields,
     snapshot::Snapshot,
 };
 
@@ -29,7 +29,7 @@ const MAX_FREQUENCY: u32 = 20;
 /// More terms find nothing better and cost their postings.
 pub(crate) const MAX_TERMS: usize = 40;
 /// Postings that one ticket may read. With more the frequent words of a large base find no better, but worse.
-pub(crate) const MAX_POSTINGS: u32 = 30_000;
+const MAX_POSTINGS: u32 = 15_000;
 
 /// A term worth asking for.
 pub(super) struct RankedTerm {
@@ -49,14 +49,9 @@ struct Candidate {
 }
 
 /// The terms of a text that best tell its articles from the others, best first; at most [`MAX_TERMS`].
-pub(super) fn choose_terms(
-    snapshot: &Snapshot,
-    fields: &Fields,
-    text: &str,
-    asker: Asker,
-) -> Result<Vec<RankedTerm>, TantivyError> {
+pub(super) fn choose_terms(snapshot: &Snapshot, text: &str, asker: Asker) -> Result<Vec<RankedTerm>, TantivyError> {
     let documents = snapshot.documents();
-    let dictionary = Dictionary::new(snapshot, fields.text);
+    let dictionary = Dictionary::new(snapshot);
     let question = Question::read(text, asker, &dictionary)?;
     let mut candidates = Vec::with_capacity(question.words.len());
     for word in question.words {
@@ -67,12 +62,8 @@ pub(super) fn choose_terms(
     // Titles are asked about the best only: each question costs a look into the dictionary.
     keep_best(&mut candidates, 2 * MAX_TERMS);
     for candidate in &mut candidates {
-        let term = Term::from_field_text(fields.title_terms, &candidate.word.text);
-        let mut in_a_title = false;
-        for segment in &snapshot.segments {
-            in_a_title = in_a_title || segment.title_terms.get_term_info(&term)?.is_some();
-        }
-        if in_a_title {
+        let hash = xxh3_64(candidate.word.text.as_bytes());
+        if snapshot.segments.iter().any(|segment| segment.columns.title_terms.contains(hash)) {
             candidate.value *= TITLE_TERM_WEIGHT;
             candidate.weight *= TITLE_TERM_WEIGHT;
         }
@@ -90,22 +81,18 @@ pub(super) fn choose_terms(
         })
         .collect();
     if let Some(language) = question.language {
-        add_other_forms(&mut ranked, language, &dictionary)?;
+        add_other_forms(&mut ranked, language, &dictionary);
     }
     Ok(ranked)
 }
 
 /// Every form goes with the first term that it is a form of, unless it is asked for on its own.
-fn add_other_forms(
-    ranked: &mut [RankedTerm],
-    language: Language,
-    dictionary: &Dictionary<'_>,
-) -> Result<(), TantivyError> {
+fn add_other_forms(ranked: &mut [RankedTerm], language: Language, dictionary: &Dictionary<'_>) {
     let mut taken: HashSet<String> = ranked.iter().flat_map(|term| term.forms.iter().cloned()).collect();
     for term in ranked {
         for form in term.forms.first().map(|word| language.other_forms(word)).unwrap_or_default() {
             if !taken.contains(&form)
-                && let Some(entry) = dictionary.entry(&form)?
+                && let Some(entry) = dictionary.entry(&form)
             {
                 taken.insert(form.clone());
                 term.forms.push(form);
@@ -113,7 +100,6 @@ fn add_other_forms(
             }
         }
     }
-    Ok(())
 }
 
 /// Sorts by value, then by text, so that the same question is always asked the same way.
@@ -144,7 +130,7 @@ pub(crate) fn inverse_document_frequency(found: u32, documents: u32) -> f32 {
 pub(super) fn scores(snapshot: &Snapshot, segment: usize, terms: &[RankedTerm]) -> Result<Vec<f32>, TantivyError> {
     let view = &snapshot.segments[segment];
     let mut scores = vec![0.0; view.documents as usize];
-    let saturation = Saturation::new(K1, B, snapshot.mean_length);
+    let saturation = &snapshot.saturation;
     let mut of_forms: Vec<(u32, u32)> = Vec::new();
     for term in terms {
         let mut add = |document: u32, times: u32| {
@@ -170,19 +156,45 @@ pub(super) fn scores(snapshot: &Snapshot, segment: usize, terms: &[RankedTerm]) 
     Ok(scores)
 }
 
-/// Adds what a term of this weight is worth to the score of every document of a segment that holds it.
-pub(crate) fn add_scores(
-    text: &InvertedIndexReader,
-    lengths: &FieldNormReader,
-    postings: &TermInfo,
-    weight: f32,
-    saturation: &Saturation,
-    scores: &mut [f32],
-) -> Result<(), TantivyError> {
-    for_each_posting(text, Some(postings), &mut |document, times| {
-        let length = lengths.fieldnorm_id(document);
-        scores[document as usize] += weight * saturation.worth(times, length);
-    })
+/// Scores of a segment's documents, and which of them have any: for large segments of which a question finds little.
+pub(crate) struct SparseScores {
+    scores: Vec<f32>,
+    found: Vec<u32>,
+}
+
+impl SparseScores {
+    /// For segments of at most so many documents.
+    pub(crate) fn with_capacity(documents: u32) -> Self {
+        Self { scores: vec![0.0; documents as usize], found: Vec::new() }
+    }
+
+    /// Adds what a term is worth to the score of every document that holds it; of those that hold none of the terms before
+    /// only where `finds_more`.
+    pub(crate) fn add(
+        &mut self,
+        (text, lengths): (&InvertedIndexReader, &FieldNormReader),
+        postings: &TermInfo,
+        (weight, saturation): (f32, &Saturation),
+        finds_more: bool,
+    ) -> Result<(), TantivyError> {
+        for_each_posting(text, Some(postings), &mut |document, times| {
+            let score = &mut self.scores[document as usize];
+            if *score == 0.0 {
+                if !finds_more {
+                    return;
+                }
+                self.found.push(document);
+            }
+            *score += weight * saturation.worth(times, lengths.fieldnorm_id(document));
+        })
+    }
+
+    /// Hands over all documents that have a score, and forgets them.
+    pub(crate) fn take(&mut self, mut act: impl FnMut(u32, f32)) {
+        for document in self.found.drain(..) {
+            act(document, std::mem::take(&mut self.scores[document as usize]));
+        }
+    }
 }
 
 fn for_each_posting(
@@ -206,6 +218,11 @@ fn for_each_posting(
 pub(crate) struct Saturation(Vec<[f32; 256]>);
 
 impl Saturation {
+    /// For articles.
+    pub(super) fn of_articles(mean_length: f32) -> Self {
+        Self::new(K1, B, mean_length)
+    }
+
     pub(crate) fn new(k1: f32, b: f32, mean_length: f32) -> Self {
         let mut by_length = [0.0; 256];
         for (id, saturation) in (0..=u8::MAX).zip(&mut by_length) {
@@ -221,6 +238,11 @@ impl Saturation {
             }
         }
         Self(table)
+    }
+
+    /// No term of weight 1 is worth more.
+    pub(crate) fn most(&self) -> f32 {
+        self.worth(MAX_FREQUENCY, 0)
     }
 
     fn worth(&self, times: u32, length: u8) -> f32 {

@@ -38,7 +38,7 @@ pub(super) fn search(
     filter: &SearchFilter,
     (offset, limit): (usize, usize),
 ) -> Result<Vec<ArticleHit>, TantivyError> {
-    let terms = rank::choose_terms(snapshot, fields, query, Asker::Analyst)?;
+    let terms = rank::choose_terms(snapshot, query, Asker::Analyst)?;
     let phrases = phrases(snapshot, fields, query)?;
     let id = TermQuery::new(fields.id_term(query.trim()), IndexRecordOption::Basic);
     let statuses: Vec<u64> = filter.statuses.iter().map(|status| schema::status_number(*status)).collect();

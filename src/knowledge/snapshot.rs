@@ -11,18 +11,23 @@ use tantivy::{
     fastfield::AliveBitSet,
     fieldnorm::FieldNormReader,
     index::SegmentId,
+    postings::TermInfo,
+    termdict::TermDictionary,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     names::{self, Names, Rarities},
+    rank::Saturation,
     schema::{
         CATEGORY_NAME_COLUMN, Fields, ID_COLUMN, KIND_COLUMN, PRODUCT_NAMES_COLUMN, STATUS_COLUMN,
         SUGGESTED_UNTIL_COLUMN, TITLE_WORDS_COLUMN, VECTOR_COLUMN,
     },
     spelling::Spellings,
+    term_table::{NumberTable, TermTable},
     top::Ranked,
 };
-use crate::encode::TextVector;
+use crate::encode::{MeasuredVector, TextVector};
 
 /// A column with one number a document.
 pub(super) type Numbers = Arc<dyn tantivy::columnar::ColumnValues<u64>>;
@@ -32,15 +37,13 @@ pub(super) struct Snapshot {
     pub version: u64,
     pub searcher: Searcher,
     pub segments: Vec<Segment>,
-    /// Mean number of terms a document, the weightier parts counted as often as they are indexed.
-    pub mean_length: f32,
+    /// By the mean number of terms a document, the weightier parts counted as often as they are indexed.
+    pub saturation: Saturation,
 }
 
 pub(super) struct Segment {
     id: SegmentId,
     pub text: Arc<InvertedIndexReader>,
-    pub title_terms: Arc<InvertedIndexReader>,
-    pub id_terms: Arc<InvertedIndexReader>,
     pub lengths: FieldNormReader,
     pub kinds: Numbers,
     pub statuses: Numbers,
@@ -59,7 +62,12 @@ pub(super) struct Columns {
     pub categories: Names,
     /// One a document, as the others.
     pub ids: Vec<Box<str>>,
-    pub vectors: Vec<TextVector>,
+    pub vectors: Vec<MeasuredVector>,
+    /// Documents by their ids.
+    places: NumberTable,
+    /// Of the ranking text.
+    terms: TermTable,
+    pub title_terms: TermTable,
     /// Of the words that articles hold, read when they are first asked for.
     spellings: OnceLock<Spellings>,
 }
@@ -78,8 +86,8 @@ impl Snapshot {
             .map(|reader| Segment::load(reader, fields, known))
             .collect::<Result<_, TantivyError>>()?;
         let of_segments = segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref()));
-        let mean_length = lengths(of_segments).mean();
-        Ok(Self { version, searcher, segments, mean_length })
+        let saturation = Saturation::of_articles(lengths(of_segments).mean());
+        Ok(Self { version, searcher, segments, saturation })
     }
 
     /// All documents, deleted ones that were not merged away yet included: so count the terms' frequencies too.
@@ -97,6 +105,17 @@ impl Snapshot {
 }
 
 impl Segment {
+    /// What the index knows of the word with this hash.
+    pub(super) fn term_info(&self, hash: u64) -> Option<TermInfo> {
+        self.columns.terms.info(hash)
+    }
+
+    /// The articles of this id, deleted ones included.
+    pub(super) fn with_id(&self, id: &str) -> impl Iterator<Item = u32> {
+        let found = self.columns.places.all(xxh3_64(id.as_bytes()));
+        found.filter(move |document| &*self.columns.ids[*document as usize] == id)
+    }
+
     /// Of the words that articles hold.
     pub(super) fn spellings(&self) -> io::Result<&Spellings> {
         if let Some(spellings) = self.columns.spellings.get() {
@@ -113,28 +132,38 @@ impl Segment {
         let id = reader.segment_id();
         let compared = match known.iter().find(|segment| segment.id == id) {
             Some(segment) => Arc::clone(&segment.columns),
-            None => Arc::new(Columns {
-                title_words: Names::load(columns.str(TITLE_WORDS_COLUMN)?.as_ref(), reader.max_doc())?,
-                products: Names::load(columns.str(PRODUCT_NAMES_COLUMN)?.as_ref(), reader.max_doc())?,
-                categories: Names::load(columns.str(CATEGORY_NAME_COLUMN)?.as_ref(), reader.max_doc())?,
-                ids: ids(columns.str(ID_COLUMN)?, reader.max_doc())?,
-                vectors: vectors(columns.bytes(VECTOR_COLUMN)?.as_ref(), reader.max_doc())?,
-                spellings: OnceLock::new(),
-            }),
+            None => Arc::new(Columns::load(reader, fields, text.terms())?),
         };
         Ok(Self {
             id,
             rarities: Rarities::unknown(compared.title_words.len()),
             columns: compared,
             text,
-            title_terms: reader.inverted_index(fields.title_terms)?,
-            id_terms: reader.inverted_index(fields.id)?,
             lengths: reader.get_fieldnorms_reader(fields.text)?,
             kinds: columns.column_first_or_default(KIND_COLUMN)?,
             statuses: columns.column_first_or_default(STATUS_COLUMN)?,
             suggested_until: columns.column_first_or_default(SUGGESTED_UNTIL_COLUMN)?,
             alive: reader.alive_bitset().cloned(),
             documents: reader.max_doc(),
+        })
+    }
+}
+
+impl Columns {
+    fn load(reader: &SegmentReader, fields: &Fields, terms: &TermDictionary) -> Result<Self, TantivyError> {
+        let (columns, documents) = (reader.fast_fields(), reader.max_doc());
+        let ids = ids(columns.str(ID_COLUMN)?, documents)?;
+        let hashes: Vec<u64> = ids.iter().map(|id| xxh3_64(id.as_bytes())).collect();
+        Ok(Self {
+            title_words: Names::load(columns.str(TITLE_WORDS_COLUMN)?.as_ref(), documents)?,
+            products: Names::load(columns.str(PRODUCT_NAMES_COLUMN)?.as_ref(), documents)?,
+            categories: Names::load(columns.str(CATEGORY_NAME_COLUMN)?.as_ref(), documents)?,
+            ids,
+            vectors: vectors(columns.bytes(VECTOR_COLUMN)?.as_ref(), documents)?,
+            places: NumberTable::new(&hashes),
+            terms: TermTable::read(terms)?,
+            title_terms: TermTable::read(reader.inverted_index(fields.title_terms)?.terms())?,
+            spellings: OnceLock::new(),
         })
     }
 }
@@ -150,12 +179,12 @@ fn ids(column: Option<StrColumn>, documents: u32) -> io::Result<Vec<Box<str>>> {
 }
 
 /// The vectors of a segment's documents, all zero where one has none.
-fn vectors(column: Option<&BytesColumn>, documents: u32) -> io::Result<Vec<TextVector>> {
+fn vectors(column: Option<&BytesColumn>, documents: u32) -> io::Result<Vec<MeasuredVector>> {
     let Some(column) = column else { return Ok(Vec::new()) };
-    let mut vectors = vec![TextVector::default(); documents as usize];
+    let mut vectors = vec![MeasuredVector::default(); documents as usize];
     names::for_each_value(column, 0..documents, |document, bytes| {
         if let Some(vector) = TextVector::from_bytes(bytes) {
-            vectors[document as usize] = vector;
+            vectors[document as usize] = vector.into();
         }
     })?;
     Ok(vectors)

@@ -21,20 +21,16 @@ pub(super) struct Spellings {
     starts: Vec<u32>,
     /// What of a hash is left of this tells its bucket.
     shift: u32,
-    /// A bit for what of a whole word's hash is left of `known_shift`; about one in sixteen is set.
-    known: Vec<u64>,
-    known_shift: u32,
 }
 
 impl Spellings {
     pub(super) fn read(words: &TermDictionary) -> io::Result<Self> {
-        let (mut hashes, mut whole) = (Vec::new(), Vec::new());
+        let mut hashes = Vec::new();
         let mut stream = words.stream()?;
         while stream.advance() {
             if let (Ok(word), Ok(number)) = (str::from_utf8(stream.key()), u32::try_from(stream.term_ord()))
                 && is_kept(word)
             {
-                whole.push(hash_of(word));
                 for_each_hash(word, |hash| hashes.push((hash, number)));
             }
         }
@@ -56,14 +52,7 @@ impl Spellings {
             by_bucket[*place as usize] = (hash, number);
             *place += 1;
         }
-        let known_bits = (16 * whole.len()).clamp(64, 1 << 26).next_power_of_two().ilog2();
-        let known_shift = u32::BITS - known_bits;
-        let mut known = vec![0; 1 << (known_bits - u64::BITS.ilog2())];
-        for hash in whole {
-            let place = hash >> known_shift;
-            known[place as usize / 64] |= 1 << (place % 64);
-        }
-        Ok(Self { hashes: by_bucket, starts, shift, known, known_shift })
+        Ok(Self { hashes: by_bucket, starts, shift })
     }
 
     /// Numbers of words within one edit, and perhaps of others whose hashes are the same.
@@ -73,12 +62,6 @@ impl Spellings {
         near.sort_unstable();
         near.dedup();
         near
-    }
-
-    /// `false` only for what is no word of the segment: tells most of these faster than the dictionary.
-    pub(super) fn may_hold(&self, word: &str) -> bool {
-        let place = hash_of(word) >> self.known_shift;
-        !is_kept(word) || self.known[place as usize / 64] & 1 << (place % 64) != 0
     }
 
     fn with_hash(&self, hash: u32) -> impl Iterator<Item = u32> {
@@ -92,10 +75,6 @@ impl Spellings {
 fn is_kept(word: &str) -> bool {
     word.chars().all(char::is_alphabetic)
         && (MIN_MISSPELT_CHARS - 1..=MAX_MISSPELT_CHARS + 1).contains(&word.chars().count())
-}
-
-fn hash_of(word: &str) -> u32 {
-    mixed(rolled(0, word))
 }
 
 /// The hash of a word, and of it without each letter but the first.

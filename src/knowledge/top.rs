@@ -45,6 +45,12 @@ impl Top {
         }
     }
 
+    /// Documents with lower scores are not among the best.
+    pub(crate) fn threshold(&mut self) -> f32 {
+        self.cut();
+        self.threshold
+    }
+
     pub(crate) fn push(&mut self, ranked: Ranked) {
         if self.wanted == 0 || ranked.score < self.threshold {
             return;

@@ -2,9 +2,11 @@
 //! A term is a word in lower case without its plural ending; error codes, versions, host and file names are terms
 //! as a whole and in their parts. Function words are none. It knows English and leaves other languages as they are.
 
-use std::{collections::HashSet, ops::Range, sync::LazyLock};
+use std::{ops::Range, sync::LazyLock};
 
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
+
+use super::word_map::WordMap;
 
 /// Longer terms are cut: a pasted key or hash must not fill the dictionary.
 const MAX_TERM_BYTES: usize = 64;
@@ -24,12 +26,12 @@ const FUNCTION_WORDS: &str = "a about again all also am an and any are as at be 
 const DESK_WORDS: &str = "get got getting use using used want need know try tried trying see new one two way help error \
     problem issue issues problems work working works";
 
-static FUNCTION_WORD_SET: LazyLock<HashSet<&'static str>> =
-    LazyLock::new(|| FUNCTION_WORDS.split_ascii_whitespace().collect());
-static DESK_TERM_SET: LazyLock<HashSet<String>> = LazyLock::new(|| {
+static FUNCTION_WORD_SET: LazyLock<WordMap<()>> =
+    LazyLock::new(|| FUNCTION_WORDS.split_ascii_whitespace().map(|word| (word, ())).collect());
+static DESK_TERM_SET: LazyLock<WordMap<()>> = LazyLock::new(|| {
     let mut terms: Vec<String> = DESK_WORDS.split_ascii_whitespace().map(str::to_owned).collect();
     terms.iter_mut().for_each(cut_plural);
-    terms.into_iter().collect()
+    terms.iter().map(|term| (term.as_str(), ())).collect()
 });
 
 /// Whether nearly every ticket holds this term.
@@ -97,7 +99,7 @@ impl<'a> Terms<'a> {
                 token.text.truncate(token.text.len() - possessive.len());
             }
         }
-        if token.text.is_empty() || FUNCTION_WORD_SET.contains(token.text.as_str()) {
+        if token.text.is_empty() || FUNCTION_WORD_SET.contains(&token.text) {
             return false;
         }
         cut_plural(&mut token.text);
@@ -108,37 +110,51 @@ impl<'a> Terms<'a> {
     }
 
     fn next_run(&mut self) -> Option<Run> {
-        let bytes = self.text.as_bytes();
-        let mut run: Option<Run> = None;
-        let mut pending_connector = false;
-        let mut place = self.cursor;
-        while place < bytes.len() {
-            let byte = bytes[place];
-            let (class, length) = if let Some(class) = ASCII_CLASSES.get(usize::from(byte)) {
-                (*class, 1)
-            } else {
-                let character = self.text[place..].chars().next()?;
-                (class_of(character), character.len_utf8())
-            };
-            match (class, &mut run) {
-                (Class::Letter | Class::Digit, None) => {
-                    let range = place..place + length;
-                    run = Some(Run { range, has_connector: false, has_digit: class == Class::Digit });
-                }
-                (Class::Letter | Class::Digit, Some(run)) => {
-                    run.range.end = place + length;
-                    run.has_connector |= pending_connector;
-                    run.has_digit |= class == Class::Digit;
-                    pending_connector = false;
-                }
-                (Class::Connector, Some(_)) if !pending_connector => pending_connector = true,
-                (Class::Connector | Class::Other, Some(_)) => break,
-                (Class::Connector | Class::Other, None) => {}
-            }
+        let start = self.find_word_character()?;
+        let mut run = Run { range: start..start, has_connector: false, has_digit: false };
+        let mut place = start;
+        loop {
+            place = self.skip_word_characters(place, &mut run.has_digit);
+            run.range.end = place;
+            // One connector holds it to what follows, if that is a letter or a digit.
+            let Some((Class::Connector, length)) = self.class_at(place) else { break };
+            let Some((Class::Letter | Class::Digit, _)) = self.class_at(place + length) else { break };
+            run.has_connector = true;
             place += length;
         }
-        self.cursor = run.as_ref().map_or(bytes.len(), |run| run.range.end);
-        run
+        self.cursor = run.range.end;
+        Some(run)
+    }
+
+    /// Where the next letter or digit stands.
+    fn find_word_character(&self) -> Option<usize> {
+        let mut place = self.cursor;
+        loop {
+            match self.class_at(place)? {
+                (Class::Letter | Class::Digit, _) => return Some(place),
+                (Class::Connector | Class::Other, length) => place += length,
+            }
+        }
+    }
+
+    /// Where the letters and digits from `place` on end.
+    fn skip_word_characters(&self, mut place: usize, has_digit: &mut bool) -> usize {
+        while let Some((class @ (Class::Letter | Class::Digit), length)) = self.class_at(place) {
+            *has_digit |= class == Class::Digit;
+            place += length;
+        }
+        place
+    }
+
+    /// The class of the character that begins at `place`, and its bytes; `None` at the end.
+    #[inline]
+    fn class_at(&self, place: usize) -> Option<(Class, usize)> {
+        let byte = *self.text.as_bytes().get(place)?;
+        if let Some(class) = ASCII_CLASSES.get(usize::from(byte)) {
+            return Some((*class, 1));
+        }
+        let character = self.text[place..].chars().next()?;
+        Some((class_of(character), character.len_utf8()))
     }
 
     /// Queues what else the run is found by, last one first.

@@ -1,11 +1,14 @@
 //! The words of a text and its pairs of neighbouring words, as hashes with counts: what two tickets are compared by,
 //! so that comparing needs no text. Bounded, whatever the text.
 
-use std::{collections::HashMap, ops::Range, sync::LazyLock};
+use std::{ops::Range, sync::LazyLock};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::knowledge::{language::Language, question::MAX_BYTES_READ, words::Terms};
+use crate::{
+    encode::HashIndex,
+    knowledge::{language::Language, question::MAX_BYTES_READ, words::Terms},
+};
 
 /// Different words and pairs a text; the first ones count.
 const MAX_FEATURES: usize = 512;
@@ -63,19 +66,20 @@ pub(super) fn beginning(text: &str) -> &str {
 struct Counting {
     language: Option<Language>,
     features: Vec<Feature>,
-    places: HashMap<u32, usize>,
+    /// By their hashes.
+    places: HashIndex,
 }
 
 impl Counting {
     fn add(&mut self, hash: u64, term: Option<&str>, bytes: Range<usize>, in_summary: bool) {
         let [a, b, c, d, ..] = hash.to_le_bytes();
         let hash = u32::from_le_bytes([a, b, c, d]) & !PAIR_BIT | if term.is_none() { PAIR_BIT } else { 0 };
-        if let Some(&place) = self.places.get(&hash) {
-            let Feature { count, in_summary: bonus, .. } = &mut self.features[place];
+        if let Some(place) = self.places.get(hash.into()) {
+            let Feature { count, in_summary: bonus, .. } = &mut self.features[place as usize];
             *count = count.saturating_add(1);
             *bonus = bonus.saturating_add(u8::from(in_summary));
         } else if self.features.len() < MAX_FEATURES {
-            self.places.insert(hash, self.features.len());
+            self.places.intern(hash.into());
             let in_summary = u8::from(in_summary);
             let is_function_word =
                 self.language.zip(term).is_some_and(|(language, term)| language.is_function_term(term));

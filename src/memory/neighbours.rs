@@ -5,7 +5,8 @@
 
 use std::{ops::Range, sync::LazyLock};
 
-use tantivy::{TantivyError, Term};
+use tantivy::TantivyError;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     bag::{self, Feature},
@@ -19,7 +20,8 @@ use crate::{
     knowledge::{
         derived::Derived as _,
         question::{MAX_REPEATS, SUMMARY_WORD},
-        rank::{self, MAX_POSTINGS, MAX_TERMS, RARITY_EXPONENT, Saturation},
+        rank::{self, MAX_TERMS, RARITY_EXPONENT, Saturation, SparseScores},
+        snapshot::Lengths,
         top::{Ranked, Top},
         words::is_desk_term,
     },
@@ -27,12 +29,21 @@ use crate::{
 
 /// At least so many candidates are compared with the whole text, and twice as many as are asked for.
 const MIN_CANDIDATES: usize = 64;
+/// Postings that one text may read: with half of them it finds clearly less among 300,000 tickets, with more no better.
+const MAX_POSTINGS: u32 = 30_000;
 /// BM25's saturation and length normalisation: the usual ones.
 const K1: f32 = 1.2;
 const B: f32 = 0.5;
+/// A bound is larger by this than what it bounds, so that rounding does not matter.
+const ROUNDING: f32 = 1.001;
 /// Words that explain a similarity, before those that touch become phrases.
 const MAX_SHARED_WORDS: usize = 12;
 const MAX_SHARED: usize = 5;
+
+/// For tickets of these lengths.
+pub(super) fn saturation(lengths: Lengths) -> Saturation {
+    Saturation::new(K1, B, lengths.mean())
+}
 
 /// Which tickets are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +56,12 @@ pub(super) enum Wanted {
 /// The memory as it is without one ticket, where there is such.
 pub(super) struct Others<'a> {
     snapshot: &'a Snapshot,
-    fields: &'a Fields,
     own: Option<(usize, u32)>,
     /// Slots that the ticket's words count in, in order.
     own_slots: Vec<usize>,
     tickets: u32,
-    mean_length: f32,
+    /// Where it is another without the ticket left out.
+    own_saturation: Option<Saturation>,
 }
 
 impl<'a> Others<'a> {
@@ -68,7 +79,12 @@ impl<'a> Others<'a> {
             lengths.terms -= u64::from(segment.lengths.fieldnorm(document));
         }
         let tickets = snapshot.tickets - u32::from(own.is_some());
-        Ok(Self { snapshot, fields, own, own_slots, tickets, mean_length: lengths.mean() })
+        let own_saturation = own.map(|_| saturation(lengths));
+        Ok(Self { snapshot, own, own_slots, tickets, own_saturation })
+    }
+
+    fn saturation(&self) -> &Saturation {
+        self.own_saturation.as_ref().unwrap_or(&self.snapshot.saturation)
     }
 
     /// In how many tickets a word stands.
@@ -178,23 +194,31 @@ fn find_candidates(
     wanted: Wanted,
     limit: usize,
 ) -> Result<Vec<Ranked>, TantivyError> {
-    let Others { snapshot, fields, .. } = others;
+    let snapshot = others.snapshot;
     let terms = choose_terms(others, features);
-    let saturation = Saturation::new(K1, B, others.mean_length);
+    let saturation = others.saturation();
+    // What a ticket can get at most of a term and those behind it (MaxScore, Turtle and Flood 1995).
+    let mut most: Vec<f32> = terms.iter().map(|(_, weight)| weight * saturation.most() * ROUNDING).collect();
+    for place in (1..most.len()).rev() {
+        most[place - 1] += most[place];
+    }
     let mut top = Top::new(limit);
+    let mut scores =
+        SparseScores::with_capacity(snapshot.segments.iter().map(|segment| segment.documents).max().unwrap_or(0));
     for (number, segment) in snapshot.segments.iter().enumerate() {
-        let mut scores = vec![0.0; segment.documents as usize];
-        for (text, weight) in &terms {
-            let term = Term::from_field_text(fields.text, text);
-            if let Some(postings) = segment.text.get_term_info(&term)? {
-                rank::add_scores(&segment.text, &segment.lengths, &postings, *weight, &saturation, &mut scores)?;
+        let threshold = top.threshold();
+        for ((text, weight), most) in terms.iter().zip(&most) {
+            if let Some(postings) = segment.term_info(xxh3_64(text.as_bytes())) {
+                let finds_more = *most >= threshold;
+                scores.add((&segment.text, &segment.lengths), &postings, (*weight, saturation), finds_more)?;
             }
         }
-        if let Some((_, document)) = others.own.filter(|(segment, _)| *segment == number) {
-            scores[document as usize] = 0.0;
-        }
-        top.collect(number, &scores, |document| {
-            segment.is_alive(document) && (wanted == Wanted::All || segment.is_linked(document))
+        let is_own = |document| others.own == Some((number, document));
+        scores.take(|document, score| {
+            let is_wanted = wanted == Wanted::All || segment.is_linked(document);
+            if score >= threshold && is_wanted && segment.is_alive(document) && !is_own(document) {
+                top.push(Ranked { segment: number, document, score });
+            }
         });
     }
     Ok(top.take(|ranked| snapshot.segments[ranked.segment].ticket_id(ranked.document), 0))

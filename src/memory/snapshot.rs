@@ -9,19 +9,24 @@ use tantivy::{
     fastfield::AliveBitSet,
     fieldnorm::FieldNormReader,
     index::SegmentId,
+    postings::TermInfo,
     schema::IndexRecordOption,
+    termdict::TermDictionary,
 };
 
 use super::{
     bag,
     experience::Experience,
+    neighbours,
     schema::{ARTICLES_COLUMN, Fields, ID_COLUMN, PAIRS_COLUMN, REFUSED_COLUMN, VECTOR_COLUMN, WORDS_COLUMN},
 };
 use crate::{
     encode::{TextVector, VectorSum},
     knowledge::{
         names::{Names, for_each_value},
+        rank::Saturation,
         snapshot::{Lengths, lengths},
+        term_table::TermTable,
     },
 };
 
@@ -37,6 +42,7 @@ pub(super) struct Snapshot {
     /// Tickets that can be found.
     pub tickets: u32,
     pub frequencies: Frequencies,
+    pub saturation: Saturation,
     /// What the articles solved.
     pub experience: Experience,
 }
@@ -75,6 +81,8 @@ struct Ready {
     words: Vec<u32>,
     /// By document, a bit for whether it has links: few enough to stay in a cache.
     linked: Vec<u64>,
+    /// Of the text.
+    terms: TermTable,
 }
 
 impl Ready {
@@ -82,6 +90,7 @@ impl Ready {
         ids: Option<&StrColumn>,
         linked: &Links<Option<StrColumn>>,
         words: Option<&Column<u64>>,
+        terms: &TermDictionary,
         documents: u32,
     ) -> io::Result<Self> {
         let (mut tickets, mut places) = (String::new(), vec![(0, 0); documents as usize]);
@@ -104,7 +113,7 @@ impl Ready {
         for document in (0..documents).filter(|&one| articles.solved.has_any(one) || articles.refused.has_any(one)) {
             linked[document as usize / 64] |= 1 << (document % 64);
         }
-        Ok(Self { tickets, places, articles, words: starts, linked })
+        Ok(Self { tickets, places, articles, words: starts, linked, terms: TermTable::read(terms)? })
     }
 }
 
@@ -195,7 +204,8 @@ impl Snapshot {
         frequencies.measure();
         let lengths = lengths(segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref())));
         let tickets = segments.iter().map(Segment::living).sum();
-        Ok(Self { version, segments, lengths, tickets, frequencies, experience })
+        let saturation = neighbours::saturation(lengths);
+        Ok(Self { version, segments, lengths, tickets, frequencies, saturation, experience })
     }
 
     /// Segment and number of the ticket with this id.
@@ -218,13 +228,14 @@ impl Segment {
         let ids = columns.str(ID_COLUMN)?;
         let linked_ids = Links { solved: columns.str(ARTICLES_COLUMN)?, refused: columns.str(REFUSED_COLUMN)? };
         let words = columns.column_opt(WORDS_COLUMN)?;
+        let text = reader.inverted_index(fields.text)?;
         let ready = match known.iter().find(|segment| segment.id == id) {
             Some(segment) => Arc::clone(&segment.ready),
-            None => Arc::new(Ready::load(ids.as_ref(), &linked_ids, words.as_ref(), reader.max_doc())?),
+            None => Arc::new(Ready::load(ids.as_ref(), &linked_ids, words.as_ref(), text.terms(), reader.max_doc())?),
         };
         Ok(Self {
             id,
-            text: reader.inverted_index(fields.text)?,
+            text,
             lengths: reader.get_fieldnorms_reader(fields.text)?,
             links: Links {
                 solved: reader.inverted_index(fields.articles)?,
@@ -262,6 +273,11 @@ impl Segment {
     fn living(&self) -> u32 {
         let alive = self.alive.as_ref().map(AliveBitSet::num_alive_docs);
         alive.map_or(self.documents, |alive| u32::try_from(alive).unwrap_or(u32::MAX))
+    }
+
+    /// What the index knows of the term with this hash.
+    pub(super) fn term_info(&self, hash: u64) -> Option<TermInfo> {
+        self.ready.terms.info(hash)
     }
 
     /// The id of a ticket.

@@ -35,17 +35,17 @@ pub(crate) struct Experienced<'a> {
     view: &'a MemoryView<'a>,
     own: Option<Own>,
     /// By article.
-    votes: BTreeMap<String, Vote>,
+    votes: BTreeMap<&'a str, Vote<'a>>,
     total: f32,
 }
 
 /// What past tickets say for one article.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Vote {
+pub(crate) struct Vote<'a> {
     /// Similarities of the tickets it solved, less those of the tickets it was of no use to.
     weight: f32,
     /// Similar tickets that it solved, most alike first.
-    pub solved: Vec<String>,
+    pub solved: Vec<&'a str>,
 }
 
 impl MemoryView<'_> {
@@ -63,20 +63,20 @@ impl MemoryView<'_> {
         let others = Others::new(&self.snapshot, self.memory.index.fields(), leave_out).map_err(failed)?;
         let features = bag::features(text);
         let near = neighbours::nearest(&others, &features, Wanted::Linked, CANDIDATES, VOTERS).map_err(failed)?;
-        let mut votes: BTreeMap<String, Vote> = BTreeMap::new();
+        let mut votes: BTreeMap<&str, Vote<'_>> = BTreeMap::new();
         for near in near {
             if copies == Copies::LeftOut && near.similarity >= COPY {
                 continue;
             }
             for article in near.segment.solved(near.document) {
-                let vote = votes.entry(article.to_owned()).or_default();
+                let vote = votes.entry(article).or_default();
                 vote.weight += near.similarity;
                 if near.similarity >= SIMILAR {
-                    vote.solved.push(near.id.to_owned());
+                    vote.solved.push(near.id);
                 }
             }
             for article in near.segment.refused(near.document) {
-                votes.entry(article.to_owned()).or_default().weight -= near.similarity;
+                votes.entry(article).or_default().weight -= near.similarity;
             }
         }
         let total = votes.values().map(|vote| vote.weight.max(0.0)).sum();
@@ -114,10 +114,10 @@ impl Experienced<'_> {
 
     /// Articles that solved one of the nearest tickets or were refused there.
     pub(crate) fn articles(&self) -> impl Iterator<Item = &str> {
-        self.votes.keys().map(String::as_str)
+        self.votes.keys().copied()
     }
 
-    pub(crate) fn vote(&self, article: &str) -> Option<&Vote> {
+    pub(crate) fn vote(&self, article: &str) -> Option<&Vote<'_>> {
         self.votes.get(article)
     }
 

@@ -23,9 +23,10 @@ pub(super) fn add_evidence(
     classification: &Classification,
     ticket: &Ticket,
 ) {
-    for field in &mut decision.fields {
-        let Some(best) = field.candidates.first() else { continue };
-        let attributions = classifier.explain(classification, &field.field, &best.value, MAX_EVIDENCE);
+    let guessed = decision.fields.iter().filter_map(|field| Some((&*field.field, &*field.candidates.first()?.value)));
+    let explained = classifier.explain(classification, &guessed.collect::<Vec<_>>(), MAX_EVIDENCE);
+    let guessed = decision.fields.iter_mut().filter(|field| !field.candidates.is_empty());
+    for (field, attributions) in guessed.zip(explained) {
         field.evidence = attributions
             .into_iter()
             .map(|attribution| Evidence::within(ticket, attribution.bytes, attribution.weight))

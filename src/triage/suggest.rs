@@ -243,7 +243,8 @@ impl<'a> Evidence<'a> {
         let mut reasons = Vec::new();
         let vote = self.experienced.as_ref().and_then(|experienced| experienced.vote(&candidate.id));
         if let Some(vote) = vote.filter(|vote| !vote.solved.is_empty()) {
-            reasons.push(Reason::solved_similar(&vote.solved));
+            let tickets: Vec<String> = vote.solved.iter().map(|&id| id.to_owned()).collect();
+            reasons.push(Reason::solved_similar(&tickets));
         }
         if !words.is_empty() {
             reasons.push(Reason::shared_words(words));
