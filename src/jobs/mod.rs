@@ -235,6 +235,10 @@ impl Jobs {
         if job.record.state == JobState::Cancelled {
             output::discard_unfinished(&job.specification)?;
         }
+        Self::discard_spool(job)
+    }
+
+    fn discard_spool(job: &Job) -> Result<(), JobError> {
         match &job.specification.source {
             Source::File(file) if file.is_spool => output::discard(&file.path),
             Source::File(_) | Source::Memory => Ok(()),
@@ -325,6 +329,8 @@ impl Jobs {
     fn end_turn(&self, id: JobId, ending: Result<Ending, JobError>) -> Result<Job, JobError> {
         match ending {
             Ok(Ending::Done) => {
+                // Gone before anybody hears that the job is done; every ticket is decided.
+                Self::discard_spool(&self.get(id)?)?;
                 self.store.move_job(id, &[JobState::Running], JobState::Done, None, now())?;
             }
             Ok(Ending::Paused(pause)) => _ = self.pause_with(id, &pause)?,
