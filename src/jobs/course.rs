@@ -3,7 +3,6 @@
 //! job goes on behind the last one.
 
 use std::{
-    collections::HashSet,
     num::NonZeroUsize,
     ops::Range,
     path::{Path, PathBuf},
@@ -226,13 +225,7 @@ impl<'a> Course<'a> {
             (self.id, self.job.clone(), self.tools.store.clone(), self.checkpoint.next.clone());
         let done = Done { rows: self.counts.rows, bad: self.counts.failed };
         let open = move || {
-            let mut seen = HashSet::new();
-            if job.tells_ids_apart() {
-                for hashes in store.job_id_hashes(id)? {
-                    let (hashes, _) = hashes.as_chunks();
-                    seen.extend(hashes.iter().map(|hash| u64::from_le_bytes(*hash)));
-                }
-            }
+            let seen = job.tells_ids_apart().then(|| store.ids_seen_by(id)).transpose()?;
             Input::open(&job, &store, next, done, seen)
         };
         self.tools.on_disk(open).await?

@@ -2,7 +2,7 @@
 //! is told apart here, and a chunk can be read again from where the last committed one ended.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fs::{File, Metadata},
     io::{self, Read as _},
     mem,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     domain::memory::ConfirmedTicket,
     rows::{Original, Position, Row, Rows},
-    store::Store,
+    store::{SeenIds, Store},
 };
 
 /// Tickets and bytes of text in one chunk, whichever is reached first.
@@ -102,7 +102,7 @@ pub(super) struct Input {
     tickets: Tickets,
     fields: Vec<FieldColumn>,
     /// `None` where ids may come again.
-    seen: Option<HashSet<u64>>,
+    seen: Option<SeenIds>,
     /// Of the ids that the chunk at hand brought, eight bytes each.
     new_hashes: Vec<u8>,
     rows: u64,
@@ -125,13 +125,13 @@ pub(super) struct Done {
 }
 
 impl Input {
-    /// Opens the input behind what is done. `seen` are the hashes of the ids so far.
+    /// Opens the input behind what is done. `seen` are the ids so far, `None` where they may come again.
     pub(super) fn open(
         job: &Specification,
         store: &Store,
         place: Option<Place>,
         done: Done,
-        seen: HashSet<u64>,
+        seen: Option<SeenIds>,
     ) -> Result<Self, JobError> {
         let tickets = match &job.source {
             Source::File(file) => match (file.sample, place) {
@@ -154,7 +154,6 @@ impl Input {
             }
         };
         let max_bad_share = (job.pace.max_bad_share < 1.0).then_some(job.pace.max_bad_share);
-        let seen = job.tells_ids_apart().then_some(seen);
         let (fields, new_hashes) = (job.fields().to_vec(), Vec::new());
         Ok(Self { tickets, fields, seen, new_hashes, rows: done.rows, bad: done.bad, max_bad_share })
     }
@@ -247,7 +246,7 @@ impl Input {
         let has_id = row.value(&file.id).is_some();
         let hash = xxh3_64(id.as_bytes());
         let is_new = match &mut self.seen {
-            Some(seen) if has_id => seen.insert(hash),
+            Some(seen) if has_id => seen.insert(hash)?,
             Some(_) | None => true,
         };
         if is_new && has_id && self.seen.is_some() {

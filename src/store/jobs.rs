@@ -262,14 +262,13 @@ impl Store {
         rows.collect::<Result<_, _>>().map_err(&failed)
     }
 
-    /// The hashes of all ids of a job so far, as the chunks brought them.
-    pub fn job_id_hashes(&self, id: JobId) -> Result<Vec<Vec<u8>>, StoreError> {
+    /// The hashes of the ids of a job as its chunks brought them, from chunk `first` on; at most `limit` chunks.
+    pub(super) fn job_id_hashes(&self, id: JobId, first: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let failed = self.failed("reading the ids of a job");
         let reader = self.reader();
-        let mut statement = reader
-            .prepare_cached("SELECT id_hashes FROM job_chunks WHERE job_id = ?1 ORDER BY number")
-            .map_err(&failed)?;
-        let rows = statement.query_map([id.0], |row| row.get(0)).map_err(&failed)?;
+        let statement = "SELECT id_hashes FROM job_chunks WHERE job_id = ?1 AND number >= ?2 ORDER BY number LIMIT ?3";
+        let mut statement = reader.prepare_cached(statement).map_err(&failed)?;
+        let rows = statement.query_map(params![id.0, first, limit], |row| row.get(0)).map_err(&failed)?;
         rows.collect::<Result<_, _>>().map_err(&failed)
     }
 
@@ -579,7 +578,11 @@ mod tests {
         assert_eq!((job.chunks, job.counts.rows, job.counts.changed, job.worked_ms), (2, 4, 2, 10));
         assert_eq!((job.state, job.ended_at), (JobState::Cancelled, Some(9)));
         assert_eq!(desk.store.job_chunks(id, 1, 9).unwrap().len(), 1);
-        assert_eq!(desk.store.job_id_hashes(id).unwrap(), [b"12345678", b"12345678"]);
+        assert_eq!(desk.store.job_id_hashes(id, 0, 9).unwrap(), [b"12345678", b"12345678"]);
+        assert_eq!(desk.store.job_id_hashes(id, 1, 9).unwrap(), [b"12345678"]);
+        let mut seen = desk.store.ids_seen_by(id).unwrap();
+        assert!(!seen.insert(u64::from_le_bytes(*b"12345678")).unwrap());
+        assert!(seen.insert(u64::from_le_bytes(*b"87654321")).unwrap());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod learned;
 mod lock;
 mod memory;
 mod migrations;
+mod seen_ids;
 
 use std::{
     io,
@@ -27,6 +28,7 @@ pub use self::{
     changes::{Change, ImportCounts},
     jobs::{ChunkCommit, Committed, Created, Imported, JobChunk, JobOrigin, JobRecord, NewJob, Relabelled},
     memory::MemoryPage,
+    seen_ids::SeenIds,
 };
 use crate::error::TriageError;
 
