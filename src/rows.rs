@@ -13,7 +13,7 @@ mod writer;
 pub use csv::append_csv;
 pub use error::{Original, RowError, RowProblem, RowsError};
 pub use json_lines::append_json;
-pub use row::Row;
+pub use row::{Row, source_column};
 pub use writer::RowWriter;
 
 use std::{
@@ -24,7 +24,7 @@ use std::{
 };
 
 use content::Content;
-use row::{Cells, source_column};
+use row::Cells;
 
 /// Longest line of JSON and longest row of CSV, in bytes: a file without line breaks, or with a quote that is not
 /// closed, must not fill the memory.
@@ -212,6 +212,11 @@ impl Rows {
         }
         let missing = missing.into_iter().map(str::to_owned).collect();
         Err(RowsError::MissingColumns { path: self.path.clone(), missing, present })
+    }
+
+    /// What the file itself calls a column.
+    pub fn source_column<'a>(&'a self, column: &'a str) -> &'a str {
+        source_column(&self.renames, column)
     }
 
     /// Refuses a CSV file in whose header one of these columns stands more than once: exports repeat columns, but

@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum MemoryCommand {
     /// Add solved tickets from an export, or replace those that changed
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
     /// Delete tickets by their ids: from database and index, with all of their text
     Delete(DeleteArgs),
     /// Show the tickets that are most like a text

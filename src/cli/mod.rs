@@ -183,3 +183,8 @@ const DEFAULT_DATA_DIR: &str = "triage-data";
 fn block_on<T>(call: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(call)
 }
+
+/// Reads a share, from 0 to 1.
+fn parse_share(raw: &str) -> Result<f64, String> {
+    raw.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "must be from 0 to 1".to_owned())
+}

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     DEFAULT_DATA_DIR, UsageError, block_on, job,
     jobs::{Pauses, watch},
+    parse_share,
     progress::JobProgress,
 };
 use crate::{
@@ -77,7 +78,7 @@ pub(super) struct ReclassifyArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Pause when more than this share of the rows is bad, 0 to 1
-    #[arg(long, value_name = "P", default_value_t = Pace::DEFAULT_MAX_BAD_SHARE)]
+    #[arg(long, value_name = "P", default_value_t = Pace::DEFAULT_MAX_BAD_SHARE, value_parser = parse_share)]
     max_bad_share: f64,
     /// Model bundle; without it the one inside this program
     #[arg(long, value_name = "DIR")]

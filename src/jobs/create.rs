@@ -13,10 +13,12 @@ use super::{
     input::Identity,
     now,
     output::{OUR_COLUMNS, is_csv, our_columns},
+    rejects::check_fits,
     specification::{
         FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source, Specification, Work,
         is_at_or_below,
     },
+    vacant::{check_target, check_vacant},
 };
 use crate::{
     domain::job::{JobId, JobState},
@@ -46,6 +48,8 @@ pub struct NewImport {
     pub renames: Vec<(String, String)>,
     /// With an empty `id`: the column `id` where there is one.
     pub columns: TicketColumns,
+    /// Where rows go that cannot be used; `None`: they are only counted.
+    pub rejects: Option<PathBuf>,
     pub pace: Pace,
 }
 
@@ -89,23 +93,26 @@ impl NewReclassification {
             None => Source::Memory,
         };
         let work = Work::Reclassify(Reclassification { fields, filter, dry_run });
-        Ok(Specification { source, work, output, redaction: triager.redactor().version(), pace })
+        let redaction = triager.redactor().version();
+        Ok(Specification { source, work, output, import_rejects: None, redaction, pace })
     }
 }
 
 impl NewImport {
     fn specify(self, triager: &Triager, folders: &Folders) -> Result<Specification, JobError> {
-        let Self { path, renames, columns, pace } = self;
+        let Self { path, renames, columns, rejects, pace } = self;
         check_pace(&pace)?;
         let id = Some(columns.id.clone()).filter(|id| !id.is_empty());
         let path = folders.to_read(&absolute(&path)?)?;
         let rows = Rows::open(&path, &renames)?;
         rows.require(&columns.named().collect::<Vec<_>>())?;
+        let rejects = rejects.map(|path| folders.to_write(&absolute(&path)?)).transpose()?;
+        rejects.as_deref().map_or(Ok(()), |rejects| check_fits(rejects, &rows))?;
         let file = NewFile { path, renames, text: columns.text.clone(), id, sample: None, is_spool: false };
         let file = specify_file(file, &[], false, None)?;
         let work = Work::Import(TicketColumns { id: file.id.clone(), ..columns });
         let redaction = triager.redactor().version();
-        Ok(Specification { source: Source::File(file), work, output: None, redaction, pace })
+        Ok(Specification { source: Source::File(file), work, output: None, import_rejects: rejects, redaction, pace })
     }
 }
 
@@ -282,7 +289,7 @@ impl Jobs {
         {
             return Ok(job);
         }
-        self.check_output(specification)?;
+        self.check_written(specification)?;
         let Created { id, .. } = self.store.create_job(&job)?;
         self.tell();
         self.get(id)
@@ -309,59 +316,41 @@ impl Jobs {
     }
 
     /// Nothing is written over that this job did not write.
-    fn check_output(&self, job: &Specification) -> Result<(), JobError> {
-        let Some(output) = &job.output else { return Ok(()) };
-        if let Source::File(file) = &job.source
-            && fs::canonicalize(output).is_ok_and(|path| fs::canonicalize(&file.path).is_ok_and(|input| path == input))
-        {
-            return Err(JobError::OutputTaken {
-                path: output.clone(),
-                problem: "it is the input; name another output".to_owned(),
-            });
-        }
-        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            return Err(JobError::Invalid(format!("{}: the folder for the output does not exist", folder.display())));
-        }
-        if fs::metadata(output).is_ok_and(|metadata| !metadata.is_file()) {
-            let problem = "it is no plain file; name another output".to_owned();
-            return Err(JobError::OutputTaken { path: output.clone(), problem });
-        }
+    fn check_written(&self, job: &Specification) -> Result<(), JobError> {
+        let written: Vec<PathBuf> = job.written().collect();
+        let input = if let Source::File(file) = &job.source { Some(file.path.as_path()) } else { None };
+        written.iter().try_for_each(|path| check_target(path, input))?;
         let mut before: Option<JobId> = None;
-        loop {
+        while !written.is_empty() {
             let page = self.store.list_jobs(before, 100)?;
             let Some(last) = page.last() else { break };
             before = Some(last.id);
-            for record in page {
-                let is_there = record.state.is_open() || output.exists();
-                let writes = super::specification(&record)?.output.as_ref() == Some(output);
-                if writes && is_there && record.state != JobState::Cancelled {
-                    let JobRecord { id, state, .. } = record;
-                    let remedy = if state.is_open() {
-                        format!(
-                            " and was asked for with other options, another input or another model: cancel it \
-                             (`triage jobs cancel {id}`), ask for the same again, or name another output"
-                        )
-                    } else {
-                        "; name another output, or remove it".to_owned()
-                    };
-                    let problem = format!("it is the output of job {id}, which is {state}{remedy}");
-                    return Err(JobError::OutputTaken { path: output.clone(), problem });
-                }
-            }
+            page.iter().try_for_each(|record| check_owner(record, &written))?;
         }
-        for path in [Some(output.clone()), job.rejects()].into_iter().flatten() {
-            check_vacant(&path)?;
-        }
-        Ok(())
+        written.iter().try_for_each(|path| check_vacant(path))
     }
 }
 
-/// Refuses a path where something is.
-pub(super) fn check_vacant(path: &Path) -> Result<(), JobError> {
-    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0 || !metadata.is_file()) {
-        let problem = "it exists already; name another output, or remove it".to_owned();
-        return Err(JobError::OutputTaken { path: path.to_owned(), problem });
+/// Refuses a path that another job writes or has written.
+fn check_owner(record: &JobRecord, paths: &[PathBuf]) -> Result<(), JobError> {
+    if record.state == JobState::Cancelled {
+        return Ok(());
     }
-    Ok(())
+    let specification = super::specification(record)?;
+    let is_theirs = |path: &&PathBuf| {
+        (record.state.is_open() || path.exists()) && specification.written().any(|written| written == **path)
+    };
+    let Some(path) = paths.iter().find(is_theirs) else { return Ok(()) };
+    let JobRecord { id, state, .. } = record;
+    let what = if specification.output.as_ref() == Some(path) { "the output" } else { "the file of bad rows" };
+    let remedy = if state.is_open() {
+        format!(
+            " and was asked for with other options, another input or another model: cancel it (`triage jobs cancel \
+             {id}`), ask for the same again, or name another output"
+        )
+    } else {
+        "; name another output, or remove it".to_owned()
+    };
+    let problem = format!("it is {what} of job {id}, which is {state}{remedy}");
+    Err(JobError::OutputTaken { path: path.clone(), problem })
 }

@@ -16,11 +16,13 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::{
     JobError,
     decide::Subject,
-    specification::{FieldColumn, FileSource, Source, Specification},
+    rejects::too_many_bad,
+    specification::{FieldColumn, FileSource, Source, Specification, Work},
     spool,
 };
 use crate::{
-    domain::memory::ConfirmedTicket,
+    domain::{memory::ConfirmedTicket, ticket::TicketLimits},
+    memory::TicketColumns,
     rows::{Original, Position, Row, Rows},
     store::{SeenIds, Store},
 };
@@ -28,8 +30,6 @@ use crate::{
 /// Tickets and bytes of text in one chunk, whichever is reached first.
 pub(super) const CHUNK_TICKETS: usize = 2_000;
 const CHUNK_BYTES: usize = 8 << 20;
-/// Of fewer rows the share of bad ones says nothing.
-const MIN_ROWS_TO_JUDGE: u64 = 100;
 const READ_BYTES: usize = 1 << 20;
 
 /// Where the next chunk begins.
@@ -54,6 +54,8 @@ pub(super) enum Entry {
 #[derive(Debug)]
 pub(super) enum Origin {
     Row(Row),
+    /// What a row says that is imported.
+    Solved(Box<ConfirmedTicket>),
     /// With the change that it was read at.
     Memory(Box<ConfirmedTicket>, u64),
 }
@@ -101,6 +103,8 @@ pub(super) struct Chunk {
 pub(super) struct Input {
     tickets: Tickets,
     fields: Vec<FieldColumn>,
+    /// Where the tickets are to be imported.
+    imported: Option<TicketColumns>,
     /// `None` where ids may come again.
     seen: Option<SeenIds>,
     /// Of the ids that the chunk at hand brought, eight bytes each.
@@ -154,8 +158,9 @@ impl Input {
             }
         };
         let max_bad_share = (job.pace.max_bad_share < 1.0).then_some(job.pace.max_bad_share);
+        let imported = if let Work::Import(columns) = &job.work { Some(columns.clone()) } else { None };
         let (fields, new_hashes) = (job.fields().to_vec(), Vec::new());
-        Ok(Self { tickets, fields, seen, new_hashes, rows: done.rows, bad: done.bad, max_bad_share })
+        Ok(Self { tickets, fields, imported, seen, new_hashes, rows: done.rows, bad: done.bad, max_bad_share })
     }
 
     /// The next at most `limit` tickets; an empty last chunk where there are none.
@@ -180,8 +185,8 @@ impl Input {
 
     fn next_rows(&mut self, limit: usize) -> Result<Chunk, JobError> {
         let mut entries = Vec::with_capacity(limit);
-        let (mut bytes, mut is_last, mut too_many_bad) = (0, false, None);
-        while entries.len() < limit && bytes < CHUNK_BYTES && too_many_bad.is_none() {
+        let (mut bytes, mut is_last, mut over) = (0, false, None);
+        while entries.len() < limit && bytes < CHUNK_BYTES && over.is_none() {
             let Some(entry) = self.next_entry()? else {
                 is_last = true;
                 break;
@@ -191,9 +196,8 @@ impl Input {
                 Entry::Ticket { subject, .. } => bytes += subject.text.len(),
                 Entry::Bad(_) => {
                     self.bad += 1;
-                    let judged = self.max_bad_share.filter(|_| self.rows >= MIN_ROWS_TO_JUDGE);
-                    let is_over = judged.is_some_and(|most| share(self.bad, self.rows) > most);
-                    too_many_bad = is_over.then_some((self.bad, self.rows));
+                    let is_over = self.max_bad_share.is_some_and(|most| too_many_bad(self.bad, self.rows, most));
+                    over = is_over.then_some((self.bad, self.rows));
                 }
             }
             entries.push(entry);
@@ -210,7 +214,7 @@ impl Input {
             }
             Tickets::Memory { .. } => unreachable!("the memory has no rows"),
         };
-        Ok(Chunk { entries, id_hashes, next, is_last, too_many_bad, fraction })
+        Ok(Chunk { entries, id_hashes, next, is_last, too_many_bad: over, fraction })
     }
 
     fn next_entry(&mut self) -> Result<Option<Entry>, JobError> {
@@ -258,7 +262,16 @@ impl Input {
             return Ok(Some(Entry::Bad(BadRow { id, line, reason, original, current, is_sent })));
         }
         let subject = Subject { id, text: row.text(&file.text), current };
-        Ok(Some(Entry::Ticket { subject, from: Origin::Row(row) }))
+        let from = match self.imported.as_ref().map(|columns| columns.ticket(&row, &TicketLimits::default())) {
+            None => Origin::Row(row),
+            Some(Ok(ticket)) => Origin::Solved(Box::new(ticket)),
+            Some(Err(reason)) => {
+                let Subject { id, current, .. } = subject;
+                let original = Some(row.original());
+                return Ok(Some(Entry::Bad(BadRow { id, line, reason, original, current, is_sent })));
+            }
+        };
+        Ok(Some(Entry::Ticket { subject, from }))
     }
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod folders;
 mod input;
 mod output;
+mod rejects;
 mod results;
 pub mod specification;
 mod spool;
@@ -18,6 +19,7 @@ mod storage;
 mod tests;
 mod treat;
 mod undo;
+mod vacant;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -40,6 +42,7 @@ pub use self::{
     diff::{Band, Diff, FieldDiff, PairDiff},
     error::JobError,
     input::Identity,
+    rejects::{Reject, Rejects, too_many_bad},
     results::{ResultFilter, ResultPage, ResultPlace, Wanted, result_line},
     spool::Spool,
     undo::Undone,
@@ -209,7 +212,7 @@ impl Jobs {
         {
             self.folders.to_read(&file.path)?;
         }
-        job.output.as_deref().map_or(Ok(()), |output| self.folders.to_write(output).map(|_| ()))
+        job.written().try_for_each(|path| self.folders.to_write(&path).map(|_| ()))
     }
 
     /// Ends a job before its time. A chunk that is being committed counts whole or not at all. What changed in the

@@ -1,7 +1,8 @@
-//! The file of results and the file of rows that could not be used. Both grow chunk by chunk under another name, and
-//! get their own when the job is done: what bears it is whole. A chunk's bytes follow from its tickets alone.
+//! The file of results, and how it and the file of rejects grow: chunk by chunk under another name, and each gets its
+//! own when the job is done: what bears it is whole. A chunk's bytes follow from its tickets alone.
 
 use std::{
+    borrow::Cow,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -9,11 +10,11 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{
     JobError,
     input::BadRow,
+    rejects::RejectFormat,
     results,
     specification::{FieldColumn, FileSource, Source, Specification},
     storage::{Append, BEGIN_ANEW, Storage},
@@ -43,7 +44,6 @@ pub(super) struct Format {
     /// The input's columns, in CSV; `None` for JSON lines.
     columns: Option<Vec<String>>,
     is_from_csv: bool,
-    is_gzip: bool,
 }
 
 impl Format {
@@ -52,8 +52,8 @@ impl Format {
         let (Source::File(FileSource { path, columns, .. }), Some(output)) = (&job.source, &job.output) else {
             return None;
         };
-        let (columns, is_gzip) = (is_csv(output).then(|| columns.clone()), extension(output) == "gz");
-        Some(Self { fields: job.fields().to_vec(), columns, is_from_csv: is_csv(path), is_gzip })
+        let columns = is_csv(output).then(|| columns.clone());
+        Some(Self { fields: job.fields().to_vec(), columns, is_from_csv: is_csv(path) })
     }
 
     /// What stands before the first result.
@@ -105,16 +105,6 @@ impl Format {
         values.push(result.error.clone().unwrap_or_default());
         append_csv(out, values);
     }
-
-    /// What is appended to the file: with gzip a member of its own.
-    pub(super) fn pack(&self, chunk: Vec<u8>) -> io::Result<Vec<u8>> {
-        if !self.is_gzip || chunk.is_empty() {
-            return Ok(chunk);
-        }
-        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-        packed.write_all(&chunk)?;
-        packed.finish()
-    }
 }
 
 /// Of each field: the value from now on, the best guess, how sure, why not, whether it changes.
@@ -147,38 +137,6 @@ fn fields_of(raw: &[u8]) -> Vec<String> {
     record.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect()
 }
 
-/// Adds a row that could not be used, as it was, with its line and what is wrong: once that is mended, the file can be
-/// read like the input.
-pub(super) fn append_reject(out: &mut Vec<u8>, bad: &BadRow) {
-    let BadRow { id: _, line, reason, original, current: _, is_sent: _ } = bad;
-    match original {
-        Some(Original::Csv(raw)) => {
-            append_csv(out, [line.to_string(), reason.clone()]);
-            out.pop();
-            out.push(b',');
-            out.extend_from_slice(raw);
-        }
-        Some(Original::Json(raw)) => {
-            let mut object =
-                Map::from_iter([("_line".to_owned(), (*line).into()), ("_reason".to_owned(), reason.as_str().into())]);
-            match serde_json::from_slice(raw) {
-                Ok(Value::Object(original)) => object.extend(original),
-                Ok(_) | Err(_) => drop(object.insert("_row".to_owned(), String::from_utf8_lossy(raw).into())),
-            }
-            out.extend_from_slice(Value::Object(object).to_string().as_bytes());
-        }
-        None => return,
-    }
-    out.push(b'\n');
-}
-
-/// The first line of the file of rejects, where it is CSV.
-pub(super) fn append_rejects_header(out: &mut Vec<u8>, header: Option<&[String]>) {
-    if let Some(header) = header {
-        append_csv(out, ["line", "reason"].into_iter().chain(header.iter().map(String::as_str)));
-    }
-}
-
 pub(super) fn is_csv(path: &Path) -> bool {
     let unpacked = if extension(path) == "gz" { path.with_extension("") } else { path.to_owned() };
     extension(&unpacked) == "csv"
@@ -199,45 +157,68 @@ pub(super) fn unfinished(path: &Path) -> PathBuf {
 pub(super) struct Files {
     output: Option<Growing>,
     rejects: Option<Growing>,
-    /// The header of the rejects, until it is written.
-    rejects_header: Vec<u8>,
     format: Option<Format>,
+    reject_format: Option<RejectFormat>,
 }
 
-struct Growing {
+/// A file that bears another name until it is whole.
+pub(super) struct Growing {
     path: PathBuf,
     file: Box<dyn Append>,
     length: u64,
 }
 
 impl Growing {
-    fn open(storage: &dyn Storage, path: PathBuf, length: u64) -> Result<Self, JobError> {
+    /// Opens the file as it was when it had so many bytes.
+    pub(super) fn open(
+        path: PathBuf,
+        length: u64,
+        open: impl Fn(&Path, u64) -> io::Result<Box<dyn Append>>,
+    ) -> Result<Self, JobError> {
         let part = unfinished(&path);
-        let file = storage.open(&part, length).map_err(|source| JobError::Unwritable { path: part, source })?;
+        let file = open(&part, length).map_err(|source| JobError::Unwritable { path: part, source })?;
         Ok(Self { path, file, length })
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), JobError> {
+    /// The name that it will have.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends to the file, with gzip as a member of its own; durable when it returns.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), JobError> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let appended = self.file.append(bytes).and_then(|()| self.file.sync());
-        appended.map_err(|source| JobError::Unwritable { path: unfinished(&self.path), source })?;
-        self.length += bytes.len() as u64;
+        let unwritable = |source| JobError::Unwritable { path: unfinished(&self.path), source };
+        let packed = self.packed(bytes).map_err(unwritable)?;
+        self.file.append(&packed).and_then(|()| self.file.sync()).map_err(unwritable)?;
+        self.length += packed.len() as u64;
         Ok(())
+    }
+
+    fn packed<'a>(&self, bytes: &'a [u8]) -> io::Result<Cow<'a, [u8]>> {
+        if extension(&self.path) != "gz" {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(bytes)?;
+        packed.finish().map(Cow::Owned)
     }
 }
 
 impl Files {
     /// Opens the files as they were when so many bytes were committed.
     pub(super) fn open(job: &Specification, storage: &dyn Storage, lengths: Lengths) -> Result<Self, JobError> {
-        let open = |path: Option<PathBuf>, length| path.map(|path| Growing::open(storage, path, length)).transpose();
-        let mut rejects_header = Vec::new();
-        if let Source::File(FileSource { path, columns, .. }) = &job.source {
-            append_rejects_header(&mut rejects_header, is_csv(path).then_some(columns));
-        }
-        let output = open(job.output.clone(), lengths.output)?;
-        Ok(Self { output, rejects: open(job.rejects(), lengths.rejects)?, rejects_header, format: Format::of(job) })
+        let open = |path: Option<PathBuf>, length| {
+            path.map(|path| Growing::open(path, length, |part, length| storage.open(part, length))).transpose()
+        };
+        Ok(Self {
+            output: open(job.output.clone(), lengths.output)?,
+            rejects: open(job.rejects(), lengths.rejects)?,
+            format: Format::of(job),
+            reject_format: RejectFormat::of(job),
+        })
     }
 
     /// Appends a chunk to both files; durable when it returns.
@@ -248,15 +229,17 @@ impl Files {
                 format.append_header(&mut whole);
             }
             whole.extend(output);
-            let packed =
-                format.pack(whole).map_err(|source| JobError::Unwritable { path: file.path.clone(), source })?;
-            file.append(&packed)?;
+            file.append(&whole)?;
         }
-        if let Some(file) = &mut self.rejects
+        if let (Some(file), Some(format)) = (&mut self.rejects, &self.reject_format)
             && !rejects.is_empty()
         {
-            let header = if file.length == 0 { self.rejects_header.as_slice() } else { &[] };
-            file.append(&[header, rejects].concat())?;
+            let mut whole = Vec::new();
+            if file.length == 0 {
+                format.append_header(&mut whole);
+            }
+            whole.extend(rejects);
+            file.append(&whole)?;
         }
         Ok(self.lengths())
     }
@@ -297,7 +280,7 @@ pub(super) fn finish(job: &Specification, storage: &dyn Storage, lengths: Length
 
 /// Removes what a job that was cancelled has written.
 pub(super) fn discard_unfinished(job: &Specification) -> Result<(), JobError> {
-    for path in [job.output.clone(), job.rejects()].into_iter().flatten() {
+    for path in job.written() {
         discard(&unfinished(&path))?;
     }
     Ok(())

@@ -16,6 +16,10 @@ pub struct Specification {
     pub work: Work,
     /// Where the file of results goes; `None` for a dry run, for the memory, and for an import.
     pub output: Option<PathBuf>,
+    /// Where the rows of an import go that cannot be used; `None` where they are only counted. Those of a
+    /// reclassification go beside its output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import_rejects: Option<PathBuf>,
     /// What is taken out of texts before they are read, as [`crate::encode::Redactor::version`] says it.
     pub redaction: String,
     #[serde(default)]
@@ -220,11 +224,20 @@ impl Specification {
         matches!(&self.source, Source::File(file) if file.is_spool)
     }
 
-    /// Where rows go that cannot be used, beside the output; `None` where nothing is written.
+    /// Where rows go that cannot be used: where an import was told to write them, otherwise beside the output; `None`
+    /// where nothing is written.
     pub fn rejects(&self) -> Option<PathBuf> {
         let Source::File(FileSource { path, .. }) = &self.source else { return None };
+        if let Work::Import(_) = self.work {
+            return self.import_rejects.clone();
+        }
         let extension = if is_csv(path) { "csv" } else { "jsonl" };
         self.output.as_deref().map(|output| beside(output, &format!("rejects.{extension}")))
+    }
+
+    /// Every file that it writes.
+    pub(super) fn written(&self) -> impl Iterator<Item = PathBuf> {
+        [self.output.clone(), self.rejects()].into_iter().flatten()
     }
 }
 
@@ -298,6 +311,7 @@ mod tests {
             source: Source::File(source.clone()),
             work: Work::Reclassify(reclassification.clone()),
             output: Some("out.csv".into()),
+            import_rejects: None,
             redaction: String::new(),
             pace: Pace::default(),
         };
@@ -322,6 +336,7 @@ mod tests {
             }),
             Specification { output: Some("other.csv".into()), ..job.clone() },
             Specification { source: Source::File(other_content), ..job.clone() },
+            Specification { import_rejects: Some("bad.csv".into()), ..job.clone() },
             Specification { work: Work::Import(TicketColumns::default()), ..job.clone() },
         ] {
             assert_ne!(other.fingerprint(&versions), fingerprint);

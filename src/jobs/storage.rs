@@ -41,29 +41,39 @@ pub(super) struct Durable(pub(super) Store);
 
 impl Storage for Durable {
     fn open(&self, path: &Path, length: u64) -> io::Result<Box<dyn Append>> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        // Two that write one file would each cut what the other wrote.
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another job is writing it"),
-            TryLockError::Error(error) => error,
-        })?;
-        let found = file.metadata()?.len();
-        if found < length {
-            let problem = format!("it has {found} bytes where {length} were written: {BEGIN_ANEW}");
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
-        }
-        file.set_len(length)?;
-        Ok(Box::new(file))
+        open(path, length)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)?;
-        sync_folder(to)
+        rename(from, to)
     }
 
     fn commit(&self, id: JobId, chunk: &ChunkCommit<'_>) -> Result<Committed, StoreError> {
         self.0.commit_chunk(id, chunk)
     }
+}
+
+/// As [`Storage::open`], in the file system.
+pub(super) fn open(path: &Path, length: u64) -> io::Result<Box<dyn Append>> {
+    let file = OpenOptions::new().append(true).create(true).open(path)?;
+    // Two that write one file would each cut what the other wrote.
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another job is writing it"),
+        TryLockError::Error(error) => error,
+    })?;
+    let found = file.metadata()?.len();
+    if found < length {
+        let problem = format!("it has {found} bytes where {length} were written: {BEGIN_ANEW}");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
+    }
+    file.set_len(length)?;
+    Ok(Box::new(file))
+}
+
+/// As [`Storage::rename`], in the file system.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder(to)
 }
 
 impl Append for File {

@@ -1,5 +1,7 @@
 //! Jobs as a whole, in this process: faults at every step of a commit, and what becomes of a job then.
 
+mod imports;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -602,52 +604,6 @@ async fn other_redaction_pauses_the_job() {
     let tools = desk.tools(Arc::new(Durable(desk.store.clone())));
     let job = desk.jobs.work_with(id, triager, &tools, &CancellationToken::new(), &|_| ()).await.unwrap();
     assert_eq!((job.record.pause.unwrap().cause, job.record.counts.rows), (PauseCause::OtherVersion, 0));
-}
-
-#[tokio::test]
-async fn an_import_goes_on_where_it_was_and_ends_as_one_clean_run() {
-    let desk = Desk::new();
-    desk.remember(&[("T1", "An older summary", "mail")]);
-    let mut known = desk.memory.get("T1").unwrap().unwrap();
-    known.articles.insert("KB1".into());
-    desk.memory.upsert(&[known]).unwrap();
-    let input = desk.tickets("in.csv", 4_100);
-    let rows = fs::read_to_string(&input).unwrap() + "T2,Corrected later on,network\nT9000,,mail\n";
-    fs::write(&input, rows).unwrap();
-    let asked = || NewImport {
-        path: input.clone(),
-        renames: Vec::new(),
-        columns: TicketColumns {
-            text: vec!["text".into()],
-            labels: vec!["category".into()],
-            ..TicketColumns::default()
-        },
-        pace: Pace::default(),
-    };
-    let create = || desk.jobs.create_import(asked(), None, JobOrigin::Server, &desk.triager).unwrap().record.id;
-    let id = create();
-    assert_eq!(create(), id);
-    let stop = CancellationToken::new();
-    stop.cancel();
-    for rows in [2_000, 4_000] {
-        let job = desk.work_on(id, Arc::new(Durable(desk.store.clone())), &stop).await;
-        assert_eq!(job.record.counts.rows, rows);
-    }
-    let job = desk.work(id).await;
-    let JobCounts { rows, changed, failed, .. } = job.record.counts;
-    assert_eq!((job.record.state, rows, changed, failed), (JobState::Done, 4_102, 4_101, 1));
-    assert_eq!(desk.memory.count(), 4_100);
-    let ticket = desk.memory.get("T1").unwrap().unwrap();
-    assert!(ticket.articles.contains("KB1"), "without a column of articles, links stay");
-    assert_eq!(ticket.labels["category"], "mail");
-    assert_eq!(desk.category("T2"), "network");
-    let bad = desk.jobs.results(id, ResultPlace::default(), 10, |result| result.error.is_some()).unwrap();
-    assert_eq!(bad.results[0].error.as_deref(), Some("line 4103: no text in text"));
-    assert!(matches!(desk.jobs.undo(id, None), Err(JobError::NothingToUndo(_))));
-
-    let again = create();
-    assert_ne!(again, id, "an import that is done can be asked for again");
-    assert_eq!(desk.work(again).await.record.counts.changed, 2, "the two that one id stands for");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use super::{
     JobError,
     decide::Decider,
     input::{BadRow, Entry, Origin},
-    output::{self, Format},
+    output::Format,
+    rejects::{Reject, RejectFormat},
     results,
     specification::{Source, Specification, Work},
 };
@@ -15,10 +16,9 @@ use crate::{
     domain::{
         job::{JobCounts, TicketOutcome, TicketResult},
         memory::ConfirmedTicket,
-        ticket::TicketLimits,
     },
     encode::Redactor,
-    memory::{TicketColumns, prepared_within},
+    memory::prepared_within,
     store::Relabelled,
     triage::Triager,
 };
@@ -52,48 +52,56 @@ impl Decided {
 
 /// What is done with each ticket of one job.
 #[derive(Debug)]
-pub(super) enum Treatment {
+pub(super) struct Treatment {
+    kind: Kind,
+    /// How rows are written that cannot be used; `None` where they are only counted.
+    rejects: Option<RejectFormat>,
+}
+
+#[derive(Debug)]
+enum Kind {
     Reclassify {
         decider: Box<Decider>,
         format: Option<Format>,
         /// Labels in the memory change.
         is_effective: bool,
     },
-    Import {
-        columns: TicketColumns,
-        redactor: Redactor,
-    },
+    Import(Redactor),
 }
 
 impl Treatment {
     pub(super) fn of(job: &Specification, triager: Triager, redactor: Redactor) -> Self {
-        match &job.work {
-            Work::Reclassify(work) => Self::Reclassify {
+        let kind = match &job.work {
+            Work::Reclassify(work) => Kind::Reclassify {
                 decider: Box::new(Decider::new(triager, work)),
                 format: Format::of(job),
                 is_effective: matches!(job.source, Source::Memory) && !work.dry_run,
             },
-            Work::Import(columns) => Self::Import { columns: columns.clone(), redactor },
-        }
+            Work::Import(_) => Kind::Import(redactor),
+        };
+        Self { kind, rejects: job.rejects().and_then(|_| RejectFormat::of(job)) }
     }
 
     /// Adds what becomes of a ticket to what becomes of its chunk.
     pub(super) fn treat(&self, entry: &Entry, decided: &mut Decided) -> Result<(), JobError> {
-        let result = match (self, entry) {
-            (Self::Reclassify { format, .. }, Entry::Bad(bad)) => {
-                let result = result_of_bad(bad);
-                if let Some(format) = format {
+        let result = match (&self.kind, entry) {
+            (kind, Entry::Bad(bad)) => {
+                let result = TicketResult { id: bad.id.clone(), fields: Vec::new(), error: Some(bad.error()) };
+                if let Kind::Reclassify { format: Some(format), .. } = kind {
                     format.append_bad(&mut decided.output, bad, &result);
-                    output::append_reject(&mut decided.rejects, bad);
+                }
+                if let Some(rejects) = &self.rejects {
+                    let BadRow { id, line, reason, original, current: _, is_sent: _ } = bad;
+                    rejects
+                        .append(&mut decided.rejects, Reject { line: *line, reason, id, original: original.as_ref() });
                 }
                 result
             }
-            (Self::Import { .. }, Entry::Bad(bad)) => result_of_bad(bad),
-            (Self::Reclassify { decider, format, is_effective }, Entry::Ticket { subject, from }) => {
+            (Kind::Reclassify { decider, format, is_effective }, Entry::Ticket { subject, from }) => {
                 let result = decider.decide(subject)?;
                 match (from, format) {
                     (Origin::Row(row), Some(format)) => format.append_result(&mut decided.output, row, &result),
-                    (Origin::Row(_), None) => {}
+                    (Origin::Row(_), None) | (Origin::Solved(_), _) => {}
                     (Origin::Memory(ticket, read_at), _) => {
                         if *is_effective && result.is_changed() {
                             decided.relabelled.push(relabel(decider, ticket, *read_at, &result));
@@ -102,12 +110,11 @@ impl Treatment {
                 }
                 result
             }
-            (Self::Import { columns, redactor }, Entry::Ticket { subject, from }) => {
-                let Origin::Row(row) = from else { return Ok(()) };
-                let ticket = columns.ticket(row, &TicketLimits::default());
-                let error = ticket.as_ref().err().map(|problem| format!("line {}: {problem}", row.line));
-                decided.imported.extend(ticket.ok().map(|ticket| prepared_within(&ticket, usize::MAX, redactor)));
-                TicketResult { id: subject.id.clone(), fields: Vec::new(), error }
+            (Kind::Import(redactor), Entry::Ticket { subject, from }) => {
+                if let Origin::Solved(ticket) = from {
+                    decided.imported.push(prepared_within(ticket, usize::MAX, redactor));
+                }
+                TicketResult { id: subject.id.clone(), fields: Vec::new(), error: None }
             }
         };
         decided.counts += result.counts();
@@ -115,10 +122,6 @@ impl Treatment {
         results::append_short(&mut decided.results, &result);
         Ok(())
     }
-}
-
-fn result_of_bad(bad: &BadRow) -> TicketResult {
-    TicketResult { id: bad.id.clone(), fields: Vec::new(), error: Some(bad.error()) }
 }
 
 fn relabel(decider: &Decider, ticket: &ConfirmedTicket, read_at: u64, result: &TicketResult) -> Relabelled {

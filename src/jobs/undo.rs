@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Job, JobError, Jobs,
     course::Tools,
-    create::check_vacant,
     now,
     output::is_csv,
     results,
     specification::{FieldColumn, FileSource, Source, beside},
+    vacant::check_vacant,
 };
 use crate::{
     domain::job::{JobId, JobState, TicketResult, UndoOutcome},

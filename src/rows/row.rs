@@ -170,7 +170,8 @@ fn change_value(value: &mut Value, change: &mut impl FnMut(&str) -> Option<Strin
     false
 }
 
-pub(super) fn source_column<'a>(renames: &'a [(String, String)], column: &'a str) -> &'a str {
+/// What a file calls a column, by the `(ours, theirs)` pairs of `--map`.
+pub fn source_column<'a>(renames: &'a [(String, String)], column: &'a str) -> &'a str {
     renames.iter().find(|(ours, _)| ours == column).map_or(column, |(_, theirs)| theirs)
 }
 

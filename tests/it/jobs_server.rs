@@ -127,6 +127,46 @@ async fn the_command_line_has_a_server_do_what_it_does_itself() {
 }
 
 #[tokio::test]
+async fn a_server_keeps_the_bad_rows_of_an_import_to_be_mended_and_fed_back() {
+    fn import<'a>(input: &'a str, rejects: &'a str) -> [&'a str; 9] {
+        ["memory", "import", input, "--text", "text", "--id", "nr", "--rejects", rejects]
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "nr,text,fix\nA,VPN drops every few minutes from home,Restarted it.\nB,,\nC,one,too,many\n";
+    let input = file(folder.path(), "solved.csv", rows);
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (bad, again) = (path("bad.csv"), path("again.csv"));
+    let desk = Desk::start(folder.path()).await;
+    for (wrong, expected) in [
+        ("bad.csv", "spec.rejects_path: must be a whole path"),
+        ("/etc/bad.csv", "jobs.folders"),
+        (&path("bad.jsonl"), "let the name end like that one's"),
+        (&input, "it is the input"),
+    ] {
+        desk.fails(&import(&input, wrong), 1, &[expected]);
+    }
+    let job = desk.json(&import(&input, &bad));
+    assert_eq!((&job["state"], &job["failed"], &job["rejects"]), (&"done".into(), &2.into(), &bad.as_str().into()));
+    let rejects = fs::read_to_string(&bad).unwrap();
+    assert_eq!(
+        rejects,
+        "line,reason,nr,text,fix\n3,no text in text,B,,\n4,4 fields where the header has 3,C,one,too,many\n"
+    );
+    desk.fails(&import(&input, &bad), 1, &["it is the file of bad rows of job 1, which is done"]);
+    fs::write(&bad, rejects.replace("B,,", "B,Mended,").replace("one,too,many", "One too,many")).unwrap();
+    let job = desk.json(&import(&bad, &again));
+    assert_eq!((&job["changed"], &job["failed"], &job["rejects"]), (&2.into(), &0.into(), &Value::Null));
+    assert!(!Path::new(&again).exists());
+    let similar = desk.json(&["memory", "similar", "One too"]);
+    assert_eq!(similar["tickets"][0]["id"], "C");
+    let mut client = desk.server.jobs().await;
+    let job = client.get_job(pb::GetJobRequest { id: "1".to_owned() }).await.unwrap().into_inner().job.unwrap();
+    let Some(pb::job::Work::MemoryImport(spec)) = job.work else { panic!("it is an import") };
+    assert_eq!((spec.rejects_path.as_str(), job.rejects_path.as_str()), (bad.as_str(), bad.as_str()));
+}
+
+#[tokio::test]
 async fn a_server_goes_on_with_what_the_command_line_has_left() {
     let folder = tempfile::tempdir().unwrap();
     let rows: Vec<_> = (0..300).map(|number| format!("{number},VPN drops every few minutes,\n")).collect();

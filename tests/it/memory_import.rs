@@ -172,6 +172,68 @@ async fn a_running_server_is_asked_and_told() {
     assert_eq!(json(&classified)["similar_tickets"][0]["id"], "2");
 }
 
+#[test]
+fn bad_rows_are_kept_to_be_mended_and_fed_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (data, bad, again) = (path("data"), path("bad.jsonl"), path("again.jsonl"));
+    let rows = file(folder.path(), "solved.jsonl", ROWS);
+    for (wrong, expected) in
+        [("bad.csv", "let the name end like"), ("solved.jsonl", "is the input"), ("no/x.jsonl", "folder")]
+    {
+        import(&rows, &data, &["--rejects", &path(wrong)]).check(1, &[expected]);
+    }
+    assert!(!Path::new(&data).exists(), "nothing is written before");
+    let first = import(&rows, &data, &["--rejects", &bad]);
+    first.check(1, &["row 3: no text in title, body"]);
+    assert_eq!((counts(&first), json(&first)["rejects"].as_str()), ([3, 0, 0, 2, 0], Some(bad.as_str())));
+    let rejects = fs::read_to_string(&bad).unwrap();
+    let expected = "{\"_line\":3,\"_reason\":\"no text in title, body\",\"id\":\"3\",\"title\":\" \",\"body\":\"\"}\n";
+    assert!(rejects.starts_with(expected) && rejects.ends_with("\"_row\":\"not json\"}\n"), "{rejects}");
+    import(&rows, &data, &["--rejects", &bad]).check(1, &["bad.jsonl: it exists already"]);
+
+    let mended = rejects.replace("\"body\":\"\"", "\"body\":\"Screen stays black\"");
+    fs::write(&bad, mended.replace("\"_row\":\"not json\"", "\"id\":5,\"title\":\"Mouse\"")).unwrap();
+    let fed_back = import(&bad, &data, &["--rejects", &again]);
+    fed_back.check(0, &[]);
+    assert_eq!((counts(&fed_back), &json(&fed_back)["rejects"]), ([2, 0, 0, 0, 0], &Value::Null));
+    assert!(!Path::new(&again).exists() && !Path::new(&format!("{again}.part")).exists());
+    let memory = open(Path::new(&data));
+    assert_eq!((memory.count(), memory.get("3").unwrap().unwrap().description.as_str()), (5, "Screen stays black"));
+}
+
+#[test]
+fn an_import_stops_where_too_many_rows_are_bad() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let row = |number: usize| match number % 5 {
+        0 => "too,many,fields\n".to_owned(),
+        _ => format!("Ticket {number},offline\n"),
+    };
+    let rows = file(folder.path(), "a.csv", "title,body\n".to_owned() + &(0..300).map(row).collect::<String>());
+    let (data, bad) = (path("data"), path("bad.csv"));
+    import(&rows, &data, &["--max-bad-share", "2"]).check(2, &["--max-bad-share", "from 0 to 1"]);
+    let bare = import(&rows, &data, &[]);
+    bare.check(1, &["a.csv: 21 of 101 rows so far are bad, more than the 10 %", "--rejects FILE"]);
+    let stopped = import(&rows, &data, &["--rejects", &bad]);
+    stopped.check(1, &[&format!("(see {bad}.part)"), "--max-bad-share 1"]);
+    assert_eq!((counts(&stopped), &json(&stopped)["rejects"]), ([0, 0, 80, 21, 0], &Value::Null));
+    let rejects = |path: &str| fs::read_to_string(path).unwrap();
+    assert_eq!(rejects(&format!("{bad}.part")).lines().count(), 22);
+    let whole = import(&rows, &data, &["--rejects", &bad, "--max-bad-share", "1"]);
+    whole.check(1, &[]);
+    assert_eq!(counts(&whole), [160, 0, 80, 60, 0]);
+
+    // Without ids rows go by their numbers, and keep them when they come back.
+    let mended = rejects(&bad).replace("too,many,fields", "Mended,offline");
+    assert!(mended.starts_with("line,reason,id,title,body\n2,3 fields where the header has 2,1,Mended,offline\n"));
+    fs::write(&bad, mended).unwrap();
+    let fed_back = import(&bad, &data, &[]);
+    fed_back.check(0, &[]);
+    assert_eq!(counts(&fed_back), [60, 0, 0, 0, 0]);
+    assert_eq!(open(Path::new(&data)).get("6").unwrap().unwrap().summary, "Mended");
+}
+
 /// Many tickets of a few words each; those with an odd number share theirs.
 fn many_rows(count: usize) -> String {
     (0..count).fold(String::new(), |mut rows, number| {

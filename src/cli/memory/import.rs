@@ -1,5 +1,6 @@
 //! `triage memory import`: solved tickets from a file of rows into the memory. It goes row by row in bounded memory, and
-//! what is stored already is left as it is: killed half-way and run again, it ends as one clean run.
+//! what is stored already is left as it is: killed half-way and run again, it ends as one clean run. Bad rows do not stop
+//! it unless they are many.
 
 use std::{
     io::{self, Write},
@@ -11,14 +12,16 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::super::{DEFAULT_DATA_DIR, DEFAULT_ID, block_on, progress::Progress, reclassify::follow_to_end};
+use super::super::{
+    DEFAULT_DATA_DIR, DEFAULT_ID, block_on, parse_share, progress::Progress, reclassify::follow_to_end,
+};
 use crate::{
     config::Config,
     domain::memory::ConfirmedTicket,
     grpc::client::Client,
-    jobs::specification::Pace,
+    jobs::{NewImport, Reject, Rejects, specification::Pace, too_many_bad},
     memory::{Memory, TicketColumns, UnknownArticles},
-    rows::{Rows, parse_rename},
+    rows::{RowError, Rows, parse_rename},
     store::{ImportCounts, Store},
 };
 
@@ -59,10 +62,16 @@ pub(in super::super) struct ImportArgs {
     /// Read column THEIRS under the name OURS
     #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = parse_rename)]
     map: Vec<(String, String)>,
+    /// Keep bad rows in this file, each with its line and what is wrong: mended, it can be imported like FILE
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Stop when more than this share of the rows is bad, 0 to 1
+    #[arg(long, value_name = "P", default_value_t = Pace::DEFAULT_MAX_BAD_SHARE, value_parser = parse_share)]
+    max_bad_share: f64,
     /// Folder with the memory; created when absent
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
-    /// Have a running server do it, as a job; FILE is one of its files, in one of its jobs.folders
+    /// Have a running server do it, as a job; both FILEs are its files, in one of its jobs.folders
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["data_dir", "map"])]
     server: Option<String>,
     /// Print one JSON document
@@ -135,9 +144,15 @@ impl Batches<'_> {
 /// Has a server do it, and watches.
 async fn run_at(args: &ImportArgs, address: &str) -> anyhow::Result<ExitCode> {
     let client = Client::connect(address).await?;
-    let columns = TicketColumns { id: args.id.clone().unwrap_or_default(), ..args.columns() };
-    let job = client.create_import(&args.input, columns).await?;
-    follow_to_end(&client, &job, Pace::DEFAULT_MAX_BAD_SHARE, args.json).await
+    let new = NewImport {
+        path: args.input.clone(),
+        renames: Vec::new(),
+        columns: TicketColumns { id: args.id.clone().unwrap_or_default(), ..args.columns() },
+        rejects: args.rejects.clone(),
+        pace: Pace { max_bad_share: args.max_bad_share, ..Pace::default() },
+    };
+    let job = client.create_import(new).await?;
+    follow_to_end(&client, &job, args.max_bad_share, args.json).await
 }
 
 pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode> {
@@ -148,7 +163,10 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     let rows = Rows::open(&args.input, &args.map)?;
     let columns = args.columns();
     rows.require(&columns.named().chain(args.id.as_deref()).collect::<Vec<_>>())?;
+    let rejects = args.rejects.as_deref();
+    rejects.map_or(Ok(()), |path| Rejects::check(path, &rows))?;
     let store = Store::open(&args.data_dir)?;
+    let rejects = rejects.map(|path| Rejects::create(path, &rows, &columns.id)).transpose()?;
     let memory = Memory::open(store.clone(), &args.data_dir, config.redactor.clone())?;
     let bar = Progress::counting("tickets");
     let mut batches = Batches {
@@ -161,28 +179,39 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
         unknown: UnknownArticles::default(),
         unpublished: 0,
     };
-    let (mut failed, mut without_id, mut fatal) = (0_u64, 0_u64, None);
-    for row in rows {
+    let mut bad = BadRows { args, rejects, count: 0 };
+    let (mut without_id, mut stopped) = (0_u64, None);
+    for (row, number) in rows.zip(1..) {
         bar.step();
-        let row = match row {
-            Ok(row) => row,
-            Err(error) => {
-                failed += 1;
-                if error.is_fatal() {
-                    fatal = Some(error);
-                    break;
+        let rejected = match row {
+            Ok(row) => {
+                without_id += u64::from(row.value(&columns.id).is_none());
+                match columns.ticket(&row, &config.limits.ticket) {
+                    Ok(ticket) => {
+                        batches.add(ticket)?;
+                        continue;
+                    }
+                    Err(problem) => {
+                        bar.warn(format_args!("{}, row {number}: {problem}", args.input.display()));
+                        let (id, original) = (row.id(&columns.id), row.original());
+                        bad.add(Reject { line: row.line, reason: &problem, id: &id, original: Some(&original) })
+                    }
                 }
-                bar.warn(error);
-                continue;
+            }
+            Err(error) if error.is_fatal() => {
+                bad.count += 1;
+                Err(error.into())
+            }
+            Err(error) => {
+                bar.warn(&error);
+                let RowError { path: _, line, problem, original } = error;
+                let (reason, id) = (problem.to_string(), number.to_string());
+                bad.add(Reject { line, reason: &reason, id: &id, original: original.as_ref() })
             }
         };
-        without_id += u64::from(row.value(&columns.id).is_none());
-        match columns.ticket(&row, &config.limits.ticket) {
-            Ok(ticket) => batches.add(ticket)?,
-            Err(problem) => {
-                failed += 1;
-                bar.warn(format_args!("{}, row {}: {problem}", args.input.display(), row.number));
-            }
+        stopped = rejected.and_then(|()| bad.check(number)).err();
+        if stopped.is_some() {
+            break;
         }
     }
     batches.store()?;
@@ -200,17 +229,66 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
              or the rows of another file will replace them"
         );
     }
-    report(args, counts, (failed, unknown.count()), started.elapsed().as_secs_f64())?;
-    if let Some(error) = fatal {
-        return Err(error.into());
+    let failed = bad.count;
+    let rejected = if stopped.is_none() { bad.finish()? } else { None };
+    report(args, counts, (failed, unknown.count()), rejected, started.elapsed().as_secs_f64())?;
+    match stopped {
+        Some(error) => Err(error),
+        None if failed == 0 => Ok(ExitCode::SUCCESS),
+        None => Ok(ExitCode::FAILURE),
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Rows that could not be used.
+struct BadRows<'a> {
+    args: &'a ImportArgs,
+    rejects: Option<Rejects>,
+    count: u64,
+}
+
+impl BadRows<'_> {
+    fn add(&mut self, reject: Reject<'_>) -> anyhow::Result<()> {
+        self.count += 1;
+        if let Some(rejects) = &mut self.rejects {
+            rejects.add(reject)?;
+        }
+        Ok(())
+    }
+
+    /// Stops where too many of so many rows are bad.
+    fn check(&mut self, rows: u64) -> anyhow::Result<()> {
+        let (bad, most) = (self.count, self.args.max_bad_share);
+        if !too_many_bad(bad, rows, most) {
+            return Ok(());
+        }
+        let found = match &mut self.rejects {
+            Some(rejects) => {
+                rejects.flush()?;
+                format!("see {}", rejects.unfinished().display())
+            }
+            None => "--rejects FILE collects them".to_owned(),
+        };
+        anyhow::bail!(
+            "{}: {bad} of {rows} rows so far are bad, more than the {:.0} % that are allowed ({found}), and what follows \
+             was not read: mend the file, or go on with what is good by --max-bad-share 1",
+            self.args.input.display(),
+            most * 100.0
+        )
+    }
+
+    /// Gives the file of bad rows its name; `None` where there is none.
+    fn finish(self) -> anyhow::Result<Option<PathBuf>> {
+        let path = self.args.rejects.clone().filter(|_| self.count > 0);
+        self.rejects.map_or(Ok(()), Rejects::finish)?;
+        Ok(path)
+    }
 }
 
 fn report(
     args: &ImportArgs,
     counts: ImportCounts,
     (failed, unknown_articles): (u64, u64),
+    rejects: Option<PathBuf>,
     seconds: f64,
 ) -> io::Result<()> {
     let ImportCounts { imported, updated, unchanged } = counts;
@@ -222,9 +300,14 @@ fn report(
             "unchanged": unchanged,
             "failed": failed,
             "unknown_articles": unknown_articles,
+            "rejects": rejects.map(|path| path.display().to_string()),
             "seconds": seconds,
         });
         return writeln!(out, "{summary}");
     }
-    writeln!(out, "{imported} new, {updated} updated, {unchanged} unchanged, {failed} failed in {seconds:.1} s")
+    writeln!(out, "{imported} new, {updated} updated, {unchanged} unchanged, {failed} failed in {seconds:.1} s")?;
+    match rejects {
+        Some(path) => writeln!(out, "the failed rows are in {}: mend them there and import that file", path.display()),
+        None => Ok(()),
+    }
 }

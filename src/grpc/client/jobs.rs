@@ -13,7 +13,7 @@ use super::{Client, domain_abstention};
 use crate::{
     domain::job::{FieldResult, JobCounts, JobId, JobState, Pause, PauseCause, TicketResult, UndoOutcome},
     jobs::{
-        Band, Diff, FieldDiff, Job, NewReclassification, PairDiff, Progress, ResultFilter,
+        Band, Diff, FieldDiff, Job, NewImport, NewReclassification, PairDiff, Progress, ResultFilter,
         specification::{
             FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source, Specification, Work,
         },
@@ -75,10 +75,11 @@ impl Client {
     }
 
     /// Creates a job that imports confirmed tickets from a file of the server's.
-    pub async fn create_import(&self, path: &Path, columns: TicketColumns) -> anyhow::Result<Job> {
+    pub async fn create_import(&self, new: NewImport) -> anyhow::Result<Job> {
+        let NewImport { path, renames: _, columns, rejects, pace } = new;
         let TicketColumns { id, text, articles, labels, resolution, service, configuration_item } = columns;
         let spec = pb::MemoryImportSpec {
-            path: path.to_str().context("the path is not UTF-8")?.to_owned(),
+            path: sent_path(&path)?,
             text_columns: text,
             id_column: id,
             article_column: articles.unwrap_or_default(),
@@ -86,7 +87,9 @@ impl Client {
             resolution_column: resolution.unwrap_or_default(),
             service_column: service.unwrap_or_default(),
             configuration_item_column: configuration_item.unwrap_or_default(),
-            ..pb::MemoryImportSpec::default()
+            tickets_per_second: pace.tickets_per_second.unwrap_or(0),
+            max_bad_share: Some(pace.max_bad_share),
+            rejects_path: rejects.as_deref().map(sent_path).transpose()?.unwrap_or_default(),
         };
         let request = pb::CreateMemoryImportJobRequest { spec: Some(spec), request_id: String::new() };
         let answer = self.jobs_service().create_memory_import_job(request).await;
@@ -181,18 +184,19 @@ impl Client {
     }
 }
 
+fn sent_path(path: &Path) -> anyhow::Result<String> {
+    let text = path.to_str().with_context(|| format!("{} cannot be sent: it is not UTF-8", path.display()))?;
+    Ok(text.to_owned())
+}
+
 fn wire_spec(new: &NewReclassification) -> anyhow::Result<pb::ReclassificationSpec> {
     use pb::reclassification_spec::Source as Wire;
 
     let NewReclassification { file, fields, filter, dry_run, output, pace } = new;
-    let text = |path: &PathBuf| {
-        let text = path.to_str().with_context(|| format!("{} cannot be sent: it is not UTF-8", path.display()))?;
-        anyhow::Ok(text.to_owned())
-    };
     let source = match file {
         Some(file) => Wire::File(pb::FileTickets {
-            path: text(&file.path)?,
-            output_path: output.as_ref().map(text).transpose()?.unwrap_or_default(),
+            path: sent_path(&file.path)?,
+            output_path: output.as_deref().map(sent_path).transpose()?.unwrap_or_default(),
             text_columns: file.text.clone(),
             id_column: file.id.clone().unwrap_or_default(),
             sample: file.sample.unwrap_or(0),
@@ -263,7 +267,8 @@ fn specification(work: Option<pb::job::Work>) -> Specification {
 }
 
 fn import(spec: pb::MemoryImportSpec) -> Specification {
-    let pb::MemoryImportSpec { path, text_columns, id_column, tickets_per_second, max_bad_share, .. } = spec;
+    let pb::MemoryImportSpec { path, text_columns, id_column, tickets_per_second, max_bad_share, rejects_path, .. } =
+        spec;
     let columns = TicketColumns { id: id_column.clone(), text: text_columns.clone(), ..TicketColumns::default() };
     let source = FileSource { text: text_columns, id: id_column, ..file(path.into(), false) };
     let pace = pace(tickets_per_second, max_bad_share);
@@ -271,6 +276,7 @@ fn import(spec: pb::MemoryImportSpec) -> Specification {
         source: Source::File(source),
         work: Work::Import(columns),
         output: None,
+        import_rejects: Some(PathBuf::from(rejects_path)).filter(|path| !path.as_os_str().is_empty()),
         redaction: String::new(),
         pace,
     }
@@ -324,7 +330,8 @@ fn reclassification(spec: pb::ReclassificationSpec) -> Specification {
         dry_run,
     };
     let pace = pace(tickets_per_second, max_bad_share);
-    Specification { source, work: Work::Reclassify(work), output, redaction: String::new(), pace }
+    let work = Work::Reclassify(work);
+    Specification { source, work, output, import_rejects: None, redaction: String::new(), pace }
 }
 
 fn state(state: pb::JobState) -> anyhow::Result<JobState> {

@@ -27,6 +27,8 @@ const MAX_LISTED: usize = 256;
 /// Pairs of values of one field in a diff.
 const MAX_PAIRS: usize = 1_000;
 
+const ABSOLUTE: &str = "must be a whole path, from the root on";
+
 /// A job that a client asks for.
 #[derive(Debug)]
 pub(in crate::grpc) struct AskedJob {
@@ -125,11 +127,10 @@ fn conditions(filter: pb::ReclassificationFilter, violations: &mut Violations) -
 fn file(source: pb::FileTickets, is_dry_run: bool, violations: &mut Violations) -> (Option<NewFile>, Option<PathBuf>) {
     let pb::FileTickets { path, output_path, text_columns, id_column, sample } = source;
     let (path, output) = (PathBuf::from(path), PathBuf::from(output_path));
-    let absolute = "must be a whole path, from the root on";
-    violations.check(path.is_absolute(), "spec.file.path", absolute);
+    violations.check(path.is_absolute(), "spec.file.path", ABSOLUTE);
     let has_output = !output.as_os_str().is_empty();
     violations.check(has_output || is_dry_run, "spec.file.output_path", "must be set unless dry_run is");
-    violations.check(output.is_absolute() || !has_output, "spec.file.output_path", absolute);
+    violations.check(output.is_absolute() || !has_output, "spec.file.output_path", ABSOLUTE);
     let count = text_columns.len();
     let problem = format!("must be 1 to {MAX_LISTED} columns, are {count}");
     violations.check((1..=MAX_LISTED).contains(&count), "spec.file.text_columns", problem);
@@ -221,14 +222,14 @@ fn wire_progress(counts: JobCounts, progress: Option<Progress>, worked_ms: u64) 
 }
 
 fn wire_work(specification: Specification) -> pb::job::Work {
-    let Specification { source, work, output, redaction: _, pace } = specification;
+    let Specification { source, work, output, import_rejects, redaction: _, pace } = specification;
     match work {
         Work::Reclassify(work) => pb::job::Work::Reclassification(wire_reclassification(source, work, output, &pace)),
-        Work::Import(columns) => pb::job::Work::MemoryImport(wire_import(source, columns, &pace)),
+        Work::Import(columns) => pb::job::Work::MemoryImport(wire_import(source, columns, import_rejects, &pace)),
     }
 }
 
-fn wire_import(source: Source, columns: TicketColumns, pace: &Pace) -> pb::MemoryImportSpec {
+fn wire_import(source: Source, columns: TicketColumns, rejects: Option<PathBuf>, pace: &Pace) -> pb::MemoryImportSpec {
     let TicketColumns { id, text, articles, labels, resolution, service, configuration_item } = columns;
     let path = if let Source::File(file) = source { file.path.display().to_string() } else { String::new() };
     let Pace { tickets_per_second, max_bad_share, model: _ } = pace;
@@ -243,6 +244,7 @@ fn wire_import(source: Source, columns: TicketColumns, pace: &Pace) -> pb::Memor
         configuration_item_column: configuration_item.unwrap_or_default(),
         tickets_per_second: tickets_per_second.unwrap_or(0),
         max_bad_share: Some(*max_bad_share),
+        rejects_path: rejects.map(|path| path.display().to_string()).unwrap_or_default(),
     }
 }
 
@@ -271,10 +273,13 @@ pub(in crate::grpc) fn asked_import(
         configuration_item_column,
         tickets_per_second,
         max_bad_share,
+        rejects_path,
     } = spec;
     let mut violations = Violations::default();
     let request_id = checked_request_id(request_id, &mut violations);
     violations.check(!path.is_empty(), "spec.path", "must not be empty");
+    let rejects = Some(PathBuf::from(rejects_path)).filter(|path| !path.as_os_str().is_empty());
+    violations.check(rejects.as_ref().is_none_or(|path| path.is_absolute()), "spec.rejects_path", ABSOLUTE);
     let count = text_columns.len();
     let wrong = format!("must be 1 to {MAX_LISTED}, are {count}");
     violations.check((1..=MAX_LISTED).contains(&count), "spec.text_columns", wrong);
@@ -299,7 +304,7 @@ pub(in crate::grpc) fn asked_import(
         max_bad_share: max_bad_share.unwrap_or(Pace::DEFAULT_MAX_BAD_SHARE),
         model: None,
     };
-    Ok((NewImport { path: path.into(), renames: Vec::new(), columns, pace }, request_id))
+    Ok((NewImport { path: path.into(), renames: Vec::new(), columns, rejects, pace }, request_id))
 }
 
 fn wire_reclassification(
