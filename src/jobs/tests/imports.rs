@@ -1,6 +1,6 @@
 //! Imports into the memory: where they go on, and what becomes of rows that make no ticket.
 
-use super::*;
+use super::{faults::Failing, *};
 
 impl Desk {
     fn asked_import(&self, input: &str, rejects: Option<&str>) -> NewImport {
