@@ -39,16 +39,32 @@ impl Folders {
 
     /// The same file by the folder that its own leads to; it need not be there.
     ///
-    /// Fails with [`JobError::PathNotAllowed`] where that folder lies elsewhere or is not there.
+    /// Fails with [`JobError::PathNotAllowed`] where that folder lies elsewhere, and [`JobError::Invalid`] where it would
+    /// lie within those that are allowed and is not there.
     pub(super) fn to_write(&self, path: &Path) -> Result<PathBuf, JobError> {
         let Self::Only(folders) = self else { return Ok(path.to_owned()) };
-        let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
-        let folder = folder.filter(|folder| is_below(folders, folder));
-        let (Some(folder), Some(name)) = (folder, path.file_name()) else {
-            return Err(JobError::PathNotAllowed(path.to_owned()));
-        };
-        Ok(folder.join(name))
+        let refused = || JobError::PathNotAllowed(path.to_owned());
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(refused()) };
+        let way = nearest(folder).filter(|(found, _)| is_below(folders, found));
+        let (found, is_whole) = way.ok_or_else(refused)?;
+        if !is_whole || !found.is_dir() {
+            return Err(JobError::Invalid(format!("{}: there is no such folder", folder.display())));
+        }
+        Ok(found.join(name))
     }
+}
+
+/// Where the part of a path leads that is there, and whether that is all of it. `None` where it ends in something that
+/// leads nowhere, such as a link: to say more would tell what lies behind it.
+fn nearest(path: &Path) -> Option<(PathBuf, bool)> {
+    for (place, part) in path.ancestors().enumerate() {
+        match fs::canonicalize(part) {
+            Ok(found) => return Some((found, place == 0)),
+            Err(_) if fs::symlink_metadata(part).is_ok() => return None,
+            Err(_) => {}
+        }
+    }
+    None
 }
 
 fn is_below(folders: &[PathBuf], path: &Path) -> bool {
@@ -102,7 +118,9 @@ mod tests {
             ("in/../out/new.csv", (Some(false), false)),
             ("out/c.csv", (Some(false), false)),
             ("nowhere/c.csv", (Some(false), false)),
-            ("in/nowhere/c.csv", (Some(false), false)),
+            ("in/nowhere/c.csv", (None, false)),
+            ("in/nowhere/../../out/c.csv", (None, false)),
+            ("in/a.csv/c.csv", (None, false)),
             ("in/deep/..", (None, false)),
         ] {
             desk.check(path, expected);
@@ -125,6 +143,10 @@ mod tests {
         desk.check("in/link.csv", (Some(false), true));
         desk.check("in/linked/c.csv", (Some(false), false));
         desk.check("in/linked/new.csv", (Some(false), false));
+        desk.check("in/linked/nowhere/new.csv", (Some(false), false));
+        symlink(path("out/nowhere"), path("in/loose")).unwrap();
+        desk.check("in/loose/new.csv", (Some(false), false));
+        desk.check("in/loose/deep/new.csv", (Some(false), false));
         desk.check("way-in/a.csv", (Some(true), true));
         assert_eq!(
             desk.folders.to_write(&path("way-in/n.csv")).unwrap(),
