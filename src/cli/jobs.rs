@@ -11,6 +11,7 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -43,7 +44,7 @@ pub(super) enum JobsCommand {
     /// Stop a job of a running server until it is resumed
     Pause(JobArgs),
     /// Go on with a paused or interrupted job
-    Resume(JobArgs),
+    Resume(ResumeArgs),
     /// End a job before its time; its changes to the memory stay until they are undone
     Cancel(JobArgs),
     /// Print what a job made of each ticket
@@ -98,6 +99,18 @@ pub(super) struct JobArgs {
     /// The job's number
     #[arg(value_name = "JOB", value_parser = parse_id)]
     id: JobId,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResumeArgs {
+    /// The job's number
+    #[arg(value_name = "JOB", value_parser = parse_id)]
+    id: JobId,
+    /// Where the model bundle is now that the job began with [default: where it was then]
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    model: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -215,16 +228,30 @@ fn stands(job: &Job, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn resume(args: &JobArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let JobArgs { id, place } = args;
+fn resume(args: &ResumeArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let ResumeArgs { id, model, place } = args;
     if let Some(address) = &place.server {
         let job = block_on(async { Client::connect(address).await?.resume_job(*id).await })?;
         return stands(&job, place.json);
     }
     let (store, jobs) = open(&place.data_dir)?;
-    let state = jobs.get(*id)?.record.state;
-    let Job { specification, .. } = if state == JobState::Undoing { jobs.get(*id)? } else { jobs.resume(*id)? };
-    let triager = reclassify::triager(specification.pace.model.as_deref(), config)?;
+    let Job { record, specification, .. } = jobs.get(*id)?;
+    let model = model.as_deref().map(std::path::absolute).transpose()?;
+    let is_undone = record.state == JobState::Undoing;
+    // To undo a job nothing is decided anew: any model will do.
+    let known = specification.pace.model.as_deref().filter(|_| !is_undone);
+    let triager = match model.as_deref().or(known) {
+        Some(folder) => reclassify::triager(Some(folder), config).with_context(|| {
+            format!("job {id} began with model {}; name the folder that it is in now with --model", record.model)
+        })?,
+        None => reclassify::triager(None, config)?,
+    };
+    if let Some(folder) = &model {
+        jobs.look_for_model(*id, folder)?;
+    }
+    if !is_undone {
+        jobs.resume(*id)?;
+    }
     reclassify::work(&jobs, *id, triager, store, &place.data_dir, config)?;
     let (job, diff) = read(&jobs, *id)?;
     reclassify::report(&job, &diff, &place.flag(), place.json)

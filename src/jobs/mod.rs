@@ -201,6 +201,13 @@ impl Jobs {
         Ok(job)
     }
 
+    /// Has the model of a job be looked for in this folder; which model it is stays as it was.
+    pub fn look_for_model(&self, id: JobId, folder: &Path) -> Result<(), JobError> {
+        let Job { record, mut specification, .. } = self.get(id)?;
+        specification.pace.model = Some(folder.to_owned());
+        Ok(self.store.respecify_job(id, &specification.to_json(), record.origin)?)
+    }
+
     fn is_server(&self) -> bool {
         matches!(self.folders, Folders::Only(_))
     }
@@ -305,13 +312,43 @@ impl Jobs {
             self.tell();
             report(progress);
         };
-        let ending = match other_version(&job, &triager) {
+        let ending = match self.other_version(&job, &triager) {
             Some(pause) => Ok(Ending::Paused(pause)),
             None => Course::new(tools, job, triager)?.run(stop, &heard).await,
         };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let jobs = self.clone();
         tools.on_disk(move || jobs.end_turn(id, ending)).await?
+    }
+
+    /// A reclassification is decided by one model and one taxonomy.
+    fn other_version(&self, job: &Job, triager: &Triager) -> Option<Pause> {
+        let Job { record, specification, .. } = job;
+        let paused = |text| Some(Pause { cause: PauseCause::OtherVersion, text });
+        let (versions, redaction) = (triager.versions(), triager.redactor().version());
+        if redaction != specification.redaction {
+            let text = "the job began with other settings of what is taken out of texts ([redaction] of the \
+                        configuration): bring them back and resume the job, or cancel it and begin anew";
+            return paused(text.to_owned());
+        }
+        specification.reclassification()?;
+        let (what, found, pinned) = if versions.model != record.model {
+            ("model", versions.model, &record.model)
+        } else if versions.taxonomy != record.taxonomy {
+            ("taxonomy", versions.taxonomy, &record.taxonomy)
+        } else {
+            return None;
+        };
+        let remedy = match what {
+            "model" if self.is_server() => format!("serve {pinned} (`triage serve --model DIR`) and resume the job"),
+            "model" => {
+                format!("resume it with the folder of {pinned} (`triage jobs resume {} --model DIR`)", record.id)
+            }
+            _ => format!("bring {pinned} back and resume the job"),
+        };
+        paused(format!(
+            "the job began with {what} {pinned}, and now {found} is there: {remedy}, or cancel it and begin anew"
+        ))
     }
 
     /// Says that a job is at work, unless it is to be undone.
@@ -436,30 +473,6 @@ pub struct Workshop {
 
 fn specification(record: &JobRecord) -> Result<Specification, JobError> {
     Specification::from_json(&record.specification).map_err(|error| JobError::Damaged(error.to_string()))
-}
-
-/// A reclassification is decided by one model and one taxonomy.
-fn other_version(job: &Job, triager: &Triager) -> Option<Pause> {
-    let record = &job.record;
-    let (versions, redaction) = (triager.versions(), triager.redactor().version());
-    if redaction != job.specification.redaction {
-        let text = "the job began with other settings of what is taken out of texts ([redaction] of the configuration): \
-                    bring them back and resume the job, or cancel it and begin anew";
-        return Some(Pause { cause: PauseCause::OtherVersion, text: text.to_owned() });
-    }
-    job.specification.reclassification()?;
-    let (what, found, pinned) = if versions.model != record.model {
-        ("model", versions.model, &record.model)
-    } else if versions.taxonomy != record.taxonomy {
-        ("taxonomy", versions.taxonomy, &record.taxonomy)
-    } else {
-        return None;
-    };
-    let text = format!(
-        "the job began with {what} {pinned}, and now {found} is there: bring {pinned} back and resume the job, or \
-         cancel it and begin anew"
-    );
-    Some(Pause { cause: PauseCause::OtherVersion, text })
 }
 
 /// Seconds since 1970.

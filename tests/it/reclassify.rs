@@ -237,6 +237,31 @@ fn the_memory_is_reclassified_and_gets_its_labels_back() {
     assert_eq!(reclassify(&["--dry-run"])["changed"], 1);
 }
 
+#[test]
+fn a_job_goes_on_with_its_own_model_wherever_that_is_now() {
+    let desk = Desk::new();
+    let folder = |name: &str| desk.folder.path().join(name);
+    for name in ["ours", "other"] {
+        crate::reload::train(desk.folder.path(), &folder(name), name);
+    }
+    // It pauses, for a fifth of its rows are bad.
+    let row =
+        |number: u32| if number.is_multiple_of(5) { "x\n".to_owned() } else { format!("{number},printer jams,\n") };
+    let rows = "id,text,topic\n".to_owned() + &(0..300).map(row).collect::<String>();
+    let input = file(desk.folder.path(), "topics.csv", rows);
+    let ours = desk.path("ours");
+    let flags = ["--text", "text", "--current", "topic", "--data-dir", &desk.data, "--model", &ours];
+    let arguments = ["reclassify", "--input", &input, "--output", &desk.path("out.csv")];
+    run(arguments.iter().chain(&flags)).check(1, &["job 1 is paused: 21 of 101 rows so far are bad"]);
+    fs::rename(folder("ours"), folder("moved")).unwrap();
+    desk.jobs(&["resume", "1"]).check(1, &["job 1 began with model desk+", "--model", "ours"]);
+    let wrong = desk.jobs(&["resume", "1", "--model", &desk.path("other")]);
+    wrong.check(1, &["the job began with model desk+", "now desk+", "`triage jobs resume 1 --model DIR`"]);
+    desk.jobs(&["resume", "1", "--model", &desk.path("moved")]).check(0, &[]);
+    assert_eq!(fs::read_to_string(desk.path("out.csv")).unwrap().lines().count(), 301);
+    desk.jobs(&["resume", "1", "--model", "x", "--server", "127.0.0.1:1"]).check(2, &["--model", "--server"]);
+}
+
 /// A number that is as good as random, and the same every time.
 fn drawn(seed: u64) -> u64 {
     xxhash_rust::xxh3::xxh3_64(&seed.to_le_bytes())

@@ -17,7 +17,7 @@ use crate::harness::{ServerProcess, field, file, get, in_time, request, run, tic
 const TEXT: &str = "the printer jams again";
 
 /// Trains a small bundle into `bundle` whose labels start with `prefix`.
-fn train(folder: &Path, bundle: &Path, prefix: &str) {
+pub fn train(folder: &Path, bundle: &Path, prefix: &str) {
     let topics = [("network", ["vpn drops", "wifi is slow"]), ("printing", ["printer jams", "toner is empty"])];
     let places = ["in the office", "at home", "since this morning", "on floor two", "for the whole team", "again"];
     let mut rows = String::new();
