@@ -10,7 +10,7 @@ mod json_lines;
 mod row;
 mod writer;
 
-pub use csv::append_csv;
+pub use csv::{CsvStyle, append_csv};
 pub use error::{Original, RowError, RowProblem, RowsError};
 pub use json_lines::append_json;
 pub use row::{Row, source_column};
@@ -176,6 +176,14 @@ impl Rows {
         match &self.source {
             Source::Csv(reader) => Some(&reader.header),
             Source::Json(_) => None,
+        }
+    }
+
+    /// How the file is written apart from its values; JSON lines are plain.
+    pub fn csv_style(&self) -> CsvStyle {
+        match &self.source {
+            Source::Csv(reader) => reader.style,
+            Source::Json(_) => CsvStyle::default(),
         }
     }
 

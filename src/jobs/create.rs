@@ -190,6 +190,7 @@ fn specify_file(
     let mut unique: Vec<&str> = fields.iter().map(|field| field.column.as_str()).collect();
     unique.push(id.as_deref().unwrap_or(DEFAULT_ID));
     rows.require_once(&unique)?;
+    let style = rows.csv_style();
     let columns = match rows.header() {
         Some(header) => header.to_vec(),
         None if output.is_some_and(is_csv) => columns_of(rows),
@@ -206,7 +207,7 @@ fn specify_file(
     }
     let Identity { content, .. } = Identity::of(&path).map_err(unreadable)?;
     let id = id.unwrap_or_else(|| DEFAULT_ID.to_owned());
-    Ok(FileSource { path, renames, text, id, columns, sample, content, is_spool })
+    Ok(FileSource { path, renames, text, id, columns, style, sample, content, is_spool })
 }
 
 /// Every column of a file of JSON lines, in the order in which they come up.

@@ -24,7 +24,7 @@ use crate::{
         decision::Abstention,
         job::{FieldResult, TicketResult},
     },
-    rows::{Original, Row, append_csv},
+    rows::{CsvStyle, Original, Row, append_csv},
 };
 
 /// What the columns that we add to a CSV file begin with.
@@ -43,23 +43,26 @@ pub(super) struct Format {
     fields: Vec<FieldColumn>,
     /// The input's columns, in CSV; `None` for JSON lines.
     columns: Option<Vec<String>>,
+    style: CsvStyle,
     is_from_csv: bool,
 }
 
 impl Format {
     /// `None` where nothing is written.
     pub(super) fn of(job: &Specification) -> Option<Self> {
-        let (Source::File(FileSource { path, columns, .. }), Some(output)) = (&job.source, &job.output) else {
+        let (Source::File(FileSource { path, columns, style, .. }), Some(output)) = (&job.source, &job.output) else {
             return None;
         };
         let columns = is_csv(output).then(|| columns.clone());
-        Some(Self { fields: job.fields().to_vec(), columns, is_from_csv: is_csv(path) })
+        Some(Self { fields: job.fields().to_vec(), columns, style: *style, is_from_csv: is_csv(path) })
     }
 
     /// What stands before the first result.
     fn append_header(&self, out: &mut Vec<u8>) {
         if let Some(columns) = &self.columns {
+            self.style.begin(out);
             append_csv(out, columns.iter().cloned().chain(our_columns(&self.fields)));
+            self.style.end_line(out);
         }
     }
 
@@ -104,6 +107,7 @@ impl Format {
         }
         values.push(result.error.clone().unwrap_or_default());
         append_csv(out, values);
+        self.style.end_line(out);
     }
 }
 

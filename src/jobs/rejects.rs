@@ -13,7 +13,7 @@ use super::{
     storage,
     vacant::{check_target, check_vacant},
 };
-use crate::rows::{Original, Rows, append_csv, append_json, source_column};
+use crate::rows::{CsvStyle, Original, Rows, append_csv, append_json, source_column};
 
 /// Of fewer rows the share of bad ones says nothing.
 const MIN_ROWS_TO_JUDGE: u64 = 100;
@@ -48,6 +48,7 @@ pub struct Reject<'a> {
 pub(super) struct RejectFormat {
     /// The columns of the file, in CSV.
     header: Option<Vec<String>>,
+    style: CsvStyle,
     /// The column of the id: of JSON lines, and of CSV where the file has none, so that its rows go by their numbers.
     id: Option<String>,
 }
@@ -55,22 +56,24 @@ pub(super) struct RejectFormat {
 impl RejectFormat {
     /// `None` for the memory, which has no rows.
     pub(super) fn of(job: &Specification) -> Option<Self> {
-        let Source::File(FileSource { path, renames, id, columns, .. }) = &job.source else { return None };
-        Some(Self::new(is_csv(path).then_some(columns), source_column(renames, id)))
+        let Source::File(FileSource { path, renames, id, columns, style, .. }) = &job.source else { return None };
+        Some(Self::new(is_csv(path).then_some(columns), *style, source_column(renames, id)))
     }
 
-    fn new(header: Option<&[String]>, id: &str) -> Self {
+    fn new(header: Option<&[String]>, style: CsvStyle, id: &str) -> Self {
         let has_id = header.is_some_and(|header| header.iter().any(|column| column == id));
-        Self { header: header.map(<[String]>::to_vec), id: (!has_id).then(|| id.to_owned()) }
+        Self { header: header.map(<[String]>::to_vec), style, id: (!has_id).then(|| id.to_owned()) }
     }
 
     /// What stands before the first row.
     pub(super) fn append_header(&self, out: &mut Vec<u8>) {
         if let Some(header) = &self.header {
+            self.style.begin(out);
             append_csv(
                 out,
                 [LINE, REASON].into_iter().chain(self.id.as_deref()).chain(header.iter().map(String::as_str)),
             );
+            self.style.end_line(out);
         }
     }
 
@@ -84,6 +87,7 @@ impl RejectFormat {
                 out.push(b',');
                 out.extend_from_slice(raw);
                 out.push(b'\n');
+                self.style.end_line(out);
             }
             Some(Original::Json(raw)) => {
                 let mut object =
@@ -127,7 +131,7 @@ impl Rejects {
     pub fn create(path: &Path, rows: &Rows, id: &str) -> Result<Self, JobError> {
         Self::check(path, rows)?;
         let file = Growing::open(path.to_owned(), 0, storage::open)?;
-        let format = RejectFormat::new(rows.header(), rows.source_column(id));
+        let format = RejectFormat::new(rows.header(), rows.csv_style(), rows.source_column(id));
         let mut pending = Vec::new();
         format.append_header(&mut pending);
         Ok(Self { format, file, pending, count: 0 })
@@ -180,7 +184,7 @@ mod tests {
 
     fn written(header: Option<&[&str]>, id: &str, rejects: &[Reject<'_>]) -> String {
         let header = header.map(|header| header.iter().map(|&column| column.to_owned()).collect::<Vec<_>>());
-        let format = RejectFormat::new(header.as_deref(), id);
+        let format = RejectFormat::new(header.as_deref(), CsvStyle::default(), id);
         let mut out = Vec::new();
         format.append_header(&mut out);
         for reject in rejects {

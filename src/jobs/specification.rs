@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::output::is_csv;
-use crate::{domain::decision::Versions, memory::TicketColumns};
+use crate::{domain::decision::Versions, memory::TicketColumns, rows::CsvStyle};
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +79,9 @@ pub struct FileSource {
     /// The columns of the file, in its order; of JSON lines only where the output is CSV.
     #[serde(default)]
     pub columns: Vec<String>,
+    /// Files of CSV that are made of it are written like it.
+    #[serde(default, skip_serializing_if = "CsvStyle::is_plain")]
+    pub style: CsvStyle,
     /// So many rows, spread over the file; `None` for all. For dry runs only.
     #[serde(default)]
     pub sample: Option<u64>,
@@ -301,6 +304,7 @@ mod tests {
             text: vec!["text".into()],
             id: "id".into(),
             columns: Vec::new(),
+            style: CsvStyle::default(),
             sample: None,
             content: "xxh3:1".into(),
             is_spool: false,

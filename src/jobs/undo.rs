@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     domain::job::{JobId, JobState, TicketResult, UndoOutcome},
-    rows::{append_csv, append_json},
+    rows::{CsvStyle, append_csv, append_json, source_column},
 };
 
 /// Tickets that are restored in one go.
@@ -106,21 +106,20 @@ fn write_previous(jobs: &Jobs, job: &Job, file: &FileSource, path: &Path) -> Res
     let unwritable = |source| JobError::Unwritable { path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut written = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
-    let is_csv = is_csv(path);
+    let csv = is_csv(path).then_some(file.style);
     let fields = job.specification.fields();
-    let theirs = |column: &str| {
-        let renamed = file.renames.iter().find(|(ours, _)| ours == column);
-        renamed.map_or_else(|| column.to_owned(), |(_, theirs)| theirs.clone())
-    };
+    let theirs = |column: &str| source_column(&file.renames, column).to_owned();
     let columns: Vec<String> =
         std::iter::once(theirs(&file.id)).chain(fields.iter().map(|field| theirs(&field.column))).collect();
     let mut bytes = Vec::new();
-    if is_csv {
+    if let Some(style) = csv {
+        style.begin(&mut bytes);
         append_csv(&mut bytes, &columns);
+        style.end_line(&mut bytes);
     }
     results::for_each(&jobs.store, job.record.id, |result| {
         if result.is_changed() {
-            append_previous(&mut bytes, &columns, fields, &result, is_csv)?;
+            append_previous(&mut bytes, &columns, fields, &result, csv)?;
         }
         if bytes.len() > 1 << 16 {
             written.write_all(&bytes).map_err(unwritable)?;
@@ -144,12 +143,13 @@ fn append_previous(
     columns: &[String],
     fields: &[FieldColumn],
     result: &TicketResult,
-    is_csv: bool,
+    csv: Option<CsvStyle>,
 ) -> Result<(), JobError> {
     debug_assert_eq!(fields.len() + 1, columns.len(), "a column for the id and one a field");
     let previous = result.fields.iter().map(|field| field.current.clone());
-    if is_csv {
+    if let Some(style) = csv {
         append_csv(out, std::iter::once(result.id.clone()).chain(previous.map(Option::unwrap_or_default)));
+        style.end_line(out);
         return Ok(());
     }
     let values = std::iter::once(Value::from(result.id.as_str())).chain(previous.map(Value::from));

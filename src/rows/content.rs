@@ -55,6 +55,11 @@ impl Content {
         Ok(content)
     }
 
+    /// Whether the content began with a byte order mark.
+    pub(super) fn has_bom(&self) -> bool {
+        self.bom_bytes > 0
+    }
+
     /// Bytes consumed so far, the byte order mark left out.
     pub(super) fn position(&self) -> u64 {
         self.position

@@ -8,6 +8,7 @@ use std::{
 };
 
 use csv_core::ReadRecordResult;
+use serde::{Deserialize, Serialize};
 
 use super::{Bad, Found, MAX_LINE_BYTES, Original, RowProblem, content::Content, kept_of_endless, row::Cells};
 
@@ -44,9 +45,40 @@ impl<'a> FromIterator<&'a str> for Record {
     }
 }
 
+/// What a CSV file looks like apart from its values, so that another can be written like it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CsvStyle {
+    /// It begins with a byte order mark: spreadsheets take it for what it is.
+    pub has_bom: bool,
+    /// Its lines end as those of Windows do.
+    pub has_crlf: bool,
+}
+
+impl CsvStyle {
+    /// That of files that say nothing else.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Appends what a file of this style begins with.
+    pub fn begin(self, out: &mut Vec<u8>) {
+        if self.has_bom {
+            out.extend_from_slice("\u{feff}".as_bytes());
+        }
+    }
+
+    /// Has the last line, as [`append_csv`] ends it, end in this style.
+    pub fn end_line(self, out: &mut Vec<u8>) {
+        if self.has_crlf && out.pop_if(|last| *last == b'\n').is_some() {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
 /// Reads the rows below a header.
 pub(super) struct CsvReader {
     pub(super) header: Arc<[String]>,
+    pub(super) style: CsvStyle,
     /// Line feeds before the place that reading is at.
     pub(super) lines: u64,
     parser: csv_core::Reader,
@@ -56,6 +88,8 @@ pub(super) struct CsvReader {
     raw: Vec<u8>,
     /// Why reading stopped behind the last row.
     failed: Option<io::Error>,
+    /// The last byte that was read.
+    last: Option<u8>,
 }
 
 impl CsvReader {
@@ -63,16 +97,19 @@ impl CsvReader {
     pub(super) fn open(content: &mut Content) -> io::Result<Self> {
         let mut reader = Self {
             header: Arc::default(),
+            style: CsvStyle { has_bom: content.has_bom(), has_crlf: false },
             lines: content.skip_line_ends()?,
             parser: csv_core::Reader::new(),
             fields: vec![0; 1 << 12],
             ends: vec![0; 64],
             raw: Vec::new(),
             failed: None,
+            last: None,
         };
         if let Some(header) = reader.read(content, None)? {
             let header = header.map_err(io::Error::other)?;
             reader.header = header.iter().map(|column| column.trim().to_owned()).collect();
+            reader.style.has_crlf = reader.last == Some(b'\r') && content.fill_buf()?.first() == Some(&b'\n');
             reader.lines += content.skip_line_ends()?;
         }
         Ok(reader)
@@ -148,9 +185,11 @@ impl CsvReader {
             } else {
                 raw_bytes += read as u64;
             }
-            let last = if at_end { self.raw.last() } else { input[..read].last() };
+            if !at_end {
+                self.last = input[..read].last().copied();
+            }
             // A last line without a line feed is a line as well.
-            let lines = self.parser.line() + u64::from(last != Some(&b'\n'));
+            let lines = self.parser.line() + u64::from(self.last != Some(b'\n'));
             let record = if is_whole {
                 Some(self.record(text_bytes, field_count, expected, lines))
             } else if at_end {
@@ -295,6 +334,30 @@ mod tests {
             let lines = rows.into_iter().map(|row| row.map_or_else(|error| error.line, |(line, _)| line));
             assert_eq!(lines.collect::<Vec<_>>(), [3, 4, 8, 9, 10], "{content:?}");
         }
+    }
+
+    #[test]
+    fn a_file_is_written_like_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        for (content, has_bom, has_crlf) in [
+            ("a,b\n1,2\n", false, false),
+            ("a,b\n\n1,2\r\n", false, false),
+            ("\u{feff}a,b\r\n1,2\r\n", true, true),
+            ("\r\n\"a\nx\",b\r\n", false, true),
+            ("a,b\r1,2\r", false, false),
+            ("a,b", false, false),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let style = Rows::open(&path, &[]).unwrap().csv_style();
+            assert_eq!(style, CsvStyle { has_bom, has_crlf }, "{content:?}");
+        }
+        let mut out = Vec::new();
+        let style = CsvStyle { has_bom: true, has_crlf: true };
+        style.begin(&mut out);
+        append_csv(&mut out, ["a", "b\n"]);
+        style.end_line(&mut out);
+        assert_eq!(out, "\u{feff}a,\"b\n\"\r\n".as_bytes());
     }
 
     #[test]

@@ -219,6 +219,21 @@ fn a_bom_line_ends_of_windows_and_quoted_newlines_are_read() {
     assert_eq!((&made["rows"], &made["changed"], &made["failed"]), (&json!(2), &json!(1), &json!(1)));
     let second = &lines(&desk.path("win.jsonl"))[1];
     assert_eq!(second["error"], "line 4: the id `7` stands further up already");
+
+    // CSV is written as it was read.
+    let output = desk.path("win-out.csv");
+    json(&reclassify(&input, &output, &desk.data, &["--json"]));
+    desk.jobs(&["undo", "2"]).check(0, &[]);
+    let read = |name: &str| fs::read_to_string(format!("{output}{name}")).unwrap();
+    assert_eq!(
+        read(".rejects.csv"),
+        "\u{feff}line,reason,id,text,category\r\n4,the id `7` stands further up already,7,twice,mail\r\n"
+    );
+    assert_eq!(read(".undo.csv"), "\u{feff}id,category\r\n7,mail\r\n");
+    let out = read("");
+    assert!(out.starts_with("\u{feff}id,text,category,triage_category,"), "{out}");
+    assert!(out.contains("\r\n7,\"VPN drops\r\nall the time at home\",mail,network/vpn,"), "{out}");
+    assert_eq!((out.matches("\r\n").count(), out.matches('\n').count()), (4, 4), "{out}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::{
     },
     memory::TicketColumns,
     pb::{self, job_service_client::JobServiceClient},
+    rows::CsvStyle,
     store::{JobOrigin, JobRecord},
 };
 
@@ -297,6 +298,7 @@ fn file(path: PathBuf, is_spool: bool) -> FileSource {
         text: Vec::new(),
         id: String::new(),
         columns: Vec::new(),
+        style: CsvStyle::default(),
         sample: None,
         content: String::new(),
         is_spool,

@@ -321,7 +321,7 @@ fn wire_reclassification(
         Source::Memory => Wire::Memory(pb::MemoryTickets {}),
         Source::File(file) if file.is_spool => Wire::Client(pb::ClientTickets {}),
         Source::File(file) => {
-            let FileSource { path, renames: _, text, id, columns: _, sample, content: _, is_spool: _ } = file;
+            let FileSource { path, renames: _, text, id, columns: _, style: _, sample, content: _, is_spool: _ } = file;
             Wire::File(pb::FileTickets {
                 path: path.display().to_string(),
                 output_path: output.map(|path| path.display().to_string()).unwrap_or_default(),
