@@ -24,6 +24,8 @@ use crate::{
 /// Pairs shown to people, and written for programs, a field.
 const SHOWN_PAIRS: usize = 15;
 const MAX_PAIRS: usize = 1_000;
+/// Longest label in a table.
+const MAX_LABEL_CHARS: usize = 40;
 
 /// What a job came to, or would.
 pub(super) fn summary_json(job: &Job, diff: &Diff) -> Value {
@@ -78,7 +80,7 @@ fn timestamp(seconds: u64) -> String {
 }
 
 fn field_diff_json(diff: &FieldDiff) -> Value {
-    let FieldDiff { field: _, changed, confirmed, abstained, pairs, other_pairs } = diff;
+    let FieldDiff { field: _, changed, confirmed, abstained, pairs, other_pairs, absent } = diff;
     let listed = pairs.iter().take(MAX_PAIRS).map(|pair| {
         let PairDiff { from, to, tickets, bands, examples } = pair;
         let bands: Map<String, Value> =
@@ -92,6 +94,7 @@ fn field_diff_json(diff: &FieldDiff) -> Value {
         "abstained": abstained,
         "pairs": listed.collect::<Vec<_>>(),
         "other_pairs": other_pairs + unlisted,
+        "absent_from": absent,
     })
 }
 
@@ -150,7 +153,7 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
 }
 
 fn field_diff(out: &mut impl Write, diff: &FieldDiff, verb: &str) -> io::Result<()> {
-    let FieldDiff { field, changed, confirmed, abstained, pairs, other_pairs } = diff;
+    let FieldDiff { field, changed, confirmed, abstained, pairs, other_pairs, absent: _ } = diff;
     writeln!(out)?;
     writeln!(
         out,
@@ -163,11 +166,11 @@ fn field_diff(out: &mut impl Write, diff: &FieldDiff, verb: &str) -> io::Result<
     if pairs.is_empty() {
         return Ok(());
     }
-    let name = |value: &Option<String>| value.as_deref().map_or_else(|| "(none)".to_owned(), plain);
+    let name = |value: &Option<String>| value.as_deref().map_or_else(|| "(none)".to_owned(), shortened);
     let shown = &pairs[..pairs.len().min(SHOWN_PAIRS)];
-    let width = |of: &dyn Fn(&PairDiff) -> usize| shown.iter().map(of).max().unwrap_or(0).min(40);
+    let width = |of: &dyn Fn(&PairDiff) -> usize| shown.iter().map(of).max().unwrap_or(0);
     let from_width = width(&|pair| name(&pair.from).chars().count()).max(4);
-    let to_width = width(&|pair| plain(&pair.to).chars().count()).max(2);
+    let to_width = width(&|pair| shortened(&pair.to).chars().count()).max(2);
     let heads = Band::ALL.map(Band::as_str);
     let [high, medium, low] = heads;
     writeln!(
@@ -182,7 +185,7 @@ fn field_diff(out: &mut impl Write, diff: &FieldDiff, verb: &str) -> io::Result<
             "    {:>9}  {:from_width$} -> {:to_width$}  {high:>9} {medium:>9} {low:>9}  {}",
             number(pair.tickets),
             name(&pair.from),
-            plain(&pair.to),
+            shortened(&pair.to),
             plain(&pair.examples.join(", "))
         )?;
     }
@@ -191,6 +194,24 @@ fn field_diff(out: &mut impl Write, diff: &FieldDiff, verb: &str) -> io::Result<
         writeln!(out, "    {:>9}  in {} further pairs", number(rest), pairs.len().saturating_sub(SHOWN_PAIRS))?;
     }
     Ok(())
+}
+
+/// A label as a table shows it.
+fn shortened(label: &str) -> String {
+    let label = plain(label);
+    match label.char_indices().nth(MAX_LABEL_CHARS - 1) {
+        Some((cut, last)) if cut + last.len_utf8() < label.len() => format!("{}…", &label[..cut]),
+        Some(_) | None => label,
+    }
+}
+
+/// Values that were asked for and no ticket had: misspelt, most likely.
+pub(super) fn absent(job: &Job, diff: &Diff) -> Vec<String> {
+    if job.record.state != JobState::Done {
+        return Vec::new();
+    }
+    let of_field = |field: &FieldDiff| field.absent.iter().map(|value| format!("{}={value}", field.field)).collect();
+    diff.fields.iter().flat_map(|field| -> Vec<String> { of_field(field) }).map(|asked| plain(&asked)).collect()
 }
 
 fn conditions(filter: &Filter) -> Vec<String> {
@@ -289,6 +310,13 @@ fn share(part: u64, whole: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_labels_are_cut() {
+        let (fits, long) = ("ä".repeat(MAX_LABEL_CHARS), "ä".repeat(MAX_LABEL_CHARS + 1));
+        assert_eq!((shortened("mail"), shortened(&fits)), ("mail".to_owned(), fits.clone()));
+        assert_eq!(shortened(&long), format!("{}…", "ä".repeat(MAX_LABEL_CHARS - 1)));
+    }
 
     #[test]
     fn numbers_are_grouped() {

@@ -318,6 +318,9 @@ pub(super) fn server_flag(address: &str) -> String {
 
 /// Prints what a job came to, or would; `place` is the flag that says where the job is.
 pub(super) fn report(job: &Job, diff: &Diff, place: &str, json: bool) -> anyhow::Result<ExitCode> {
+    for asked in job::absent(job, diff) {
+        eprintln!("warning: --from {asked}: no ticket has this value today, or one below it");
+    }
     let mut out = io::stdout().lock();
     if json {
         writeln!(out, "{}", job::summary_json(job, diff))?;

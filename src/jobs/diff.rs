@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::specification::is_at_or_below;
 use crate::domain::job::{FieldResult, TicketResult};
 
 /// Tickets named a pair.
@@ -77,6 +78,8 @@ pub struct FieldDiff {
     pub pairs: Vec<PairDiff>,
     /// Changed tickets of pairs that are not listed.
     pub other_pairs: u64,
+    /// Values that a filter asks for and no ticket has today, nor one below them.
+    pub absent: Vec<String>,
 }
 
 /// The changes of a job, field by field.
@@ -94,15 +97,26 @@ pub(super) struct Counting {
 }
 
 impl Counting {
-    pub(super) fn new(fields: impl IntoIterator<Item = String>) -> Self {
-        let empty =
-            |field| FieldDiff { field, changed: 0, confirmed: 0, abstained: 0, pairs: Vec::new(), other_pairs: 0 };
+    /// Of each field, with the values that the filter asks for.
+    pub(super) fn new(fields: impl IntoIterator<Item = (String, Vec<String>)>) -> Self {
+        let empty = |(field, absent)| FieldDiff {
+            field,
+            changed: 0,
+            confirmed: 0,
+            abstained: 0,
+            pairs: Vec::new(),
+            other_pairs: 0,
+            absent,
+        };
         Self { fields: fields.into_iter().map(|field| (empty(field), Places::new())).collect() }
     }
 
     pub(super) fn add(&mut self, ticket: &TicketResult) {
         for ((diff, places), result) in self.fields.iter_mut().zip(&ticket.fields) {
             let FieldResult { current, value, confidence, abstention, changed } = result;
+            if let Some(current) = current {
+                diff.absent.retain(|asked| !is_at_or_below(current, asked));
+            }
             diff.abstained += u64::from(abstention.is_some());
             diff.confirmed += u64::from(abstention.is_none() && current == value);
             let (true, Some(value)) = (*changed, value) else { continue };
@@ -159,7 +173,8 @@ mod tests {
 
     #[test]
     fn changes_are_counted_by_pair_and_band() {
-        let mut counting = Counting::new(["category".to_owned()]);
+        let asked = ["mail", "hardware", "net"].map(str::to_owned).to_vec();
+        let mut counting = Counting::new([("category".to_owned(), asked)]);
         let tickets = [
             (Some("mail"), "network", 0.95, None),
             (Some("mail"), "network", 0.9, None),
@@ -167,6 +182,7 @@ mod tests {
             (Some("mail"), "network", 0.2, None),
             (None, "network", 0.7, None),
             (Some("mail"), "mail", 0.99, None),
+            (Some("hardware/printer"), "hardware/printer", 0.99, None),
             (Some("mail"), "network", 0.4, Some(Abstention::Ambiguous)),
         ];
         for (id, (current, value, confidence, abstention)) in tickets.into_iter().enumerate() {
@@ -174,8 +190,11 @@ mod tests {
         }
         counting.add(&TicketResult { id: "bad".into(), fields: Vec::new(), error: Some("bad".into()) });
         let Diff { fields } = counting.finish();
-        let [FieldDiff { field, changed, confirmed, abstained, pairs, other_pairs }] = &fields[..] else { panic!() };
-        assert_eq!((field.as_str(), *changed, *confirmed, *abstained, *other_pairs), ("category", 5, 1, 1, 0));
+        let [FieldDiff { field, changed, confirmed, abstained, pairs, other_pairs, absent }] = &fields[..] else {
+            panic!()
+        };
+        assert_eq!((field.as_str(), *changed, *confirmed, *abstained, *other_pairs), ("category", 5, 2, 1, 0));
+        assert_eq!(absent, &["net"]);
         let pair = |from: Option<&str>, tickets, bands, examples: &[&str]| PairDiff {
             from: from.map(str::to_owned),
             to: "network".into(),
@@ -188,7 +207,7 @@ mod tests {
 
     #[test]
     fn pairs_are_bounded_and_the_rest_is_counted() {
-        let mut counting = Counting::new(["category".to_owned()]);
+        let mut counting = Counting::new([("category".to_owned(), Vec::new())]);
         for id in 0..MAX_PAIRS + 5 {
             counting.add(&ticket(id, Some("mail"), &format!("c{id}"), 0.9, None));
         }

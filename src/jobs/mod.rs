@@ -424,7 +424,10 @@ impl Jobs {
     /// Begins to count what a job changes, so that who asks can leave in between.
     pub fn begin_diff(&self, id: JobId) -> Result<DiffCounting, JobError> {
         let specification = self.get(id)?.specification;
-        let fields = specification.fields().iter().map(|field| field.field.clone());
+        let from = specification.reclassification().map_or(&[][..], |work| &work.filter.from);
+        let asked =
+            |field: &str| from.iter().filter(|asked| asked.field == field).map(|asked| asked.value.clone()).collect();
+        let fields = specification.fields().iter().map(|field| (field.field.clone(), asked(&field.field)));
         Ok(DiffCounting { id, chunk: 0, counting: diff::Counting::new(fields) })
     }
 

@@ -159,6 +159,9 @@ fn a_filter_narrows_what_changes() {
         let made = json(&desk.reclassify(&format!("{number}.jsonl"), &[flags, &["--json"]].concat()));
         assert_eq!(made["changed"], changed, "{flags:?}");
     }
+    let misspelt = desk.reclassify("", &["--dry-run", "--from", "category=hardware", "--from", "category=mial"]);
+    misspelt.check(0, &["warning: --from category=mial: no ticket has this value today"]);
+    assert!(!misspelt.stderr.contains("=hardware"), "{}", misspelt.stderr);
 }
 
 #[test]

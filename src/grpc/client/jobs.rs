@@ -375,7 +375,7 @@ fn ticket_result(result: pb::TicketResult) -> anyhow::Result<TicketResult> {
 }
 
 fn field_diff(diff: pb::FieldDiff) -> FieldDiff {
-    let pb::FieldDiff { field, changed, confirmed, abstained, pairs, other_pairs } = diff;
+    let pb::FieldDiff { field, changed, confirmed, abstained, pairs, other_pairs, absent_from: absent } = diff;
     let pair = |pb::PairDiff { from, to, tickets, bands: wire, examples }: pb::PairDiff| {
         let mut bands = [0; Band::ALL.len()];
         for pb::ConfidenceBand { lower, upper: _, tickets } in wire {
@@ -383,5 +383,6 @@ fn field_diff(diff: pb::FieldDiff) -> FieldDiff {
         }
         PairDiff { from, to, tickets, bands, examples }
     };
-    FieldDiff { field, changed, confirmed, abstained, pairs: pairs.into_iter().map(pair).collect(), other_pairs }
+    let pairs = pairs.into_iter().map(pair).collect();
+    FieldDiff { field, changed, confirmed, abstained, pairs, other_pairs, absent }
 }

@@ -409,7 +409,7 @@ pub(in crate::grpc) fn diff(diff: Diff) -> pb::GetJobDiffResponse {
 }
 
 fn field_diff(diff: FieldDiff) -> pb::FieldDiff {
-    let FieldDiff { field, changed, confirmed, abstained, mut pairs, mut other_pairs } = diff;
+    let FieldDiff { field, changed, confirmed, abstained, mut pairs, mut other_pairs, absent } = diff;
     let unlisted = pairs.split_off(pairs.len().min(MAX_PAIRS));
     other_pairs += unlisted.iter().map(|pair| pair.tickets).sum::<u64>();
     let pair = |PairDiff { from, to, tickets, bands, examples }: PairDiff| {
@@ -419,7 +419,8 @@ fn field_diff(diff: FieldDiff) -> pb::FieldDiff {
         };
         pb::PairDiff { from, to, tickets, bands: Band::ALL.into_iter().zip(bands).map(band).collect(), examples }
     };
-    pb::FieldDiff { field, changed, confirmed, abstained, pairs: pairs.into_iter().map(pair).collect(), other_pairs }
+    let pairs = pairs.into_iter().map(pair).collect();
+    pb::FieldDiff { field, changed, confirmed, abstained, pairs, other_pairs, absent_from: absent }
 }
 
 pub(in crate::grpc) fn undo_outcome(outcome: i32) -> Result<UndoOutcome, TriageError> {
