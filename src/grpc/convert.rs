@@ -6,7 +6,8 @@ mod memory;
 
 pub(super) use self::feedback::{article_event, article_feedback, article_usage};
 pub(super) use self::jobs::{
-    AskedJob, asked_import, asked_job, diff, job, job_ticket, result_filter, ticket_result, undo_outcome,
+    AskedJob, asked_import, asked_job, diff, import_spec, job, job_ticket, reclassification_spec, result_filter,
+    ticket_result, undo_outcome,
 };
 pub(super) use self::memory::{confirmed_ticket, similar_request, similar_ticket};
 use crate::{

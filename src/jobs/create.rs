@@ -240,10 +240,7 @@ impl Jobs {
         origin: JobOrigin,
         triager: &Triager,
     ) -> Result<Job, JobError> {
-        if let Some(known) = request_id.map(|request_id| self.of_request(request_id)).transpose()?.flatten() {
-            return Ok(known);
-        }
-        self.create_specified(&new.specify(triager, &self.folders)?, request_id, origin, triager)
+        self.create_specified(|| new.specify(triager, &self.folders), request_id, origin, triager)
     }
 
     /// Creates a job that imports confirmed tickets, or finds the one that does the same and has not ended; otherwise as
@@ -255,19 +252,20 @@ impl Jobs {
         origin: JobOrigin,
         triager: &Triager,
     ) -> Result<Job, JobError> {
-        if let Some(known) = request_id.map(|request_id| self.of_request(request_id)).transpose()?.flatten() {
-            return Ok(known);
-        }
-        self.create_specified(&new.specify(triager, &self.folders)?, request_id, origin, triager)
+        self.create_specified(|| new.specify(triager, &self.folders), request_id, origin, triager)
     }
 
     fn create_specified(
         &self,
-        specification: &Specification,
+        specify: impl FnOnce() -> Result<Specification, JobError>,
         request_id: Option<&str>,
         origin: JobOrigin,
         triager: &Triager,
     ) -> Result<Job, JobError> {
+        if let Some(known) = request_id.map(|request_id| self.of_request(request_id)).transpose()?.flatten() {
+            return Ok(known);
+        }
+        let specification = specify()?;
         let versions = triager.versions();
         // Of two clients that send the same each gets its own job.
         let fingerprint = (!specification.is_over_spool()).then(|| specification.fingerprint(&versions));
@@ -286,11 +284,11 @@ impl Jobs {
         let _turn = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
         let known = fingerprint.map(|fingerprint| self.store.job_of_fingerprint(&fingerprint)).transpose()?.flatten();
         if let Some(known) = known
-            && let Some(job) = self.taken_up(&known, specification, origin)?
+            && let Some(job) = self.taken_up(&known, &specification, origin)?
         {
             return Ok(job);
         }
-        self.check_written(specification)?;
+        self.check_written(&specification)?;
         let Created { id, .. } = self.store.create_job(&job)?;
         self.tell();
         self.get(id)

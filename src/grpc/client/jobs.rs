@@ -9,7 +9,10 @@ use std::{
 use anyhow::Context as _;
 use tonic::{Streaming, transport::Channel};
 
-use super::{Client, domain_abstention};
+use super::{
+    super::convert::{import_spec, reclassification_spec},
+    Client, domain_abstention,
+};
 use crate::{
     domain::job::{FieldResult, JobCounts, JobId, JobState, Pause, PauseCause, TicketResult, UndoOutcome},
     jobs::{
@@ -78,20 +81,8 @@ impl Client {
     /// Creates a job that imports confirmed tickets from a file of the server's.
     pub async fn create_import(&self, new: NewImport) -> anyhow::Result<Job> {
         let NewImport { path, renames: _, columns, rejects, pace } = new;
-        let TicketColumns { id, text, articles, labels, resolution, service, configuration_item } = columns;
-        let spec = pb::MemoryImportSpec {
-            path: sent_path(&path)?,
-            text_columns: text,
-            id_column: id,
-            article_column: articles.unwrap_or_default(),
-            label_columns: labels,
-            resolution_column: resolution.unwrap_or_default(),
-            service_column: service.unwrap_or_default(),
-            configuration_item_column: configuration_item.unwrap_or_default(),
-            tickets_per_second: pace.tickets_per_second.unwrap_or(0),
-            max_bad_share: Some(pace.max_bad_share),
-            rejects_path: rejects.as_deref().map(sent_path).transpose()?.unwrap_or_default(),
-        };
+        let rejects = rejects.as_deref().map(sent_path).transpose()?.unwrap_or_default();
+        let spec = import_spec(sent_path(&path)?, rejects, columns, &pace);
         let request = pb::CreateMemoryImportJobRequest { spec: Some(spec), request_id: String::new() };
         let answer = self.jobs_service().create_memory_import_job(request).await;
         job(answer.map_err(|status| self.explain(&status))?.into_inner().job)
@@ -204,25 +195,8 @@ fn wire_spec(new: &NewReclassification) -> anyhow::Result<pb::ReclassificationSp
         }),
         None => Wire::Memory(pb::MemoryTickets {}),
     };
-    let field = |FieldColumn { field, column }: &FieldColumn| pb::ReclassificationField {
-        field: field.clone(),
-        current_column: if file.is_some() { column.clone() } else { String::new() },
-    };
-    let value =
-        |FieldValue { field, value }: &FieldValue| pb::FieldValue { field: field.clone(), value: value.clone() };
-    Ok(pb::ReclassificationSpec {
-        source: Some(source),
-        fields: fields.iter().map(field).collect(),
-        filter: Some(pb::ReclassificationFilter {
-            min_confidence: filter.min_confidence,
-            from: filter.from.iter().map(value).collect(),
-            to: filter.to.iter().map(value).collect(),
-            only_empty: filter.only_empty,
-        }),
-        dry_run: *dry_run,
-        tickets_per_second: pace.tickets_per_second.unwrap_or(0),
-        max_bad_share: Some(pace.max_bad_share),
-    })
+    let work = Reclassification { fields: fields.clone(), filter: filter.clone(), dry_run: *dry_run };
+    Ok(reclassification_spec(source, work, pace))
 }
 
 /// The job, but for what a server keeps to itself.

@@ -222,16 +222,53 @@ fn wire_progress(counts: JobCounts, progress: Option<Progress>, worked_ms: u64) 
 }
 
 fn wire_work(specification: Specification) -> pb::job::Work {
+    use pb::reclassification_spec::Source as Wire;
+
     let Specification { source, work, output, import_rejects, redaction: _, pace } = specification;
+    let text = |path: Option<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
     match work {
-        Work::Reclassify(work) => pb::job::Work::Reclassification(wire_reclassification(source, work, output, &pace)),
-        Work::Import(columns) => pb::job::Work::MemoryImport(wire_import(source, columns, import_rejects, &pace)),
+        Work::Reclassify(work) => {
+            let source = match source {
+                Source::Memory => Wire::Memory(pb::MemoryTickets {}),
+                Source::File(file) if file.is_spool => Wire::Client(pb::ClientTickets {}),
+                Source::File(file) => {
+                    let FileSource {
+                        path,
+                        renames: _,
+                        text: text_columns,
+                        id: id_column,
+                        columns: _,
+                        style: _,
+                        sample,
+                        content: _,
+                        is_spool: _,
+                    } = file;
+                    Wire::File(pb::FileTickets {
+                        path: text(Some(path)),
+                        output_path: text(output),
+                        text_columns,
+                        id_column,
+                        sample: sample.unwrap_or(0),
+                    })
+                }
+            };
+            pb::job::Work::Reclassification(reclassification_spec(source, work, &pace))
+        }
+        Work::Import(columns) => {
+            let path = if let Source::File(file) = source { Some(file.path) } else { None };
+            pb::job::Work::MemoryImport(import_spec(text(path), text(import_rejects), columns, &pace))
+        }
     }
 }
 
-fn wire_import(source: Source, columns: TicketColumns, rejects: Option<PathBuf>, pace: &Pace) -> pb::MemoryImportSpec {
+/// What an import is to do; `rejects` may be empty.
+pub(in crate::grpc) fn import_spec(
+    path: String,
+    rejects: String,
+    columns: TicketColumns,
+    pace: &Pace,
+) -> pb::MemoryImportSpec {
     let TicketColumns { id, text, articles, labels, resolution, service, configuration_item } = columns;
-    let path = if let Source::File(file) = source { file.path.display().to_string() } else { String::new() };
     let Pace { tickets_per_second, max_bad_share, model: _ } = pace;
     pb::MemoryImportSpec {
         path,
@@ -244,7 +281,37 @@ fn wire_import(source: Source, columns: TicketColumns, rejects: Option<PathBuf>,
         configuration_item_column: configuration_item.unwrap_or_default(),
         tickets_per_second: tickets_per_second.unwrap_or(0),
         max_bad_share: Some(*max_bad_share),
-        rejects_path: rejects.map(|path| path.display().to_string()).unwrap_or_default(),
+        rejects_path: rejects,
+    }
+}
+
+/// What a reclassification is to do.
+pub(in crate::grpc) fn reclassification_spec(
+    source: pb::reclassification_spec::Source,
+    work: Reclassification,
+    pace: &Pace,
+) -> pb::ReclassificationSpec {
+    let Reclassification { fields, filter, dry_run } = work;
+    let is_file = matches!(source, pb::reclassification_spec::Source::File(_));
+    let field = |FieldColumn { field, column }: FieldColumn| pb::ReclassificationField {
+        current_column: if is_file { column } else { String::new() },
+        field,
+    };
+    let value = |FieldValue { field, value }: FieldValue| pb::FieldValue { field, value };
+    let Filter { min_confidence, from, to, only_empty } = filter;
+    let Pace { tickets_per_second, max_bad_share, model: _ } = pace;
+    pb::ReclassificationSpec {
+        source: Some(source),
+        fields: fields.into_iter().map(field).collect(),
+        filter: Some(pb::ReclassificationFilter {
+            min_confidence,
+            from: from.into_iter().map(value).collect(),
+            to: to.into_iter().map(value).collect(),
+            only_empty,
+        }),
+        dry_run,
+        tickets_per_second: tickets_per_second.unwrap_or(0),
+        max_bad_share: Some(*max_bad_share),
     }
 }
 
@@ -305,52 +372,6 @@ pub(in crate::grpc) fn asked_import(
         model: None,
     };
     Ok((NewImport { path: path.into(), renames: Vec::new(), columns, rejects, pace }, request_id))
-}
-
-fn wire_reclassification(
-    source: Source,
-    work: Reclassification,
-    output: Option<PathBuf>,
-    pace: &Pace,
-) -> pb::ReclassificationSpec {
-    use pb::reclassification_spec::Source as Wire;
-
-    let Reclassification { fields, filter, dry_run } = work;
-    let is_file = matches!(&source, Source::File(file) if !file.is_spool);
-    let source = match source {
-        Source::Memory => Wire::Memory(pb::MemoryTickets {}),
-        Source::File(file) if file.is_spool => Wire::Client(pb::ClientTickets {}),
-        Source::File(file) => {
-            let FileSource { path, renames: _, text, id, columns: _, style: _, sample, content: _, is_spool: _ } = file;
-            Wire::File(pb::FileTickets {
-                path: path.display().to_string(),
-                output_path: output.map(|path| path.display().to_string()).unwrap_or_default(),
-                text_columns: text,
-                id_column: id,
-                sample: sample.unwrap_or(0),
-            })
-        }
-    };
-    let field = |FieldColumn { field, column }: FieldColumn| pb::ReclassificationField {
-        current_column: if is_file { column } else { String::new() },
-        field,
-    };
-    let value = |FieldValue { field, value }: FieldValue| pb::FieldValue { field, value };
-    let Filter { min_confidence, from, to, only_empty } = filter;
-    let Pace { tickets_per_second, max_bad_share, model: _ } = pace;
-    pb::ReclassificationSpec {
-        source: Some(source),
-        fields: fields.into_iter().map(field).collect(),
-        filter: Some(pb::ReclassificationFilter {
-            min_confidence,
-            from: from.into_iter().map(value).collect(),
-            to: to.into_iter().map(value).collect(),
-            only_empty,
-        }),
-        dry_run,
-        tickets_per_second: tickets_per_second.unwrap_or(0),
-        max_bad_share: Some(*max_bad_share),
-    }
 }
 
 fn wire_state(state: JobState) -> pb::JobState {
