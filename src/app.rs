@@ -137,8 +137,8 @@ impl App {
                 tracing::info!(model = versions.model, taxonomy = versions.taxonomy, knowledge = versions.knowledge, memory = versions.memory, "serving");
                 on_ready();
                 tasks.spawn(learning::run(api.clone(), pool.clone()));
-                let (threads, stop) = (config.compute_threads, draining.clone());
-                worker.spawn(Worker { api: api.clone(), pool: pool.clone(), disk, threads, stop }.run());
+                let (threads, limits, stop) = (config.compute_threads, config.limits.ticket, draining.clone());
+                worker.spawn(Worker { api: api.clone(), pool: pool.clone(), disk, threads, limits, stop }.run());
                 if let Some(reloads) = reloads {
                     tasks.spawn(reloads.run(api.clone(), pool));
                 }

@@ -8,13 +8,12 @@ that the process ever had.
 
 import argparse
 import csv
+import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -80,20 +79,21 @@ def write_tickets(path: Path, rows: list[desk_sets.Row], count: int) -> None:
             writer.writerow([f"T{number}", row.text, row.label])
 
 
+@dataclasses.dataclass
 class Run:
-    def __init__(self, wall: float, usage: resource.struct_rusage) -> None:
-        self.wall = wall
-        self.cpu = usage.ru_utime + usage.ru_stime
-        self.memory_mb = usage.ru_maxrss / 1024
+    wall: float
+    cpu: float
+    memory_mb: float
 
 
 def run(command: list) -> Run:
-    started = time.monotonic()
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    command = list(map(str, command))
+    child = [sys.executable, Path(__file__).with_name("child.py"), *command]
+    figures = json.loads(subprocess.run(child, stdout=subprocess.PIPE, check=True).stdout)
+    status = figures.pop("status")
     if status != 0:
-        raise SystemExit(f"error: {' '.join(map(str, command))} ended with {status}")
-    return Run(time.monotonic() - started, usage)
+        raise SystemExit(f"error: {' '.join(command)} ended with {status}")
+    return Run(**figures)
 
 
 def predict_with_peer(train: Path, source: Path, output: Path) -> None:

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     compute::Pool,
+    domain::ticket::TicketLimits,
     error::TriageError,
     grpc::{Api, Core},
     jobs::{Job, JobError, Workshop},
@@ -21,6 +22,7 @@ pub(super) struct Worker {
     pub(super) disk: Pool,
     /// Those that compute: so many pieces of a job are at work, so that calls come first.
     pub(super) threads: NonZeroUsize,
+    pub(super) limits: TicketLimits,
     pub(super) stop: CancellationToken,
 }
 
@@ -80,7 +82,12 @@ impl Worker {
         // What serves now decides to the end, also where another model takes over meanwhile.
         let core = self.api.core()?;
         let Core { triager, memory, jobs, .. } = core.as_ref();
-        let workshop = Workshop { pool: self.pool.clone(), width: self.threads.get(), memory: Some(memory.clone()) };
+        let workshop = Workshop {
+            pool: self.pool.clone(),
+            width: self.threads.get(),
+            memory: Some(memory.clone()),
+            limits: self.limits,
+        };
         let id = job.record.id;
         tracing::info!(job = %id, state = %job.record.state, "a job begins its turn");
         let job = jobs.work(id, triager.clone(), workshop, &self.stop, &|_| ()).await?;

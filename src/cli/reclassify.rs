@@ -259,7 +259,8 @@ pub(super) fn work(
     let threads = config.compute_threads.get();
     // Some pieces wait, so that no processor does.
     let places = NonZeroUsize::new(8 * threads).map_or(8, NonZeroUsize::get);
-    let workshop = Workshop { pool: Pool::start(config.compute_threads, places)?, width: 2 * threads, memory };
+    let pool = Pool::start(config.compute_threads, places)?;
+    let workshop = Workshop { pool, width: 2 * threads, memory, limits: config.limits.ticket };
     let progress = JobProgress::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let job = runtime.block_on(async {

@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     compute::Pool,
-    domain::job::{JobCounts, JobId, Pause, PauseCause},
+    domain::{
+        job::{JobCounts, JobId, Pause, PauseCause},
+        ticket::TicketLimits,
+    },
     memory::Memory,
     store::{ChunkCommit, Committed, Imported, Store},
     telemetry::METRICS,
@@ -48,6 +51,8 @@ pub(super) struct Tools {
     /// Slices at work or waiting for a processor.
     pub width: usize,
     pub memory: Option<Memory>,
+    /// For tickets that are imported.
+    pub limits: TicketLimits,
 }
 
 impl Tools {
@@ -223,10 +228,10 @@ impl<'a> Course<'a> {
     async fn open_input(&self) -> Result<Input, JobError> {
         let (id, job, store, next) =
             (self.id, self.job.clone(), self.tools.store.clone(), self.checkpoint.next.clone());
-        let done = Done { rows: self.counts.rows, bad: self.counts.failed };
+        let (done, limits) = (Done { rows: self.counts.rows, bad: self.counts.failed }, self.tools.limits);
         let open = move || {
             let seen = job.tells_ids_apart().then(|| store.ids_seen_by(id)).transpose()?;
-            Input::open(&job, &store, next, done, seen)
+            Input::open(&job, &store, next, done, seen, limits)
         };
         self.tools.on_disk(open).await?
     }

@@ -104,7 +104,7 @@ pub(super) struct Input {
     tickets: Tickets,
     fields: Vec<FieldColumn>,
     /// Where the tickets are to be imported.
-    imported: Option<TicketColumns>,
+    imported: Option<(TicketColumns, TicketLimits)>,
     /// `None` where ids may come again.
     seen: Option<SeenIds>,
     /// Of the ids that the chunk at hand brought, eight bytes each.
@@ -136,6 +136,7 @@ impl Input {
         place: Option<Place>,
         done: Done,
         seen: Option<SeenIds>,
+        limits: TicketLimits,
     ) -> Result<Self, JobError> {
         let tickets = match &job.source {
             Source::File(file) => match (file.sample, place) {
@@ -158,7 +159,7 @@ impl Input {
             }
         };
         let max_bad_share = (job.pace.max_bad_share < 1.0).then_some(job.pace.max_bad_share);
-        let imported = if let Work::Import(columns) = &job.work { Some(columns.clone()) } else { None };
+        let imported = if let Work::Import(columns) = &job.work { Some((columns.clone(), limits)) } else { None };
         let (fields, new_hashes) = (job.fields().to_vec(), Vec::new());
         Ok(Self { tickets, fields, imported, seen, new_hashes, rows: done.rows, bad: done.bad, max_bad_share })
     }
@@ -262,7 +263,7 @@ impl Input {
             return Ok(Some(Entry::Bad(BadRow { id, line, reason, original, current, is_sent })));
         }
         let subject = Subject { id, text: row.text(&file.text), current };
-        let from = match self.imported.as_ref().map(|columns| columns.ticket(&row, &TicketLimits::default())) {
+        let from = match self.imported.as_ref().map(|(columns, limits)| columns.ticket(&row, limits)) {
             None => Origin::Row(row),
             Some(Ok(ticket)) => Origin::Solved(Box::new(ticket)),
             Some(Err(reason)) => {

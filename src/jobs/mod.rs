@@ -49,7 +49,10 @@ pub use self::{
 };
 use crate::{
     compute::Pool,
-    domain::job::{JobCounts, JobId, JobState, Pause, PauseCause, TicketResult},
+    domain::{
+        job::{JobCounts, JobId, JobState, Pause, PauseCause, TicketResult},
+        ticket::TicketLimits,
+    },
     memory::Memory,
     store::{JobOrigin, JobRecord, Store},
     triage::Triager,
@@ -283,6 +286,7 @@ impl Jobs {
             disk: Pool::start(Tools::DISK_THREADS, 2 * Tools::DISK_THREADS.get()).map_err(JobError::internal)?,
             width: workshop.width,
             memory: workshop.memory,
+            limits: workshop.limits,
         };
         self.work_with(id, triager, &tools, stop, report).await
     }
@@ -472,6 +476,8 @@ pub struct Workshop {
     pub width: usize,
     /// For jobs over the memory.
     pub memory: Option<Memory>,
+    /// For tickets that are imported.
+    pub limits: TicketLimits,
 }
 
 fn specification(record: &JobRecord) -> Result<Specification, JobError> {

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     classify::Classifier,
-    domain::{job::UndoOutcome, memory::ConfirmedTicket},
+    domain::{job::UndoOutcome, memory::ConfirmedTicket, ticket::TicketLimits},
     encode::Redactor,
     memory::TicketColumns,
     store::{ChunkCommit, Committed, StoreError},
@@ -108,6 +108,7 @@ impl Desk {
             disk: Pool::start(Tools::DISK_THREADS, 4).unwrap(),
             width: 4,
             memory: Some(self.memory.clone()),
+            limits: TicketLimits::default(),
         }
     }
 

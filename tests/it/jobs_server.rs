@@ -46,10 +46,12 @@ async fn a_server_that_was_killed_takes_its_job_up_and_comes_to_the_same() {
     assert_eq!(fs::read_dir(folder.path().join("jobs")).unwrap().count(), 1);
 }
 
-/// Lets clients name files in this folder.
+/// Lets clients name files in this folder, and tickets have so much text.
 fn configuration(folder: &Path) -> String {
-    format!("[jobs]\nfolders = [\"{}\"]\n", folder.display())
+    format!("[jobs]\nfolders = [\"{}\"]\n[limits]\ntext_bytes = {TEXT_BYTES}\n", folder.display())
 }
+
+const TEXT_BYTES: usize = 500;
 
 /// A server that may read and write in a folder with tickets, and what a command says to it.
 struct Desk {
@@ -133,8 +135,10 @@ async fn a_server_keeps_the_bad_rows_of_an_import_to_be_mended_and_fed_back() {
     }
 
     let folder = tempfile::tempdir().unwrap();
-    let rows = "nr,text,fix\nA,VPN drops every few minutes from home,Restarted it.\nB,,\nC,one,too,many\n";
-    let input = file(folder.path(), "solved.csv", rows);
+    let long = "long ".repeat(TEXT_BYTES / 4);
+    let rows =
+        format!("nr,text,fix\nA,VPN drops every few minutes from home,Restarted it.\nB,,\nC,one,too,many\nD,{long},\n");
+    let input = file(folder.path(), "solved.csv", &rows);
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (bad, again) = (path("bad.csv"), path("again.csv"));
     let desk = Desk::start(folder.path()).await;
@@ -147,16 +151,24 @@ async fn a_server_keeps_the_bad_rows_of_an_import_to_be_mended_and_fed_back() {
         desk.fails(&import(&input, wrong), 1, &[expected]);
     }
     let job = desk.json(&import(&input, &bad));
-    assert_eq!((&job["state"], &job["failed"], &job["rejects"]), (&"done".into(), &2.into(), &bad.as_str().into()));
+    assert_eq!((&job["state"], &job["failed"], &job["rejects"]), (&"done".into(), &3.into(), &bad.as_str().into()));
     let rejects = fs::read_to_string(&bad).unwrap();
     assert_eq!(
         rejects,
-        "line,reason,nr,text,fix\n3,no text in text,B,,\n4,4 fields where the header has 3,C,one,too,many\n"
+        format!(
+            "line,reason,nr,text,fix\n3,no text in text,B,,\n4,4 fields where the header has 3,C,one,too,many\n\
+             5,\"description: summary and description must be at most {TEXT_BYTES} bytes together, are {}\",D,{long},\n",
+            long.len()
+        )
     );
     desk.fails(&import(&input, &bad), 1, &["it is the file of bad rows of job 1, which is done"]);
-    fs::write(&bad, rejects.replace("B,,", "B,Mended,").replace("one,too,many", "One too,many")).unwrap();
+    fs::write(
+        &bad,
+        rejects.replace("B,,", "B,Mended,").replace("one,too,many", "One too,many").replace(&long, "short"),
+    )
+    .unwrap();
     let job = desk.json(&import(&bad, &again));
-    assert_eq!((&job["changed"], &job["failed"], &job["rejects"]), (&2.into(), &0.into(), &Value::Null));
+    assert_eq!((&job["changed"], &job["failed"], &job["rejects"]), (&3.into(), &0.into(), &Value::Null));
     assert!(!Path::new(&again).exists());
     let similar = desk.json(&["memory", "similar", "One too"]);
     assert_eq!(similar["tickets"][0]["id"], "C");
