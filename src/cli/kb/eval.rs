@@ -1,7 +1,7 @@
 //! `triage kb eval`: how well the knowledge base suggests, measured on questions whose article is known.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
@@ -166,6 +166,7 @@ pub(super) fn run(args: &EvalArgs, redactor: &Redactor) -> anyhow::Result<ExitCo
     }
     let mut scores = Scores::default();
     let (mut failed, mut unknown) = (0_u64, 0_u64);
+    let mut relevant_ids = RelevantIds::default();
     for row in rows {
         bar.step();
         let row = match row {
@@ -180,7 +181,7 @@ pub(super) fn run(args: &EvalArgs, redactor: &Redactor) -> anyhow::Result<ExitCo
         if scores.skips(&relevant) {
             continue;
         }
-        for id in unknown_ids(&knowledge, &relevant)? {
+        for id in relevant_ids.unknown(&knowledge, &relevant)? {
             unknown += 1;
             if unknown <= MAX_WARNINGS {
                 let question = row.id(&args.id);
@@ -207,15 +208,26 @@ pub(super) fn run(args: &EvalArgs, redactor: &Redactor) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-fn unknown_ids<'a>(knowledge: &KnowledgeBase, ids: &'a HashSet<String>) -> anyhow::Result<Vec<&'a String>> {
-    let mut unknown = Vec::new();
-    for id in ids {
-        if !knowledge.contains(id)? {
-            unknown.push(id);
+/// Which ids are of articles; each is looked up once, so that what is measured is the suggestions.
+#[derive(Default)]
+struct RelevantIds(HashMap<String, bool>);
+
+impl RelevantIds {
+    /// Those that are of none, in order.
+    fn unknown<'a>(&mut self, knowledge: &KnowledgeBase, ids: &'a HashSet<String>) -> anyhow::Result<Vec<&'a String>> {
+        let mut unknown = Vec::new();
+        for id in ids {
+            let is_known = match self.0.get(id) {
+                Some(is_known) => *is_known,
+                None => *self.0.entry(id.clone()).or_insert(knowledge.contains(id)?),
+            };
+            if !is_known {
+                unknown.push(id);
+            }
         }
+        unknown.sort_unstable();
+        Ok(unknown)
     }
-    unknown.sort_unstable();
-    Ok(unknown)
 }
 
 fn report(args: &EvalArgs, scores: &mut Scores, elapsed: Duration) -> io::Result<()> {
