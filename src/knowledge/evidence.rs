@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     question::{self, Asker},
-    rank::{self, RankedTerm},
+    rank::{self, Parts, RankedTerm},
     schema::{self, Fields, comparable},
     search,
     snapshot::Snapshot,
@@ -79,10 +79,11 @@ pub(super) fn candidates<'a>(
 ) -> Result<Candidates, TantivyError> {
     let terms = rank::choose_terms(snapshot, subject.text, Asker::Ticket)?;
     let today = schema::day_number(today);
+    let parts = Parts::new(terms.iter().map(|term| term.weight), &snapshot.saturation);
     let mut top = Top::new(MAX_CANDIDATES);
     let mut scores = Vec::with_capacity(snapshot.segments.len());
     for (number, segment) in snapshot.segments.iter().enumerate() {
-        let of_segment = rank::scores(snapshot, number, &terms)?;
+        let of_segment = rank::scores(snapshot, number, &terms, &parts)?;
         top.collect(number, &of_segment, |document| {
             snapshot.is_alive(number, document) && segment.suggested_until.get_val(document) >= today
         });
@@ -90,7 +91,7 @@ pub(super) fn candidates<'a>(
     }
     let mut places: Vec<(usize, u32)> =
         top.take(|ranked| snapshot.id(ranked), 0).into_iter().map(|ranked| (ranked.segment, ranked.document)).collect();
-    let best = places.first().map_or(0.0, |&(segment, document)| scores[segment][document as usize]);
+    let best = places.first().map_or(0, |&(segment, document)| scores[segment][document as usize]);
     for id in also {
         if let Some(place) = find(snapshot, id)
             && snapshot.segments[place.0].suggested_until.get_val(place.1) >= today
@@ -104,7 +105,7 @@ pub(super) fn candidates<'a>(
     let mut list = Vec::with_capacity(places.len());
     for (segment, document) in places {
         let score = scores[segment][document as usize];
-        let words = if best > 0.0 { score / best } else { 0.0 };
+        let words = if best > 0 { f32::from(score) / f32::from(best) } else { 0.0 };
         list.push(comparison.candidate(segment, document, words));
     }
     Ok(Candidates { list, terms })

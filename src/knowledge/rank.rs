@@ -25,7 +25,7 @@ const TITLE_TERM_WEIGHT: f32 = 1.5;
 /// Rare words count a little more than BM25 says.
 pub(crate) const RARITY_EXPONENT: f32 = 0.25;
 /// A word repeated more often says no more: an article stuffed with every word of the trade must not win every question.
-const MAX_FREQUENCY: u32 = 20;
+const MAX_FREQUENCY: u8 = 20;
 /// More terms find nothing better and cost their postings.
 pub(crate) const MAX_TERMS: usize = 40;
 /// Postings that one ticket may read. With more the frequent words of a large base find no better, but worse.
@@ -126,19 +126,20 @@ pub(crate) fn inverse_document_frequency(found: u32, documents: u32) -> f32 {
     ((others + 0.5) / (found as f32 + 0.5)).ln_1p()
 }
 
-/// Scores of all documents of one segment, 0 where none of the terms stands in it.
-pub(super) fn scores(snapshot: &Snapshot, segment: usize, terms: &[RankedTerm]) -> Result<Vec<f32>, TantivyError> {
+/// Scores of all documents of one segment in whole numbers, 0 where none of the terms stands in it.
+pub(super) fn scores(
+    snapshot: &Snapshot,
+    segment: usize,
+    terms: &[RankedTerm],
+    parts: &Parts,
+) -> Result<Vec<u16>, TantivyError> {
     let view = &snapshot.segments[segment];
-    let mut scores = vec![0.0; view.documents as usize];
-    let saturation = &snapshot.saturation;
+    let mut scores = vec![0; view.documents as usize];
     let mut of_forms: Vec<(u32, u32)> = Vec::new();
-    for term in terms {
-        let mut add = |document: u32, times: u32| {
-            let length = view.lengths.fieldnorm_id(document);
-            scores[document as usize] += term.weight * saturation.worth(times, length);
-        };
+    for (term, part) in terms.iter().zip(&parts.of_terms) {
+        let impact = Impact { part: *part, saturation: &snapshot.saturation, lengths: &view.lengths };
         if let [postings] = &term.postings[..] {
-            for_each_posting(&view.text, postings[segment].as_ref(), &mut add)?;
+            impact.add(&view.text, postings[segment].as_ref(), &mut scores)?;
             continue;
         }
         // The forms of a word count together, so that an article that holds two is not twice about it.
@@ -150,50 +151,63 @@ pub(super) fn scores(snapshot: &Snapshot, segment: usize, terms: &[RankedTerm]) 
         }
         of_forms.sort_unstable_by_key(|(document, _)| *document);
         for same in of_forms.chunk_by(|(a, _), (b, _)| a == b) {
-            add(same[0].0, same.iter().map(|(_, times)| *times).sum());
+            impact.add_to(&mut scores, same[0].0, same.iter().map(|(_, times)| *times).sum());
         }
     }
     Ok(scores)
 }
 
-/// Scores of a segment's documents, and which of them have any: for large segments of which a question finds little.
-pub(crate) struct SparseScores {
-    scores: Vec<f32>,
-    found: Vec<u32>,
+/// What each term of a question is worth at most, in whole numbers whose sum fits two bytes: scores of a large base wait
+/// for the memory and not for arithmetic, and sums of whole numbers do not depend on their order.
+pub(crate) struct Parts {
+    pub(crate) of_terms: Vec<u16>,
+    /// Of a BM25 score of 1.
+    unit: f32,
 }
 
-impl SparseScores {
-    /// For segments of at most so many documents.
-    pub(crate) fn with_capacity(documents: u32) -> Self {
-        Self { scores: vec![0.0; documents as usize], found: Vec::new() }
+impl Parts {
+    /// For terms of these weights, fewer than some thousands.
+    pub(crate) fn new(weights: impl Iterator<Item = f32>, saturation: &Saturation) -> Self {
+        let most: Vec<f32> = weights.map(|weight| weight * saturation.most).collect();
+        // Every term that is found counts at least 1, see [`Impact::add_to`].
+        let room = u16::MAX.saturating_sub(u16::try_from(most.len()).unwrap_or(u16::MAX));
+        let unit = f32::from(room) / most.iter().sum::<f32>().max(f32::MIN_POSITIVE);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to the room there is")]
+        let of_terms = most.into_iter().map(|most| (most * unit) as u16).collect();
+        Self { of_terms, unit }
     }
 
-    /// Adds what a term is worth to the score of every document that holds it; of those that hold none of the terms before
-    /// only where `finds_more`.
+    /// The BM25 score that stands behind a score in whole numbers.
+    pub(super) fn exact(&self, score: u16) -> f32 {
+        f32::from(score) / self.unit
+    }
+}
+
+/// How one term adds to the scores of a segment.
+pub(crate) struct Impact<'a> {
+    /// One of [`Parts`].
+    pub(crate) part: u16,
+    pub(crate) saturation: &'a Saturation,
+    pub(crate) lengths: &'a FieldNormReader,
+}
+
+impl Impact<'_> {
+    /// Adds what the term is worth to the score of every document that holds it.
     pub(crate) fn add(
-        &mut self,
-        (text, lengths): (&InvertedIndexReader, &FieldNormReader),
-        postings: &TermInfo,
-        (weight, saturation): (f32, &Saturation),
-        finds_more: bool,
+        &self,
+        text: &InvertedIndexReader,
+        postings: Option<&TermInfo>,
+        scores: &mut [u16],
     ) -> Result<(), TantivyError> {
-        for_each_posting(text, Some(postings), &mut |document, times| {
-            let score = &mut self.scores[document as usize];
-            if *score == 0.0 {
-                if !finds_more {
-                    return;
-                }
-                self.found.push(document);
-            }
-            *score += weight * saturation.worth(times, lengths.fieldnorm_id(document));
-        })
+        for_each_posting(text, postings, &mut |document, times| self.add_to(scores, document, times))
     }
 
-    /// Hands over all documents that have a score, and forgets them.
-    pub(crate) fn take(&mut self, mut act: impl FnMut(u32, f32)) {
-        for document in self.found.drain(..) {
-            act(document, std::mem::take(&mut self.scores[document as usize]));
-        }
+    #[inline]
+    fn add_to(&self, scores: &mut [u16], document: u32, times: u32) {
+        let share = self.saturation.share(times, self.lengths.fieldnorm_id(document));
+        let [_, _, worth @ ..] = (u32::from(self.part) * u32::from(share)).to_le_bytes();
+        let score = &mut scores[document as usize];
+        *score = score.saturating_add(u16::from_le_bytes(worth) + 1);
     }
 }
 
@@ -213,9 +227,14 @@ fn for_each_posting(
     Ok(())
 }
 
-/// What a term of weight 1 is worth by BM25 in one collection: by frequency, up to [`MAX_FREQUENCY`], and each of the 256
-/// lengths that tantivy tells apart. A look into a table costs less than a division for every posting.
-pub(crate) struct Saturation(Vec<[f32; 256]>);
+/// What a term is worth by BM25 in one collection: by frequency, up to [`MAX_FREQUENCY`], and each of the 256 lengths that
+/// tantivy tells apart. A look into a table costs less than a division for every posting.
+pub(crate) struct Saturation {
+    /// What a term of weight 1 is worth at most.
+    most: f32,
+    /// Parts of it, of 65,535.
+    shares: Box<[[u16; 256]; MAX_FREQUENCY as usize + 1]>,
+}
 
 impl Saturation {
     /// For articles.
@@ -224,28 +243,25 @@ impl Saturation {
     }
 
     pub(crate) fn new(k1: f32, b: f32, mean_length: f32) -> Self {
-        let mut by_length = [0.0; 256];
-        for (id, saturation) in (0..=u8::MAX).zip(&mut by_length) {
+        let worth = |times: f32, length: u8| {
             #[expect(clippy::cast_precision_loss, reason = "lengths are rounded to far fewer digits already")]
-            let length = FieldNormReader::id_to_fieldnorm(id) as f32;
-            *saturation = k1 * (1.0 - b + b * length / mean_length);
-        }
-        let mut table = vec![[0.0; 256]; MAX_FREQUENCY as usize + 1];
-        for (times, row) in (0_u8..).zip(&mut table) {
-            let times = f32::from(times);
-            for (worth, denominator) in row.iter_mut().zip(&by_length) {
-                *worth = (k1 + 1.0) * times / (times + denominator);
+            let length = FieldNormReader::id_to_fieldnorm(length) as f32;
+            (k1 + 1.0) * times / (times + k1 * (1.0 - b + b * length / mean_length))
+        };
+        let most = worth(f32::from(MAX_FREQUENCY), 0);
+        let mut shares = Box::new([[0; 256]; MAX_FREQUENCY as usize + 1]);
+        for (times, row) in (0..=MAX_FREQUENCY).zip(shares.iter_mut()) {
+            for (length, share) in (0..=u8::MAX).zip(row) {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of the most")]
+                let part = (worth(f32::from(times), length) / most * f32::from(u16::MAX)) as u16;
+                *share = part;
             }
         }
-        Self(table)
+        Self { most, shares }
     }
 
-    /// No term of weight 1 is worth more.
-    pub(crate) fn most(&self) -> f32 {
-        self.worth(MAX_FREQUENCY, 0)
-    }
-
-    fn worth(&self, times: u32, length: u8) -> f32 {
-        self.0[times.min(MAX_FREQUENCY) as usize][usize::from(length)]
+    #[inline]
+    fn share(&self, times: u32, length: u8) -> u16 {
+        self.shares[times.min(MAX_FREQUENCY.into()) as usize][usize::from(length)]
     }
 }

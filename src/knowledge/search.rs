@@ -11,7 +11,7 @@ use super::{
     derived::Derived as _,
     passage::{self, WantedTerms},
     question::Asker,
-    rank::{self, RankedTerm},
+    rank::{self, Parts, RankedTerm},
     schema::{self, Fields},
     snapshot::Snapshot,
     top::{Ranked, Top},
@@ -43,9 +43,11 @@ pub(super) fn search(
     let id = TermQuery::new(fields.id_term(query.trim()), IndexRecordOption::Basic);
     let statuses: Vec<u64> = filter.statuses.iter().map(|status| schema::status_number(*status)).collect();
     let kinds: Vec<u64> = filter.kinds.iter().map(|kind| schema::kind_number(*kind)).collect();
+    let parts = Parts::new(terms.iter().map(|term| term.weight), &snapshot.saturation);
     let mut top = Top::new(offset.saturating_add(limit));
     for (number, segment) in snapshot.segments.iter().enumerate() {
-        let mut scores = rank::scores(snapshot, number, &terms)?;
+        let scores = rank::scores(snapshot, number, &terms, &parts)?;
+        let mut scores: Vec<f32> = scores.into_iter().map(|score| parts.exact(score)).collect();
         if let Some(phrases) = &phrases {
             keep_matches(snapshot, number, phrases, &mut scores)?;
         }

@@ -30,25 +30,23 @@ impl Top {
     }
 
     /// Pushes the documents of a segment, whose scores these are, that `accept` takes.
-    pub(crate) fn collect(&mut self, segment: usize, scores: &[f32], accept: impl Fn(u32) -> bool) {
+    pub(crate) fn collect<S>(&mut self, segment: usize, scores: &[S], accept: impl Fn(u32) -> bool)
+    where
+        S: Copy + Default + PartialOrd + Into<f32>,
+    {
         for (first, block) in (0_u32..).step_by(BLOCK).zip(scores.chunks(BLOCK)) {
-            let threshold = self.threshold;
-            // Counted and not searched, so that the compiler compares several at a time.
-            if block.iter().filter(|score| **score >= threshold).count() == 0 {
+            // The largest and not the first of interest, so that the compiler compares several at a time.
+            let largest = block.iter().fold(S::default(), |a, &b| if a < b { b } else { a });
+            if largest.into() < self.threshold {
                 continue;
             }
             for (document, &score) in (first..).zip(block) {
+                let score = score.into();
                 if score >= self.threshold && accept(document) {
                     self.push(Ranked { segment, document, score });
                 }
             }
         }
-    }
-
-    /// Documents with lower scores are not among the best.
-    pub(crate) fn threshold(&mut self) -> f32 {
-        self.cut();
-        self.threshold
     }
 
     pub(crate) fn push(&mut self, ranked: Ranked) {

@@ -20,7 +20,7 @@ use crate::{
     knowledge::{
         derived::Derived as _,
         question::{MAX_REPEATS, SUMMARY_WORD},
-        rank::{self, MAX_TERMS, RARITY_EXPONENT, Saturation, SparseScores},
+        rank::{self, Impact, MAX_TERMS, Parts, RARITY_EXPONENT, Saturation},
         snapshot::Lengths,
         top::{Ranked, Top},
         words::is_desk_term,
@@ -34,8 +34,6 @@ const MAX_POSTINGS: u32 = 30_000;
 /// BM25's saturation and length normalisation: the usual ones.
 const K1: f32 = 1.2;
 const B: f32 = 0.5;
-/// A bound is larger by this than what it bounds, so that rounding does not matter.
-const ROUNDING: f32 = 1.001;
 /// Words that explain a similarity, before those that touch become phrases.
 const MAX_SHARED_WORDS: usize = 12;
 const MAX_SHARED: usize = 5;
@@ -197,28 +195,19 @@ fn find_candidates(
     let snapshot = others.snapshot;
     let terms = choose_terms(others, features);
     let saturation = others.saturation();
-    // What a ticket can get at most of a term and those behind it (MaxScore, Turtle and Flood 1995).
-    let mut most: Vec<f32> = terms.iter().map(|(_, weight)| weight * saturation.most() * ROUNDING).collect();
-    for place in (1..most.len()).rev() {
-        most[place - 1] += most[place];
-    }
+    let parts = Parts::new(terms.iter().map(|(_, weight)| *weight), saturation);
     let mut top = Top::new(limit);
-    let mut scores =
-        SparseScores::with_capacity(snapshot.segments.iter().map(|segment| segment.documents).max().unwrap_or(0));
+    let mut scores = Vec::new();
     for (number, segment) in snapshot.segments.iter().enumerate() {
-        let threshold = top.threshold();
-        for ((text, weight), most) in terms.iter().zip(&most) {
-            if let Some(postings) = segment.term_info(xxh3_64(text.as_bytes())) {
-                let finds_more = *most >= threshold;
-                scores.add((&segment.text, &segment.lengths), &postings, (*weight, saturation), finds_more)?;
-            }
+        scores.clear();
+        scores.resize(segment.documents as usize, 0);
+        for ((term, _), &part) in terms.iter().zip(&parts.of_terms) {
+            let impact = Impact { part, saturation, lengths: &segment.lengths };
+            impact.add(&segment.text, segment.term_info(xxh3_64(term.as_bytes())).as_ref(), &mut scores)?;
         }
-        let is_own = |document| others.own == Some((number, document));
-        scores.take(|document, score| {
+        top.collect(number, &scores, |document| {
             let is_wanted = wanted == Wanted::All || segment.is_linked(document);
-            if score >= threshold && is_wanted && segment.is_alive(document) && !is_own(document) {
-                top.push(Ranked { segment: number, document, score });
-            }
+            is_wanted && segment.is_alive(document) && others.own != Some((number, document))
         });
     }
     Ok(top.take(|ranked| snapshot.segments[ranked.segment].ticket_id(ranked.document), 0))
