@@ -99,11 +99,20 @@ impl<'a> Others<'a> {
     }
 
     /// [`bag::magnitude`] of the frequency.
+    #[inline]
     fn magnitude(&self, hash: u32) -> u8 {
-        if self.own_slots.is_empty() || self.own_times(hash) == 0 {
+        if self.own_slots.is_empty() {
             return self.snapshot.frequencies.magnitude_of(hash);
         }
-        bag::magnitude(self.frequency(hash))
+        self.magnitude_without_own(hash)
+    }
+
+    #[cold]
+    fn magnitude_without_own(&self, hash: u32) -> u8 {
+        match self.own_times(hash) {
+            0 => self.snapshot.frequencies.magnitude_of(hash),
+            _ => bag::magnitude(self.frequency(hash)),
+        }
     }
 
     /// What of the ticket left out speaks for articles; `None` where there is no such ticket or nothing does.
@@ -164,7 +173,9 @@ pub(super) fn nearest<'a>(
     let asking = Weighted::new(features, others);
     let mut compared: Vec<(Ranked, f32)> = Vec::with_capacity(candidates);
     let mut words = Vec::new();
-    for candidate in find_candidates(others, features, wanted, candidates)? {
+    let found = find_candidates(others, features, wanted, candidates)?;
+    others.snapshot.fetch_words(found.iter().map(|found| (found.segment, found.document)));
+    for candidate in found {
         others.snapshot.segments[candidate.segment].read_words(candidate.document, &mut words);
         if let Some(similarity) = asking.similarity(&words) {
             compared.push((candidate, similarity));
@@ -274,7 +285,7 @@ impl<'a> Weighted<'a> {
         for (place, feature) in features.iter().enumerate().filter(|(_, feature)| feature.term.is_some()) {
             index.intern(key(feature.hash));
             places.push(place);
-            weights.push(if feature.is_function_word { 0.0 } else { weighing.weight(feature.hash, feature.count) });
+            weights.push(if feature.is_function_word { 0.0 } else { weighing.weight((feature.hash, feature.count)) });
         }
         let length = weights.iter().map(|weight| weight * weight).sum::<f32>().sqrt();
         Self { index, weights, places, length, weighing }
@@ -299,19 +310,19 @@ impl<'a> Weighted<'a> {
 
     /// Hands over what both have; returns what it is to be divided by.
     fn compare(&self, words: &[u64], mut both: impl FnMut(usize, f32)) -> f32 {
-        let mut square = 0.0_f32;
-        for (hash, count) in words.iter().map(|entry| bag::decode(*entry)) {
-            let weight = self.weighing.weight(hash, count);
-            if let Some(number) = self.index.get(key(hash)) {
-                let asked = self.weights[number as usize];
-                if asked <= 0.0 {
-                    continue;
-                }
+        // All weights first: no branch hangs on them, so that the processor asks the memory for many at once.
+        let weights = words.iter().map(|entry| self.weighing.weight(bag::decode(*entry)));
+        let mut square: f32 = weights.map(|weight| weight * weight).sum();
+        for entry in words.iter().map(|entry| bag::decode(*entry)) {
+            let Some(number) = self.index.get(key(entry.0)) else { continue };
+            let (weight, asked) = (self.weighing.weight(entry), self.weights[number as usize]);
+            if asked > 0.0 {
                 both(self.places[number as usize], weight * asked);
+            } else {
+                square -= weight * weight;
             }
-            square += weight * weight;
         }
-        self.length * square.sqrt()
+        self.length * square.max(0.0).sqrt()
     }
 }
 
@@ -339,8 +350,9 @@ impl<'a> Weighing<'a> {
         Self { others, rarities, repeats: &REPEATS }
     }
 
-    /// More than 0.
-    fn weight(&self, hash: u32, count: u8) -> f32 {
+    /// Of a word's hash and count; more than 0.
+    #[inline]
+    fn weight(&self, (hash, count): (u32, u8)) -> f32 {
         self.repeats[usize::from(count)] * self.rarities[usize::from(self.others.magnitude(hash))]
     }
 }

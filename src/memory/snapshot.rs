@@ -1,7 +1,7 @@
 //! The memory's index as it stands behind one commit, and how many tickets hold each word.
 //! Only living tickets count, so that the same tickets give the same numbers in whatever order they came.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, hint::black_box, io, sync::Arc};
 
 use tantivy::{
     InvertedIndexReader, Searcher, SegmentReader, TantivyError, Term,
@@ -135,6 +135,7 @@ impl Frequencies {
         self.counts[slot(hash)]
     }
 
+    #[inline]
     pub(super) fn magnitude_of(&self, hash: u32) -> u8 {
         self.magnitudes[slot(hash)]
     }
@@ -206,6 +207,13 @@ impl Snapshot {
         let tickets = segments.iter().map(Segment::living).sum();
         let saturation = neighbours::saturation(lengths);
         Ok(Self { version, segments, lengths, tickets, frequencies, saturation, experience })
+    }
+
+    /// Asks the memory for the words of all these tickets, by segment and number, at once: mostly they are in no cache,
+    /// and comparing one takes so long that the processor does not look ahead to the next.
+    pub(super) fn fetch_words(&self, tickets: impl Iterator<Item = (usize, u32)>) {
+        let parts = tickets.map(|(segment, document)| self.segments[segment].part_of_words(document));
+        black_box(parts.fold(0, |sum: u64, part| sum.wrapping_add(part)));
     }
 
     /// Segment and number of the ticket with this id.
@@ -293,7 +301,26 @@ impl Segment {
 
     /// The articles that were refused for it.
     pub(super) fn refused(&self, document: u32) -> impl Iterator<Item = &str> {
-        self.ready.articles.refused.values_of(document)
+        self.refused_for(document).map(|(_, article)| article)
+    }
+
+    /// The articles that solved a ticket, each with the hash of its id.
+    pub(super) fn solved_by(&self, document: u32) -> impl Iterator<Item = (u64, &str)> {
+        self.ready.articles.solved.hashed_values_of(document)
+    }
+
+    /// The articles that were refused for it, each with the hash of its id.
+    pub(super) fn refused_for(&self, document: u32) -> impl Iterator<Item = (u64, &str)> {
+        self.ready.articles.refused.hashed_values_of(document)
+    }
+
+    /// A number that cannot be told without a look at every part of a ticket's words.
+    fn part_of_words(&self, document: u32) -> u64 {
+        /// So many stand in a line of the processor's cache.
+        const WORDS_A_LINE: usize = 12;
+        let Some(words) = &self.words else { return 0 };
+        let (start, end) = (self.ready.words[document as usize], self.ready.words[document as usize + 1]);
+        (start..end).step_by(WORDS_A_LINE).fold(0, |sum, place| sum.wrapping_add(words.values.get_val(place)))
     }
 
     /// Reads the words of a ticket in place of what `entries` held: as [`bag::encode`] makes them, in their order.
