@@ -50,9 +50,9 @@ impl Names {
         self.numbers_of(document).iter().filter_map(hashed)
     }
 
-    /// The values of a document as they were given.
-    pub(crate) fn values_of(&self, document: u32) -> impl Iterator<Item = &str> {
-        self.numbers_of(document).iter().map(|number| self.value(*number as usize))
+    /// The values of a document: each with its hash and as it was given.
+    pub(crate) fn hashed_values_of(&self, document: u32) -> impl Iterator<Item = (u64, &str)> {
+        self.of(document).map(|(number, hash)| (hash, self.value(number)))
     }
 
     pub(crate) fn has_any(&self, document: u32) -> bool {

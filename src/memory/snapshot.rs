@@ -296,7 +296,7 @@ impl Segment {
 
     /// The articles that solved a ticket.
     pub(super) fn solved(&self, document: u32) -> impl Iterator<Item = &str> {
-        self.ready.articles.solved.values_of(document)
+        self.solved_by(document).map(|(_, article)| article)
     }
 
     /// The articles that were refused for it.

@@ -1,8 +1,6 @@
 //! What past tickets say about articles: the nearest ones vote for what solved them and against what was refused, and
 //! all that an article solved tells what it is good for.
 
-use std::collections::BTreeMap;
-
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
@@ -10,7 +8,10 @@ use super::{
     experience::Own,
     neighbours::{self, Others, Wanted},
 };
-use crate::{encode::TextVector, knowledge::IndexError};
+use crate::{
+    encode::{HashIndex, TextVector},
+    knowledge::IndexError,
+};
 
 /// So many tickets are compared with the text, the best by BM25.
 const CANDIDATES: usize = 100;
@@ -34,9 +35,32 @@ pub(crate) enum Copies {
 pub(crate) struct Experienced<'a> {
     view: &'a MemoryView<'a>,
     own: Option<Own>,
-    /// By article.
-    votes: BTreeMap<&'a str, Vote<'a>>,
+    votes: Votes<'a>,
     total: f32,
+}
+
+/// Votes by article, in the order in which these were first voted for.
+#[derive(Default)]
+struct Votes<'a> {
+    /// Places in the list, by the hashes of the articles' ids.
+    places: HashIndex,
+    list: Vec<(&'a str, Vote<'a>)>,
+}
+
+impl<'a> Votes<'a> {
+    /// The votes for an article, none yet where it is new.
+    fn of(&mut self, (hash, article): (u64, &'a str)) -> &mut Vote<'a> {
+        let place = self.places.intern(hash) as usize;
+        if place == self.list.len() {
+            self.list.push((article, Vote::default()));
+        }
+        &mut self.list[place].1
+    }
+
+    fn get(&self, article: &str) -> Option<&Vote<'a>> {
+        let place = self.places.get(xxh3_64(article.as_bytes()))?;
+        self.list.get(place as usize).map(|(_, vote)| vote)
+    }
 }
 
 /// What past tickets say for one article.
@@ -57,29 +81,29 @@ impl MemoryView<'_> {
         copies: Copies,
     ) -> Result<Experienced<'_>, IndexError> {
         if self.snapshot.tickets == 0 {
-            return Ok(Experienced { view: self, own: None, votes: BTreeMap::new(), total: 0.0 });
+            return Ok(Experienced { view: self, own: None, votes: Votes::default(), total: 0.0 });
         }
         let failed = |error| self.memory.index.error(error);
         let others = Others::new(&self.snapshot, self.memory.index.fields(), leave_out).map_err(failed)?;
         let features = bag::features(text);
         let near = neighbours::nearest(&others, &features, Wanted::Linked, CANDIDATES, VOTERS).map_err(failed)?;
-        let mut votes: BTreeMap<&str, Vote<'_>> = BTreeMap::new();
+        let mut votes = Votes::default();
         for near in near {
             if copies == Copies::LeftOut && near.similarity >= COPY {
                 continue;
             }
-            for article in near.segment.solved(near.document) {
-                let vote = votes.entry(article).or_default();
+            for article in near.segment.solved_by(near.document) {
+                let vote = votes.of(article);
                 vote.weight += near.similarity;
                 if near.similarity >= SIMILAR {
                     vote.solved.push(near.id);
                 }
             }
-            for article in near.segment.refused(near.document) {
-                votes.entry(article).or_default().weight -= near.similarity;
+            for article in near.segment.refused_for(near.document) {
+                votes.of(article).weight -= near.similarity;
             }
         }
-        let total = votes.values().map(|vote| vote.weight.max(0.0)).sum();
+        let total = votes.list.iter().map(|(_, vote)| vote.weight.max(0.0)).sum();
         Ok(Experienced { view: self, own: others.own().map_err(failed)?, votes, total })
     }
 
@@ -114,7 +138,7 @@ impl Experienced<'_> {
 
     /// Articles that solved one of the nearest tickets or were refused there.
     pub(crate) fn articles(&self) -> impl Iterator<Item = &str> {
-        self.votes.keys().copied()
+        self.votes.list.iter().map(|(article, _)| *article)
     }
 
     pub(crate) fn vote(&self, article: &str) -> Option<&Vote<'_>> {
