@@ -154,7 +154,12 @@ impl<'a> Dictionary<'a> {
 
     /// What two neighbours are in one word, `logon` for `log on`, where articles write it so.
     pub(super) fn joined(&self, first: &str, second: &str) -> Option<String> {
-        let mut joined: String = first.chars().chain(second.chars()).flat_map(char::to_lowercase).collect();
+        let mut joined = [first, second].concat();
+        if joined.is_ascii() {
+            joined.make_ascii_lowercase();
+        } else {
+            joined = joined.chars().flat_map(char::to_lowercase).collect();
+        }
         if joined.chars().count() < MIN_MISSPELT_CHARS {
             return None;
         }

@@ -40,9 +40,14 @@ impl Language {
                 continue;
             }
             lower.clear();
-            lower.extend(word.chars().flat_map(char::to_lowercase));
-            times_english += u32::from(words::is_function_word(&lower));
+            if word.is_ascii() {
+                lower.push_str(word);
+                lower.make_ascii_lowercase();
+            } else {
+                lower.extend(word.chars().flat_map(char::to_lowercase));
+            }
             if let Some(languages) = FUNCTION_WORDS.get(&lower) {
+                times_english += u32::from(languages & ENGLISH != 0);
                 for (times, language) in times.iter_mut().zip(Self::ALL) {
                     *times += u32::from(languages & language.bit() != 0);
                 }
@@ -171,8 +176,20 @@ impl Language {
     }
 }
 
+/// Beside the bits of the other languages.
+const ENGLISH: u8 = 16;
+
 /// The languages of each function word, as bits.
-static FUNCTION_WORDS: LazyLock<WordMap<u8>> = LazyLock::new(|| languages_of(str::to_owned));
+static FUNCTION_WORDS: LazyLock<WordMap<u8>> = LazyLock::new(|| {
+    let mut words = languages_of(str::to_owned);
+    for word in words::function_words() {
+        words.insert(word, 0);
+        if let Some(languages) = words.get_mut(word) {
+            *languages |= ENGLISH;
+        }
+    }
+    words
+});
 /// The same as terms.
 static FUNCTION_TERMS: LazyLock<WordMap<u8>> = LazyLock::new(|| {
     languages_of(|word| {

@@ -26,8 +26,7 @@ const FUNCTION_WORDS: &str = "a about again all also am an and any are as at be 
 const DESK_WORDS: &str = "get got getting use using used want need know try tried trying see new one two way help error \
     problem issue issues problems work working works";
 
-static FUNCTION_WORD_SET: LazyLock<WordMap<()>> =
-    LazyLock::new(|| FUNCTION_WORDS.split_ascii_whitespace().map(|word| (word, ())).collect());
+static FUNCTION_WORD_SET: LazyLock<WordMap<()>> = LazyLock::new(|| function_words().map(|word| (word, ())).collect());
 static DESK_TERM_SET: LazyLock<WordMap<()>> = LazyLock::new(|| {
     let mut terms: Vec<String> = DESK_WORDS.split_ascii_whitespace().map(str::to_owned).collect();
     terms.iter_mut().for_each(cut_plural);
@@ -37,6 +36,11 @@ static DESK_TERM_SET: LazyLock<WordMap<()>> = LazyLock::new(|| {
 /// Whether nearly every ticket holds this term.
 pub(crate) fn is_desk_term(term: &str) -> bool {
     DESK_TERM_SET.contains(term)
+}
+
+/// The words of English that carry no subject.
+pub(super) fn function_words() -> impl Iterator<Item = &'static str> {
+    FUNCTION_WORDS.split_ascii_whitespace()
 }
 
 /// Whether a word of English in lower case carries no subject.
