@@ -57,6 +57,14 @@ impl<'a> Dictionary<'a> {
         self.snapshot.segments.iter().map(move |segment| segment.term_info(hash))
     }
 
+    /// To be told of the words that will be looked up, before the first.
+    pub(super) fn fetch<'w>(&self, words: impl Iterator<Item = &'w str>) {
+        let hashes: Vec<u64> = words.map(|word| xxh3_64(word.as_bytes())).collect();
+        for segment in &self.snapshot.segments {
+            segment.fetch_terms(&hashes);
+        }
+    }
+
     #[cfg_attr(not(test), expect(clippy::unused_self, reason = "counts in tests only"))]
     fn count_look(&self) {
         #[cfg(test)]
@@ -152,21 +160,11 @@ impl<'a> Dictionary<'a> {
         best
     }
 
-    /// What two neighbours are in one word, `logon` for `log on`, where articles write it so.
-    pub(super) fn joined(&self, first: &str, second: &str) -> Option<String> {
-        let mut joined = [first, second].concat();
-        if joined.is_ascii() {
-            joined.make_ascii_lowercase();
-        } else {
-            joined = joined.chars().flat_map(char::to_lowercase).collect();
-        }
-        if joined.chars().count() < MIN_MISSPELT_CHARS {
-            return None;
-        }
-        cut_plural(&mut joined);
-        let found = self.documents(&joined);
+    /// Whether articles write two neighbours as one word, the [`joined`] one.
+    pub(super) fn is_joined(&self, joined: &str, first: &str, second: &str) -> bool {
+        let found = self.documents(joined);
         if found == 0 {
-            return None;
+            return false;
         }
         let mut rarer = u32::MAX;
         for part in [first, second] {
@@ -179,6 +177,21 @@ impl<'a> Dictionary<'a> {
         #[expect(clippy::cast_precision_loss, reason = "a ratio of counts needs no more than the leading digits")]
         let is_usual = found as f32 >= MIN_JOINED_SHARE * rarer as f32;
         // Of two function words nothing is known.
-        (rarer < u32::MAX && is_usual).then_some(joined)
+        rarer < u32::MAX && is_usual
     }
+}
+
+/// What two neighbours are in one word, `logon` for `log on`; `None` where that is too short to be one.
+pub(super) fn joined(first: &str, second: &str) -> Option<String> {
+    let mut joined = [first, second].concat();
+    if joined.is_ascii() {
+        joined.make_ascii_lowercase();
+    } else {
+        joined = joined.chars().flat_map(char::to_lowercase).collect();
+    }
+    if joined.chars().count() < MIN_MISSPELT_CHARS {
+        return None;
+    }
+    cut_plural(&mut joined);
+    Some(joined)
 }

@@ -6,7 +6,7 @@ use std::{collections::HashSet, ops::Range};
 use tantivy::TantivyError;
 
 use super::{
-    dictionary::{Dictionary, Entry},
+    dictionary::{self, Dictionary, Entry},
     language::Language,
     word_map::WordMap,
     words::{Terms, is_desk_term},
@@ -65,17 +65,19 @@ impl Question {
         let text = &text[..text.floor_char_boundary(MAX_BYTES_READ)];
         let language = Language::of(text);
         let mut words = Words { dictionary, asked: WordMap::with_capacity(MAX_TYPICAL_WORDS) };
+        let counts = count_words(text, asker, language);
+        let pairs: Vec<Pair<'_>> = adjacent_pairs(text).take(MAX_PAIRS).filter_map(Pair::new).collect();
+        let written = counts.iter().map(|count| count.text.as_str());
+        dictionary.fetch(written.chain(pairs.iter().map(|pair| pair.joined.as_str())));
         let mut unknown = Vec::new();
-        for count in count_words(text, asker, language) {
+        for count in counts {
             if !words.add(&count.text, count.times) && count.is_plain {
                 unknown.push(count);
             }
         }
         let mut explained = HashSet::new();
-        for (first, second) in adjacent_pairs(text).take(MAX_PAIRS) {
-            if let Some(joined) = dictionary.joined(first, second)
-                && !words.asked.contains(&joined)
-            {
+        for Pair { first, second, joined } in pairs {
+            if dictionary.is_joined(&joined, first, second) && !words.asked.contains(&joined) {
                 words.add(&joined, JOINED_SHARE);
                 explained.extend([first.to_lowercase(), second.to_lowercase()]);
             }
@@ -85,6 +87,19 @@ impl Question {
             words.add_meanings(&text, times, language)?;
         }
         Ok(Self { language, words: words.asked.into_values().collect() })
+    }
+}
+
+/// Two words that stand side by side, and what they may be in one.
+struct Pair<'a> {
+    first: &'a str,
+    second: &'a str,
+    joined: String,
+}
+
+impl<'a> Pair<'a> {
+    fn new((first, second): (&'a str, &'a str)) -> Option<Self> {
+        Some(Self { first, second, joined: dictionary::joined(first, second)? })
     }
 }
 

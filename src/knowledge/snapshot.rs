@@ -110,6 +110,11 @@ impl Segment {
         self.columns.terms.info(hash)
     }
 
+    /// See [`TermTable::fetch`].
+    pub(super) fn fetch_terms(&self, hashes: &[u64]) {
+        self.columns.terms.fetch(hashes.iter().copied());
+    }
+
     /// The articles of this id, deleted ones included.
     pub(super) fn with_id(&self, id: &str) -> impl Iterator<Item = u32> {
         let found = self.columns.places.all(xxh3_64(id.as_bytes()));

@@ -207,14 +207,18 @@ fn find_candidates(
     let terms = choose_terms(others, features);
     let saturation = others.saturation();
     let parts = Parts::new(terms.iter().map(|(_, weight)| *weight), saturation);
+    let hashes: Vec<u64> = terms.iter().map(|(term, _)| xxh3_64(term.as_bytes())).collect();
+    for segment in &snapshot.segments {
+        segment.fetch_terms(hashes.iter().copied());
+    }
     let mut top = Top::new(limit);
     let mut scores = Vec::new();
     for (number, segment) in snapshot.segments.iter().enumerate() {
         scores.clear();
         scores.resize(segment.documents as usize, 0);
-        for ((term, _), &part) in terms.iter().zip(&parts.of_terms) {
+        for (&hash, &part) in hashes.iter().zip(&parts.of_terms) {
             let impact = Impact { part, saturation, lengths: &segment.lengths };
-            impact.add(&segment.text, segment.term_info(xxh3_64(term.as_bytes())).as_ref(), &mut scores)?;
+            impact.add(&segment.text, segment.term_info(hash).as_ref(), &mut scores)?;
         }
         top.collect(number, &scores, |document| {
             let is_wanted = wanted == Wanted::All || segment.is_linked(document);

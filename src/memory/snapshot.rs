@@ -288,6 +288,11 @@ impl Segment {
         self.ready.terms.info(hash)
     }
 
+    /// See [`TermTable::fetch`].
+    pub(super) fn fetch_terms(&self, hashes: impl Iterator<Item = u64>) {
+        self.ready.terms.fetch(hashes);
+    }
+
     /// The id of a ticket.
     pub(super) fn ticket_id(&self, document: u32) -> &str {
         let (start, end) = self.ready.places[document as usize];
