@@ -36,6 +36,15 @@ pub(super) struct Feature {
 
 /// What a text is compared by, in the order of the hashes. Of a long text only the beginning is read.
 pub(super) fn features(text: &str) -> Vec<Feature> {
+    read(text, true)
+}
+
+/// The words among the [`features`]; of a long text they are more.
+pub(super) fn words(text: &str) -> Vec<Feature> {
+    read(text, false)
+}
+
+fn read(text: &str, with_pairs: bool) -> Vec<Feature> {
     let mut counting = Counting { language: Language::of(beginning(text)), ..Counting::default() };
     let summary_end = text.find('\n').unwrap_or(0);
     let mut terms = Terms::new(beginning(text));
@@ -44,7 +53,7 @@ pub(super) fn features(text: &str) -> Vec<Feature> {
         let hash = xxh3_64(term.as_bytes());
         counting.add(hash, Some(term), bytes.clone(), bytes.start < summary_end);
         // The parts of a compound follow it and lie in it: they have no neighbours of their own.
-        if last.as_ref().is_some_and(|(_, last)| bytes.start < last.end) {
+        if !with_pairs || last.as_ref().is_some_and(|(_, last)| bytes.start < last.end) {
             continue;
         }
         if let Some((before, place)) = last {

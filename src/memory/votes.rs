@@ -85,8 +85,8 @@ impl MemoryView<'_> {
         }
         let failed = |error| self.memory.index.error(error);
         let others = Others::new(&self.snapshot, self.memory.index.fields(), leave_out).map_err(failed)?;
-        let features = bag::features(text);
-        let near = neighbours::nearest(&others, &features, Wanted::Linked, CANDIDATES, VOTERS).map_err(failed)?;
+        let words = bag::words(text);
+        let near = neighbours::nearest(&others, &words, Wanted::Linked, CANDIDATES, VOTERS).map_err(failed)?;
         let mut votes = Votes::default();
         for near in near {
             if copies == Copies::LeftOut && near.similarity >= COPY {
