@@ -121,6 +121,22 @@ pub(super) fn encode(feature: &Feature) -> u64 {
     u64::from(feature.hash) << u8::BITS | u64::from(feature.count)
 }
 
+/// As many bits of an entry as tell its count where it is [`packed`].
+pub(super) const COUNT_BITS: u32 = 6;
+
+/// An entry in half the bytes: less the last bits of its hash, and with a count of at most 63.
+pub(super) fn packed(entry: u64) -> u32 {
+    let (hash, count) = decode(entry);
+    let most = (1 << COUNT_BITS) - 1;
+    hash & !most | u32::from(count).min(most)
+}
+
+/// A hash, less what [`packed`] left out, and its count.
+pub(super) fn unpacked(entry: u32) -> (u32, u8) {
+    let [count, ..] = entry.to_le_bytes();
+    (entry >> COUNT_BITS << COUNT_BITS, count & ((1 << COUNT_BITS) - 1))
+}
+
 /// A hash and its count.
 pub(super) fn decode(entry: u64) -> (u32, u8) {
     let [count, a, b, c, d, ..] = entry.to_le_bytes();
@@ -165,6 +181,16 @@ mod tests {
         let kept: Vec<_> = features.iter().map(|feature| decode(encode(feature))).collect();
         assert_eq!(kept, features.iter().map(|feature| (feature.hash, feature.count)).collect::<Vec<_>>());
         assert!(kept.is_sorted());
+    }
+
+    #[test]
+    fn a_packed_entry_loses_little() {
+        for (hash, count, expected) in
+            [(0xFEDC_BA98_u32, 1_u8, (0xFEDC_BA80, 1)), (u32::MAX, 255, (u32::MAX << COUNT_BITS, 63))]
+        {
+            let entry = u64::from(hash) << u8::BITS | u64::from(count);
+            assert_eq!(unpacked(packed(entry)), expected);
+        }
     }
 
     #[test]

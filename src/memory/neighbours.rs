@@ -69,9 +69,7 @@ impl<'a> Others<'a> {
         let (mut lengths, mut own_slots) = (snapshot.lengths, Vec::new());
         if let Some((segment, document)) = own {
             let segment = &snapshot.segments[segment];
-            let mut words = Vec::new();
-            segment.read_words(document, &mut words);
-            own_slots.extend(words.into_iter().map(|entry| slot(bag::decode(entry).0)));
+            own_slots.extend(segment.words(document).iter().map(|entry| slot(bag::unpacked(*entry).0)));
             own_slots.sort_unstable();
             lengths.documents -= 1;
             lengths.terms -= u64::from(segment.lengths.fieldnorm(document));
@@ -145,10 +143,8 @@ pub(super) fn neighbours(
     let others = Others::new(snapshot, fields, leave_out)?;
     let near = nearest(&others, &features, Wanted::All, MIN_CANDIDATES.max(2 * limit), limit)?;
     let asking = Weighted::new(&features, &others);
-    let mut words = Vec::new();
     let neighbour = |Near { id, segment, document, similarity }: Near<'_>| {
-        segment.read_words(document, &mut words);
-        let mut shared = asking.shared(&words);
+        let mut shared = asking.shared(segment.words(document));
         let place = |(hash, _)| features.binary_search_by_key(&hash, |feature| feature.hash).ok();
         shared.extend(segment.pairs(document).filter_map(place).map(|place| (place, 0.0)));
         Ok(Neighbour {
@@ -172,12 +168,11 @@ pub(super) fn nearest<'a>(
 ) -> Result<Vec<Near<'a>>, TantivyError> {
     let asking = Weighted::new(features, others);
     let mut compared: Vec<(Ranked, f32)> = Vec::with_capacity(candidates);
-    let mut words = Vec::new();
     let found = find_candidates(others, features, wanted, candidates)?;
     others.snapshot.fetch_words(found.iter().map(|found| (found.segment, found.document)));
     for candidate in found {
-        others.snapshot.segments[candidate.segment].read_words(candidate.document, &mut words);
-        if let Some(similarity) = asking.similarity(&words) {
+        let words = others.snapshot.segments[candidate.segment].words(candidate.document);
+        if let Some(similarity) = asking.similarity(words) {
             compared.push((candidate, similarity));
         }
     }
@@ -287,23 +282,29 @@ impl<'a> Weighted<'a> {
         let mut index = HashIndex::with_capacity(features.len());
         let (mut weights, mut places) = (Vec::with_capacity(features.len()), Vec::with_capacity(features.len()));
         for (place, feature) in features.iter().enumerate().filter(|(_, feature)| feature.term.is_some()) {
-            index.intern(key(feature.hash));
-            places.push(place);
-            weights.push(if feature.is_function_word { 0.0 } else { weighing.weight((feature.hash, feature.count)) });
+            // Of two words that tickets do not tell apart the first counts.
+            if index.intern(key(feature.hash)) as usize == places.len() {
+                places.push(place);
+                weights.push(if feature.is_function_word {
+                    0.0
+                } else {
+                    weighing.weight((feature.hash, feature.count))
+                });
+            }
         }
         let length = weights.iter().map(|weight| weight * weight).sum::<f32>().sqrt();
         Self { index, weights, places, length, weighing }
     }
 
     /// How like a ticket of these words is; `None` where nothing is shared.
-    fn similarity(&self, words: &[u64]) -> Option<f32> {
+    fn similarity(&self, words: &[u32]) -> Option<f32> {
         let mut product = 0.0_f32;
         let scale = self.compare(words, |_, part| product += part);
         (product > 0.0 && scale > 0.0).then(|| (product / scale).min(1.0))
     }
 
     /// Places of the features that a ticket of these words shares, each with its part of the similarity.
-    fn shared(&self, words: &[u64]) -> Vec<(usize, f32)> {
+    fn shared(&self, words: &[u32]) -> Vec<(usize, f32)> {
         let mut shared = Vec::new();
         let scale = self.compare(words, |place, part| shared.push((place, part)));
         for (_, part) in &mut shared {
@@ -313,11 +314,11 @@ impl<'a> Weighted<'a> {
     }
 
     /// Hands over what both have; returns what it is to be divided by.
-    fn compare(&self, words: &[u64], mut both: impl FnMut(usize, f32)) -> f32 {
+    fn compare(&self, words: &[u32], mut both: impl FnMut(usize, f32)) -> f32 {
         // All weights first: no branch hangs on them, so that the processor asks the memory for many at once.
-        let weights = words.iter().map(|entry| self.weighing.weight(bag::decode(*entry)));
+        let weights = words.iter().map(|entry| self.weighing.weight(bag::unpacked(*entry)));
         let mut square: f32 = weights.map(|weight| weight * weight).sum();
-        for entry in words.iter().map(|entry| bag::decode(*entry)) {
+        for entry in words.iter().map(|entry| bag::unpacked(*entry)) {
             let Some(number) = self.index.get(key(entry.0)) else { continue };
             let (weight, asked) = (self.weighing.weight(entry), self.weights[number as usize]);
             if asked > 0.0 {
@@ -330,9 +331,9 @@ impl<'a> Weighted<'a> {
     }
 }
 
-/// Of a word's hash; its last bit is the same in all.
+/// Of a word's hash, as much of it as tickets keep.
 fn key(hash: u32) -> u64 {
-    u64::from(hash >> 1)
+    u64::from(hash >> bag::COUNT_BITS)
 }
 
 /// Sublinear term frequency times smooth inverse document frequency, from tables.

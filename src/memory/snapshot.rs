@@ -55,7 +55,6 @@ pub(super) struct Segment {
     /// Finds tickets by their ids.
     tickets: Arc<InvertedIndexReader>,
     ready: Arc<Ready>,
-    words: Option<Column<u64>>,
     pairs: Option<Column<u64>>,
     vectors: Option<BytesColumn>,
     alive: Option<AliveBitSet>,
@@ -77,8 +76,10 @@ struct Ready {
     places: Vec<(u32, u32)>,
     /// Ids of articles.
     articles: Links<Names>,
-    /// By document, where its words start in their column and those before it end; one more than documents.
+    /// Of the tickets, one behind the other, as [`bag::packed`] makes them.
     words: Vec<u32>,
+    /// By document, where its words start and those before it end; one more than documents.
+    starts: Vec<u32>,
     /// By document, a bit for whether it has links: few enough to stay in a cache.
     linked: Vec<u64>,
     /// Of the text.
@@ -105,15 +106,17 @@ impl Ready {
         }
         let of = |column: &Option<StrColumn>| Names::load(column.as_ref(), documents);
         let articles = Links { solved: of(&linked.solved)?, refused: of(&linked.refused)? };
-        let mut starts = vec![0; documents as usize + 1];
-        for (document, place) in (0..documents).zip(1..) {
-            starts[place] = words.map_or(0, |words| words.index.value_row_ids(document).end).max(starts[place - 1]);
+        let (mut starts, mut packed) = (vec![0], Vec::new());
+        for document in 0..documents {
+            packed.extend(words.into_iter().flat_map(|words| words.values_for_doc(document)).map(bag::packed));
+            starts.push(u32::try_from(packed.len()).map_err(io::Error::other)?);
         }
+        packed.shrink_to_fit();
         let mut linked = vec![0; documents as usize / 64 + 1];
         for document in (0..documents).filter(|&one| articles.solved.has_any(one) || articles.refused.has_any(one)) {
             linked[document as usize / 64] |= 1 << (document % 64);
         }
-        Ok(Self { tickets, places, articles, words: starts, linked, terms: TermTable::read(terms)? })
+        Ok(Self { tickets, places, articles, words: packed, starts, linked, terms: TermTable::read(terms)? })
     }
 }
 
@@ -212,8 +215,11 @@ impl Snapshot {
     /// Asks the memory for the words of all these tickets, by segment and number, at once: mostly they are in no cache,
     /// and comparing one takes so long that the processor does not look ahead to the next.
     pub(super) fn fetch_words(&self, tickets: impl Iterator<Item = (usize, u32)>) {
-        let parts = tickets.map(|(segment, document)| self.segments[segment].part_of_words(document));
-        black_box(parts.fold(0, |sum: u64, part| sum.wrapping_add(part)));
+        /// So many stand in a line of the processor's cache.
+        const WORDS_A_LINE: usize = 16;
+        let words = tickets.map(|(segment, document)| self.segments[segment].words(document));
+        let lines = words.flat_map(|words| words.iter().step_by(WORDS_A_LINE));
+        black_box(lines.fold(0, |sum: u32, word| sum.wrapping_add(*word)));
     }
 
     /// Segment and number of the ticket with this id.
@@ -251,7 +257,6 @@ impl Segment {
             },
             tickets: reader.inverted_index(fields.id)?,
             ready,
-            words,
             pairs: columns.column_opt(PAIRS_COLUMN)?,
             vectors: columns.bytes(VECTOR_COLUMN)?,
             alive: reader.alive_bitset().cloned(),
@@ -319,22 +324,10 @@ impl Segment {
         self.ready.articles.refused.hashed_values_of(document)
     }
 
-    /// A number that cannot be told without a look at every part of a ticket's words.
-    fn part_of_words(&self, document: u32) -> u64 {
-        /// So many stand in a line of the processor's cache.
-        const WORDS_A_LINE: usize = 12;
-        let Some(words) = &self.words else { return 0 };
-        let (start, end) = (self.ready.words[document as usize], self.ready.words[document as usize + 1]);
-        (start..end).step_by(WORDS_A_LINE).fold(0, |sum, place| sum.wrapping_add(words.values.get_val(place)))
-    }
-
-    /// Reads the words of a ticket in place of what `entries` held: as [`bag::encode`] makes them, in their order.
-    pub(super) fn read_words(&self, document: u32, entries: &mut Vec<u64>) {
-        entries.clear();
-        let Some(words) = &self.words else { return };
-        let (start, end) = (self.ready.words[document as usize], self.ready.words[document as usize + 1]);
-        entries.resize((end - start) as usize, 0);
-        words.values.get_range(start.into(), entries);
+    /// The words of a ticket as [`bag::packed`] makes them, in the order of their hashes.
+    pub(super) fn words(&self, document: u32) -> &[u32] {
+        let (start, end) = (self.ready.starts[document as usize], self.ready.starts[document as usize + 1]);
+        &self.ready.words[start as usize..end as usize]
     }
 
     /// The pairs of neighbouring words of a ticket, each with its count, in the order of their hashes.
@@ -392,11 +385,9 @@ impl Segment {
     }
 
     fn for_each_word(&self, wanted: impl Fn(u32) -> bool, mut act: impl FnMut(u32)) {
-        let mut words = Vec::new();
         for document in (0..self.documents).filter(|document| wanted(*document)) {
-            self.read_words(document, &mut words);
-            for entry in &words {
-                act(bag::decode(*entry).0);
+            for entry in self.words(document) {
+                act(bag::unpacked(*entry).0);
             }
         }
     }
