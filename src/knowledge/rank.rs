@@ -132,12 +132,12 @@ pub(super) fn scores(
     segment: usize,
     terms: &[RankedTerm],
     parts: &Parts,
-) -> Result<Vec<u16>, TantivyError> {
+) -> Result<Vec<i16>, TantivyError> {
     let view = &snapshot.segments[segment];
     let mut scores = vec![0; view.documents as usize];
     let mut of_forms: Vec<(u32, u32)> = Vec::new();
     for (term, part) in terms.iter().zip(&parts.of_terms) {
-        let impact = Impact { part: *part, saturation: &snapshot.saturation, lengths: &view.lengths };
+        let impact = Impact { part: *part, saturation: &snapshot.saturation, lengths: &view.columns.lengths };
         if let [postings] = &term.postings[..] {
             impact.add(&view.text, postings[segment].as_ref(), &mut scores)?;
             continue;
@@ -158,7 +158,8 @@ pub(super) fn scores(
 }
 
 /// What each term of a question is worth at most, in whole numbers whose sum fits two bytes: scores of a large base wait
-/// for the memory and not for arithmetic, and sums of whole numbers do not depend on their order.
+/// for the memory and not for arithmetic, and sums of whole numbers do not depend on their order. Signed ones, since these
+/// are what every processor compares eight at a time.
 pub(crate) struct Parts {
     pub(crate) of_terms: Vec<u16>,
     /// Of a BM25 score of 1.
@@ -170,7 +171,7 @@ impl Parts {
     pub(crate) fn new(weights: impl Iterator<Item = f32>, saturation: &Saturation) -> Self {
         let most: Vec<f32> = weights.map(|weight| weight * saturation.most).collect();
         // Every term that is found counts at least 1, see [`Impact::add_to`].
-        let room = u16::MAX.saturating_sub(u16::try_from(most.len()).unwrap_or(u16::MAX));
+        let room = i16::MAX.saturating_sub(i16::try_from(most.len()).unwrap_or(i16::MAX));
         let unit = f32::from(room) / most.iter().sum::<f32>().max(f32::MIN_POSITIVE);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to the room there is")]
         let of_terms = most.into_iter().map(|most| (most * unit) as u16).collect();
@@ -178,7 +179,7 @@ impl Parts {
     }
 
     /// The BM25 score that stands behind a score in whole numbers.
-    pub(super) fn exact(&self, score: u16) -> f32 {
+    pub(super) fn exact(&self, score: i16) -> f32 {
         f32::from(score) / self.unit
     }
 }
@@ -188,7 +189,8 @@ pub(crate) struct Impact<'a> {
     /// One of [`Parts`].
     pub(crate) part: u16,
     pub(crate) saturation: &'a Saturation,
-    pub(crate) lengths: &'a FieldNormReader,
+    /// As tantivy tells them apart, by document.
+    pub(crate) lengths: &'a [u8],
 }
 
 impl Impact<'_> {
@@ -197,17 +199,18 @@ impl Impact<'_> {
         &self,
         text: &InvertedIndexReader,
         postings: Option<&TermInfo>,
-        scores: &mut [u16],
+        scores: &mut [i16],
     ) -> Result<(), TantivyError> {
         for_each_posting(text, postings, &mut |document, times| self.add_to(scores, document, times))
     }
 
     #[inline]
-    fn add_to(&self, scores: &mut [u16], document: u32, times: u32) {
-        let share = self.saturation.share(times, self.lengths.fieldnorm_id(document));
+    fn add_to(&self, scores: &mut [i16], document: u32, times: u32) {
+        // Of the same length, which spares a look at the bounds.
+        let (lengths, scores) = (&self.lengths[..scores.len()], &mut scores[..]);
+        let share = self.saturation.share(times, lengths[document as usize]);
         let [_, _, worth @ ..] = (u32::from(self.part) * u32::from(share)).to_le_bytes();
-        let score = &mut scores[document as usize];
-        *score = score.saturating_add(u16::from_le_bytes(worth) + 1);
+        scores[document as usize] += i16::from_le_bytes(worth) + 1;
     }
 }
 
@@ -263,5 +266,37 @@ impl Saturation {
     #[inline]
     fn share(&self, times: u32, length: u8) -> u16 {
         self.shares[times.min(MAX_FREQUENCY.into()) as usize][usize::from(length)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_document_with_every_term_fits_and_scores_as_it_would_exactly(
+            terms in prop::collection::vec((0.000_01..30.0_f32, 1..40_u32), 1..MAX_TERMS),
+            length in 0..=u8::MAX,
+            mean in 1.0..500.0_f32,
+        ) {
+            let saturation = Saturation::of_articles(mean);
+            let parts = Parts::new(terms.iter().map(|(weight, _)| *weight), &saturation);
+            let mut scores = [0];
+            let mut exact = 0.0;
+            for ((weight, times), &part) in terms.iter().zip(&parts.of_terms) {
+                let before = scores[0];
+                Impact { part, saturation: &saturation, lengths: &[length] }.add_to(&mut scores, 0, *times);
+                prop_assert!(scores[0] > before, "every term counts");
+                let (times, words) = (times.min(&20), FieldNormReader::id_to_fieldnorm(length));
+                #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+                let (times, words) = (*times as f32, words as f32);
+                exact += weight * (K1 + 1.0) * times / (times + K1 * (1.0 - B + B * words / mean));
+            }
+            let rounding = terms.iter().map(|_| 3.0).sum::<f32>() / parts.unit;
+            prop_assert!((parts.exact(scores[0]) - exact).abs() <= rounding + 0.001 * exact, "{} {exact}", parts.exact(scores[0]));
+        }
     }
 }

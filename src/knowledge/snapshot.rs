@@ -60,7 +60,8 @@ pub(super) struct Columns {
     pub title_words: Names,
     pub products: Names,
     pub categories: Names,
-    /// One a document, as the others.
+    /// One a document, as the others, as tantivy tells them apart.
+    pub lengths: Vec<u8>,
     pub ids: Vec<Box<str>>,
     pub vectors: Vec<MeasuredVector>,
     /// Documents by their ids.
@@ -163,6 +164,7 @@ impl Columns {
             title_words: Names::load(columns.str(TITLE_WORDS_COLUMN)?.as_ref(), documents)?,
             products: Names::load(columns.str(PRODUCT_NAMES_COLUMN)?.as_ref(), documents)?,
             categories: Names::load(columns.str(CATEGORY_NAME_COLUMN)?.as_ref(), documents)?,
+            lengths: length_ids(&reader.get_fieldnorms_reader(fields.text)?),
             ids,
             vectors: vectors(columns.bytes(VECTOR_COLUMN)?.as_ref(), documents)?,
             places: NumberTable::new(&hashes),
@@ -193,6 +195,11 @@ fn vectors(column: Option<&BytesColumn>, documents: u32) -> io::Result<Vec<Measu
         }
     })?;
     Ok(vectors)
+}
+
+/// The lengths of documents as tantivy tells them apart, ready to be read for every posting.
+pub(crate) fn length_ids(lengths: &FieldNormReader) -> Vec<u8> {
+    (0..lengths.num_docs()).map(|document| lengths.fieldnorm_id(document)).collect()
 }
 
 /// How many terms documents have.

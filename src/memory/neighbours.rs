@@ -212,7 +212,7 @@ fn find_candidates(
         scores.clear();
         scores.resize(segment.documents as usize, 0);
         for (&hash, &part) in hashes.iter().zip(&parts.of_terms) {
-            let impact = Impact { part, saturation, lengths: &segment.lengths };
+            let impact = Impact { part, saturation, lengths: segment.length_ids() };
             impact.add(&segment.text, segment.term_info(hash).as_ref(), &mut scores)?;
         }
         top.collect(number, &scores, |document| {

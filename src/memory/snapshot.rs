@@ -25,7 +25,7 @@ use crate::{
     knowledge::{
         names::{Names, for_each_value},
         rank::Saturation,
-        snapshot::{Lengths, lengths},
+        snapshot::{Lengths, length_ids, lengths},
         term_table::TermTable,
     },
 };
@@ -80,6 +80,8 @@ struct Ready {
     words: Vec<u32>,
     /// By document, where its words start and those before it end; one more than documents.
     starts: Vec<u32>,
+    /// By document, see [`length_ids`].
+    lengths: Vec<u8>,
     /// By document, a bit for whether it has links: few enough to stay in a cache.
     linked: Vec<u64>,
     /// Of the text.
@@ -91,7 +93,7 @@ impl Ready {
         ids: Option<&StrColumn>,
         linked: &Links<Option<StrColumn>>,
         words: Option<&Column<u64>>,
-        terms: &TermDictionary,
+        (terms, lengths): (&TermDictionary, &FieldNormReader),
         documents: u32,
     ) -> io::Result<Self> {
         let (mut tickets, mut places) = (String::new(), vec![(0, 0); documents as usize]);
@@ -106,9 +108,14 @@ impl Ready {
         }
         let of = |column: &Option<StrColumn>| Names::load(column.as_ref(), documents);
         let articles = Links { solved: of(&linked.solved)?, refused: of(&linked.refused)? };
-        let (mut starts, mut packed) = (vec![0], Vec::new());
+        let (mut starts, mut packed, mut entries) = (vec![0], Vec::new(), Vec::new());
         for document in 0..documents {
-            packed.extend(words.into_iter().flat_map(|words| words.values_for_doc(document)).map(bag::packed));
+            if let Some(words) = words {
+                let rows = words.index.value_row_ids(document);
+                entries.resize(rows.len(), 0);
+                words.values.get_range(rows.start.into(), &mut entries);
+                packed.extend(entries.iter().map(|entry| bag::packed(*entry)));
+            }
             starts.push(u32::try_from(packed.len()).map_err(io::Error::other)?);
         }
         packed.shrink_to_fit();
@@ -116,7 +123,16 @@ impl Ready {
         for document in (0..documents).filter(|&one| articles.solved.has_any(one) || articles.refused.has_any(one)) {
             linked[document as usize / 64] |= 1 << (document % 64);
         }
-        Ok(Self { tickets, places, articles, words: packed, starts, linked, terms: TermTable::read(terms)? })
+        Ok(Self {
+            tickets,
+            places,
+            articles,
+            words: packed,
+            starts,
+            lengths: length_ids(lengths),
+            linked,
+            terms: TermTable::read(terms)?,
+        })
     }
 }
 
@@ -243,14 +259,21 @@ impl Segment {
         let linked_ids = Links { solved: columns.str(ARTICLES_COLUMN)?, refused: columns.str(REFUSED_COLUMN)? };
         let words = columns.column_opt(WORDS_COLUMN)?;
         let text = reader.inverted_index(fields.text)?;
+        let lengths = reader.get_fieldnorms_reader(fields.text)?;
         let ready = match known.iter().find(|segment| segment.id == id) {
             Some(segment) => Arc::clone(&segment.ready),
-            None => Arc::new(Ready::load(ids.as_ref(), &linked_ids, words.as_ref(), text.terms(), reader.max_doc())?),
+            None => Arc::new(Ready::load(
+                ids.as_ref(),
+                &linked_ids,
+                words.as_ref(),
+                (text.terms(), &lengths),
+                reader.max_doc(),
+            )?),
         };
         Ok(Self {
             id,
             text,
-            lengths: reader.get_fieldnorms_reader(fields.text)?,
+            lengths,
             links: Links {
                 solved: reader.inverted_index(fields.articles)?,
                 refused: reader.inverted_index(fields.refused)?,
@@ -291,6 +314,11 @@ impl Segment {
     /// What the index knows of the term with this hash.
     pub(super) fn term_info(&self, hash: u64) -> Option<TermInfo> {
         self.ready.terms.info(hash)
+    }
+
+    /// The lengths of the tickets' texts, see [`length_ids`].
+    pub(super) fn length_ids(&self) -> &[u8] {
+        &self.ready.lengths
     }
 
     /// See [`TermTable::fetch`].
