@@ -2,8 +2,9 @@
 
 /// Fewer are not worth a cut.
 const MIN_KEPT: usize = 32;
-/// So many scores are compared at once: mostly none of them is of interest.
-const BLOCK: usize = 64;
+/// So many scores are compared at once: mostly none of them is of interest, and else those of one part.
+const BLOCK: usize = 256;
+const PART: usize = 32;
 
 /// A document with its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,20 +31,21 @@ impl Top {
     }
 
     /// Pushes the documents of a segment, whose scores these are, that `accept` takes.
-    pub(crate) fn collect<S>(&mut self, segment: usize, scores: &[S], accept: impl Fn(u32) -> bool)
-    where
-        S: Copy + Default + PartialOrd + Into<f32>,
-    {
+    pub(crate) fn collect<S: Score>(&mut self, segment: usize, scores: &[S], accept: impl Fn(u32) -> bool) {
+        let mut least = S::at_least(self.threshold);
         for (first, block) in (0_u32..).step_by(BLOCK).zip(scores.chunks(BLOCK)) {
-            // The largest and not the first of interest, so that the compiler compares several at a time.
-            let largest = block.iter().fold(S::default(), |a, &b| if a < b { b } else { a });
-            if largest.into() < self.threshold {
+            if largest(block) < least {
                 continue;
             }
-            for (document, &score) in (first..).zip(block) {
-                let score = score.into();
-                if score >= self.threshold && accept(document) {
-                    self.push(Ranked { segment, document, score });
+            for (first, part) in (first..).step_by(PART).zip(block.chunks(PART)) {
+                if largest(part) < least {
+                    continue;
+                }
+                for (document, &score) in (first..).zip(part) {
+                    if score >= least && accept(document) {
+                        self.push(Ranked { segment, document, score: score.into() });
+                        least = S::at_least(self.threshold);
+                    }
                 }
             }
         }
@@ -69,6 +71,21 @@ impl Top {
         self.next_cut = 2 * self.ranked.len().max(self.wanted).max(MIN_KEPT);
     }
 
+    /// The best documents in no certain order, at most those wanted; of equals those with the first ids. `id` is that of
+    /// a document.
+    pub(crate) fn take_unordered<'a>(mut self, id: impl Fn(&Ranked) -> &'a str) -> Vec<Ranked> {
+        self.cut();
+        if self.ranked.len() <= self.wanted {
+            return self.ranked;
+        }
+        let (mut best, mut equals): (Vec<_>, Vec<_>) =
+            self.ranked.into_iter().partition(|ranked| ranked.score > self.threshold);
+        let needed = self.wanted - best.len();
+        order_by_id(&id, &mut equals, needed);
+        best.extend(equals.into_iter().take(needed));
+        best
+    }
+
     /// The documents from place `skip` on, at most `wanted - skip`, best first. `id` is that of a document.
     pub(crate) fn take<'a>(mut self, id: impl Fn(&Ranked) -> &'a str, skip: usize) -> Vec<Ranked> {
         self.cut();
@@ -89,6 +106,30 @@ impl Top {
     }
 }
 
+/// A score as segments keep it.
+pub(crate) trait Score: Copy + Default + PartialOrd + Into<f32> {
+    /// The smallest that is not below the threshold.
+    fn at_least(threshold: f32) -> Self;
+}
+
+impl Score for f32 {
+    fn at_least(threshold: f32) -> Self {
+        threshold
+    }
+}
+
+impl Score for i16 {
+    #[expect(clippy::cast_possible_truncation, reason = "a threshold is the score of a document, or all but 0")]
+    fn at_least(threshold: f32) -> Self {
+        threshold.ceil() as Self
+    }
+}
+
+/// Looked for, and not the first of interest, so that the compiler compares several at a time.
+fn largest<S: Score>(scores: &[S]) -> S {
+    scores.iter().fold(S::default(), |a, &b| if a < b { b } else { a })
+}
+
 /// Brings the `needed` documents with the first ids to the front, in the order of their ids.
 fn order_by_id<'a>(id: impl Fn(&Ranked) -> &'a str, equals: &mut [Ranked], needed: usize) {
     let needed = needed.min(equals.len());
@@ -101,6 +142,30 @@ fn order_by_id<'a>(id: impl Fn(&Ranked) -> &'a str, equals: &mut [Ranked], neede
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_best_are_the_same_in_any_order() {
+        let scores: Vec<i16> =
+            (0..3_000).map(|number: i32| i16::try_from(number * 7_919 % 1_013 % 61).unwrap()).collect();
+        let ids: Vec<String> = (0..scores.len()).map(|number| format!("{:04}", number * 37 % 3_000)).collect();
+        let id = |ranked: &Ranked| ids[ranked.document as usize].as_str();
+        for wanted in [1, 10, 40, 1_000, 2_990, 5_000] {
+            let collected = || {
+                let mut top = Top::new(wanted);
+                top.collect(0, &scores, |document| document % 11 != 0);
+                top
+            };
+            let mut expected: Vec<u32> = (0..3_000).filter(|one| one % 11 != 0 && scores[*one as usize] > 0).collect();
+            expected.sort_by_key(|one| (-scores[*one as usize], &ids[*one as usize]));
+            expected.truncate(wanted);
+            let ordered: Vec<u32> = collected().take(id, 0).iter().map(|ranked| ranked.document).collect();
+            assert_eq!(ordered, expected);
+            let mut unordered: Vec<u32> = collected().take_unordered(id).iter().map(|ranked| ranked.document).collect();
+            unordered.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(unordered, expected);
+        }
+    }
 
     #[test]
     fn many_equals_are_all_kept_and_seldom_sorted() {

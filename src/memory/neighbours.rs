@@ -191,7 +191,7 @@ pub(super) fn nearest<'a>(
     Ok(near)
 }
 
-/// The tickets that hold the text's most telling words, best first.
+/// The tickets that hold the text's most telling words, in no certain order.
 fn find_candidates(
     others: &Others<'_>,
     features: &[Feature],
@@ -220,7 +220,7 @@ fn find_candidates(
             is_wanted && segment.is_alive(document) && others.own != Some((number, document))
         });
     }
-    Ok(top.take(|ranked| snapshot.segments[ranked.segment].ticket_id(ranked.document), 0))
+    Ok(top.take_unordered(|ranked| snapshot.segments[ranked.segment].ticket_id(ranked.document)))
 }
 
 /// The words of the text that best tell its like from the others, with their weights, best first; words that every
