@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{UsageError, output, progress::Progress};
 use crate::{
+    domain::steering,
     encode::redact::{Numbers, Redactor},
     rows::{RowWriter, Rows},
 };
@@ -139,7 +140,8 @@ fn redact_rows(input: &Path, args: &RedactArgs, done: &mut Done<'_>) -> anyhow::
         };
         // The columns of a row are one text: the same value is the same placeholder in all of them.
         let mut numbers = Numbers::default();
-        let changed = row.change(&args.text, |text| Some(done.redactor.read(text, &mut numbers).made?.0));
+        let changed =
+            row.change(&args.text, |text| Some(done.redactor.read(&steering::without(text), &mut numbers).made?.0));
         done.read += 1;
         done.changed += u64::from(changed);
         done.add(&numbers);
@@ -213,7 +215,8 @@ fn copy_redacted(
             continue;
         }
         done.read += u64::from(read > 0);
-        match done.redactor.read(&held, numbers).made {
+        // What parts a word unseen must not hide it; it stays where there is nothing to hide.
+        match done.redactor.read(&steering::without(&held), numbers).made {
             Some((made, _)) => {
                 sink.write_all(made.as_bytes()).map_err(CopyError::Output)?;
             }

@@ -1,7 +1,7 @@
 //! Characters and escape sequences that steer a terminal or the order of letters instead of being read.
 //! What comes from articles is kept and shown without them: they hide words from readers and from the search.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, iter::Peekable, ops::Range, str::CharIndices};
 
 /// Whether a character is not seen and changes how others are: control characters but line feeds and tabs, marks
 /// that turn the direction of text (Boucher and Anderson, "Trojan Source", 2021), zero-width and tag characters.
@@ -27,30 +27,46 @@ pub fn steers(character: char) -> bool {
 /// A text of several lines without what steers; escape sequences go whole. A carriage return alone ends a line, and
 /// so do Unicode's separators.
 pub fn without(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|character| steers(character) || is_joiner(character)) {
+    if !is_steered(text) {
         return Cow::Borrowed(text);
     }
     let mut clean = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(character) = rest.next() {
-        match character {
-            '\u{1b}' | '\u{9b}' | '\u{9d}' => skip_sequence(character, &mut rest),
+    for_each_seen(text, |_, character| clean.push(character));
+    Cow::Owned(clean)
+}
+
+/// Whether a text holds anything that [`without`] may take out.
+pub fn is_steered(text: &str) -> bool {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
+    !text.bytes().all(is_plain) && text.chars().any(|character| steers(character) || is_joiner(character))
+}
+
+/// Hands over each character that is seen, with the bytes of the text that it stands for.
+pub fn for_each_seen(text: &str, mut act: impl FnMut(Range<usize>, char)) {
+    let mut before = None;
+    let mut rest = text.char_indices().peekable();
+    while let Some((at, character)) = rest.next() {
+        let next = rest.peek().map(|(_, next)| *next);
+        let seen = match character {
+            '\u{1b}' | '\u{9b}' | '\u{9d}' => {
+                skip_sequence(character, &mut rest);
+                None
+            }
             // A line end as some systems write it.
-            '\r' if rest.peek() == Some(&'\n') => clean.push('\r'),
-            '\r' | '\u{2028}' | '\u{2029}' => clean.push('\n'),
+            '\r' if next == Some('\n') => Some('\r'),
+            '\r' | '\u{2028}' | '\u{2029}' => Some('\n'),
             // Between plain letters they join nothing and only part a word from itself.
             joiner if is_joiner(joiner) => {
-                if clean.chars().next_back().is_some_and(|before| !before.is_ascii())
-                    && rest.peek().is_some_and(|after| !after.is_ascii())
-                {
-                    clean.push(joiner);
-                }
+                let joins = |beside: Option<char>| beside.is_some_and(|beside| !beside.is_ascii());
+                (joins(before) && joins(next)).then_some(joiner)
             }
-            other if steers(other) => {}
-            other => clean.push(other),
+            other => (!steers(other)).then_some(other),
+        };
+        if let Some(seen) = seen {
+            act(at..at + character.len_utf8(), seen);
+            before = Some(seen);
         }
     }
-    Cow::Owned(clean)
 }
 
 /// The same on one line: lines and tabs become blanks.
@@ -68,24 +84,24 @@ fn is_joiner(character: char) -> bool {
 
 /// Passes over the rest of an escape sequence (ECMA-48): `ESC [ … letter`, `ESC ] … BEL` or `… ESC \`, `ESC letter`.
 /// One that does not end takes no more than its line.
-fn skip_sequence(start: char, rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+fn skip_sequence(start: char, rest: &mut Peekable<CharIndices<'_>>) {
     let kind = match start {
         '\u{9b}' => Some('['),
         '\u{9d}' => Some(']'),
-        _ => rest.next_if(|next| ('\u{20}'..='\u{7e}').contains(next)),
+        _ => rest.next_if(|(_, next)| ('\u{20}'..='\u{7e}').contains(next)).map(|(_, kind)| kind),
     };
     match kind {
         Some('[') => {
-            while rest.next_if(|next| ('\u{20}'..='\u{3f}').contains(next)).is_some() {}
-            rest.next_if(|next| ('\u{40}'..='\u{7e}').contains(next));
+            while rest.next_if(|(_, next)| ('\u{20}'..='\u{3f}').contains(next)).is_some() {}
+            rest.next_if(|(_, next)| ('\u{40}'..='\u{7e}').contains(next));
         }
         Some(']' | 'P' | 'X' | '^' | '_') => {
-            while let Some(next) = rest.next_if(|next| *next != '\n') {
+            while let Some((_, next)) = rest.next_if(|(_, next)| *next != '\n') {
                 if matches!(next, '\u{7}' | '\u{9c}') {
                     break;
                 }
                 if next == '\u{1b}' {
-                    rest.next_if_eq(&'\\');
+                    rest.next_if(|(_, next)| *next == '\\');
                     break;
                 }
             }

@@ -41,10 +41,10 @@ const BLOCKS: [&str; 26] = [
 const SPACES: [&str; 5] = ["br", "td", "th", "ul", "option"];
 /// Elements of bodies of mails and of rich text fields that part no words. What is in none of the lists is no tag in
 /// a ticket: people write `<name>` and `vector<int>`.
-const INLINE: [&str; 39] = [
+const INLINE: [&str; 40] = [
     "a", "abbr", "b", "base", "big", "caption", "center", "cite", "code", "col", "colgroup", "del", "em", "font",
     "head", "html", "i", "img", "ins", "kbd", "label", "link", "mark", "meta", "nobr", "q", "s", "samp", "small",
-    "span", "strike", "strong", "sub", "sup", "tbody", "thead", "title", "tt", "u",
+    "span", "strike", "strong", "sub", "sup", "tbody", "thead", "title", "tt", "u", "wbr",
 ];
 /// Elements that show or load something and stand in no list above.
 const ACTIVE: [&str; 17] = [

@@ -10,6 +10,7 @@ use super::{
     redact::{Numbers, Redacted, Redactor},
     source_text::{Offsets, SourceText},
 };
+use crate::domain::steering;
 
 /// A text made ready to be read.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct PlainText<'a> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sources {
     plain: Offsets,
+    seen: Offsets,
     trimmed: Offsets,
     redacted: Offsets,
 }
@@ -32,7 +34,7 @@ impl Sources {
     /// The bytes of the text that came in, from the first to the last that this range of the prepared one stands
     /// for. Between two words that markup parts, the markup belongs to both.
     pub(crate) fn original(&self, bytes: Range<usize>) -> Range<usize> {
-        self.plain.source(self.trimmed.source(self.redacted.source(bytes)))
+        self.plain.source(self.seen.source(self.trimmed.source(self.redacted.source(bytes))))
     }
 }
 
@@ -60,8 +62,14 @@ impl<'a> PlainText<'a> {
                 }
             };
         }
-        let furniture = mail::furniture(&text, is_truncated);
         let mut sources = Sources { plain, ..Sources::default() };
+        // Before anything looks for words: what parts one unseen must not hide a password from redaction.
+        if steering::is_steered(&text) {
+            let (seen, offsets) = seen(&text).into_parts();
+            text = Cow::Owned(seen);
+            sources.seen = offsets;
+        }
+        let furniture = mail::furniture(&text, is_truncated);
         if !furniture.is_empty() {
             let (trimmed, offsets) = without(&text, &furniture).into_parts();
             text = Cow::Owned(trimmed);
@@ -113,6 +121,21 @@ impl<'a> PlainText<'a> {
     pub(crate) fn into_sources(self) -> Sources {
         self.sources
     }
+}
+
+/// The text without what steers a terminal or the order of letters.
+fn seen(text: &str) -> SourceText {
+    let mut made = SourceText::with_capacity(text.len());
+    steering::for_each_seen(text, |bytes, character| {
+        let mut buffer = [0; 4];
+        let shown = character.encode_utf8(&mut buffer);
+        if text[bytes.clone()] == *shown {
+            made.take(text, bytes);
+        } else {
+            made.put(shown, bytes);
+        }
+    });
+    made
 }
 
 /// The text without these stretches; words on either side of one stay apart.
@@ -211,6 +234,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_seen_hides_nothing_from_redaction() {
+        for (text, expected) in [
+            ("bob\u{200b}@zw.example prints", "<email> prints"),
+            ("pass\u{200d}word: ZwjLeak9!", "password: <password>"),
+            ("password\u{feff}: BomLeak9!", "password: <password>"),
+            ("Kenn\u{ad}wort: ShyLeak2!", "Kennwort: <password>"),
+            ("pass\u{1b}[1mword\u{1b}[0m: EscLeak1!", "password: <password>"),
+            ("<p>Pass&shy;wort: ShyLeak7!</p>", "Passwort: <password>"),
+            ("<p>pass<wbr>word: WbrLeak8!</p>", "password: <password>"),
+            ("DE89\u{200b}370400440532013000", "<iban>"),
+            ("card 4111\u{200b} 1111 1111 1111", "card <card>"),
+            ("one\rtwo\r\nthree", "one\ntwo\r\nthree"),
+        ] {
+            let plain = PlainText::of(text, MAX_BYTES, &Redactor::default());
+            assert_eq!(plain.as_str().trim_end(), expected, "{text:?}");
+        }
+        let text = "mail bob\u{200b}@zw.ex\u{ad}ample now";
+        let plain = PlainText::of(text, MAX_BYTES, &Redactor::default());
+        let place = plain.placeholders()[0].clone();
+        assert_eq!(&text[plain.sources.original(place)], "bob\u{200b}@zw.ex\u{ad}ample");
+    }
+
+    #[test]
     fn a_bound_counts_what_is_left() {
         let html = format!("<p style=\"{}\">ab</p> <b>cd</b>", "x".repeat(5_000));
         let plain = PlainText::of(&html, 4, &Redactor::default());
@@ -234,7 +280,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_and_every_word_has_its_place(
-            text in "(\\PC|[a-z ]{4}|\n|<p>|</p>|<br>|<b|&uuml;|&nbsp;|&#x1F600;|<!--|-->|\\[cid:x\\]|\n> |\nFrom: |\nSubject: |\
+            text in "(\\PC|[a-z ]{4}|\n|\r|\u{200b}|\u{200d}|\u{1b}\\[1m|<p>|</p>|<br>|<b|&uuml;|&nbsp;|&#x1F600;|<!--|-->|\\[cid:x\\]|\n> |\nFrom: |\nSubject: |\
                      \nthanks\n|-- ){0,60}",
             max_bytes in 0_usize..300,
         ) {

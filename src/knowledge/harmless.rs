@@ -92,6 +92,7 @@ fn harmful(text: &str) -> Vec<Replacement> {
     let mut depth = 0;
     let mut hidden: Option<(&'static str, usize)> = None;
     let mut block: Option<Range<usize>> = None;
+    let mut in_code = false;
     for (event, bytes) in parser.into_offset_iter() {
         if let Some(link) = &mut open
             && bytes.start > link.bytes.start
@@ -142,6 +143,9 @@ fn harmful(text: &str) -> Vec<Replacement> {
                     taken.push(Replacement { bytes: start..bytes.end.max(start), with: "\n".to_owned() });
                 }
             }
+            Event::Start(Tag::CodeBlock(_)) => in_code = true,
+            Event::End(TagEnd::CodeBlock) => in_code = false,
+            Event::Text(_) if !in_code => taken.extend(almost_tags(text, bytes)),
             Event::Start(_)
             | Event::End(_)
             | Event::Text(_)
@@ -158,6 +162,18 @@ fn harmful(text: &str) -> Vec<Replacement> {
         }
     }
     taken
+}
+
+/// What is no tag in CommonMark and one to other readers of Markdown and to browsers, such as `<svg/onload=…>`: its
+/// first character as a reference, with the backslash before it, which not all of them know.
+fn almost_tags(text: &str, bytes: Range<usize>) -> impl Iterator<Item = Replacement> {
+    let opens =
+        |at: &usize| text[at + 1..].starts_with(|next: char| next.is_ascii_alphabetic() || "/!?".contains(next));
+    let places = text[bytes.clone()].match_indices('<').map(move |(at, _)| bytes.start + at).filter(opens);
+    places.map(|at| {
+        let start = at - usize::from(text[..at].ends_with('\\'));
+        Replacement { bytes: start..at + 1, with: "&lt;".to_owned() }
+    })
 }
 
 /// Whether anybody may follow an address. One without a scheme leads nowhere outside the page that it was written for.
@@ -218,7 +234,10 @@ mod tests {
             "before\n\n\nkept &lt;b>\n\n\nafter",
         );
         check("<img src=x onerror=alert(1)>", "");
-        check("<scr<b>ipt>alert(1)</scr</b>ipt>", "");
+        check("<scr<b>ipt>alert(1)</scr</b>ipt>", "&lt;script>alert(1)&lt;/script>");
+        check("a <svg/onload=alert(1)> b", "a &lt;svg/onload=alert(1)> b");
+        check("<script/x>alert(1)</script/y>", "&lt;script/x>alert(1)&lt;/script/y>");
+        check("\\<img src=x> a < b <3", "&lt;img src=x> a < b <3");
     }
 
     #[test]

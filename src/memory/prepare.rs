@@ -3,7 +3,7 @@
 
 use crate::{
     domain::{memory::ConfirmedTicket, steering},
-    encode::{PlainText, Redactor, Sources},
+    encode::{PlainText, Redactor, Sources, redact::Numbers},
 };
 
 /// The ticket with the text that may be kept.
@@ -22,8 +22,16 @@ pub(crate) fn prepared_within(ticket: &ConfirmedTicket, max_bytes: usize, redact
         summary: seen(summary),
         description: seen(description),
         resolution: seen(PlainText::of(&ticket.resolution, max_bytes, redactor).as_str()),
+        service: name(&ticket.service, redactor),
+        configuration_item: name(&ticket.configuration_item, redactor),
         ..ticket.clone()
     }
+}
+
+/// What a form holds for a name, in which people also write what must not be kept.
+fn name(text: &str, redactor: &Redactor) -> String {
+    let made = redactor.read(&steering::without(text), &mut Numbers::default()).made;
+    made.map_or_else(|| text.to_owned(), |(redacted, _)| redacted)
 }
 
 /// What a reader sees of a text: nothing that steers a terminal or turns the order of letters.
@@ -72,11 +80,14 @@ mod tests {
             summary: "Printer".into(),
             description: format!("{text}\n\nKind regards\nAnn Example\nPhone 555"),
             resolution: "<p>Cleaned the <b>tray</b></p>".into(),
+            service: "VPN of ann@x.example".into(),
+            configuration_item: "pc, password: Hidden4You!".into(),
             ..ConfirmedTicket::default()
         };
         let kept = prepared(&ticket, &Redactor::default());
         assert_eq!(kept.description, text);
         assert_eq!(kept.resolution, "Cleaned the tray");
+        assert_eq!((&*kept.service, &*kept.configuration_item), ("VPN of <email>", "pc, password: <password>"));
         assert_eq!(prepared(&kept, &Redactor::default()), kept, "what is kept stays as it is");
     }
 }
