@@ -121,6 +121,7 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
     let rows = Rows::open(input, &args.map)?;
     let columns: Vec<&str> = args.text_columns.iter().map(String::as_str).collect();
     rows.require(&columns)?;
+    rows.require_once(&[args.id.as_deref().unwrap_or(DEFAULT_ID)])?;
     let triager = local_triager(args, config)?;
     let options = TriageOptions {
         articles: args.data_dir.is_some(),

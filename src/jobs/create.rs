@@ -106,6 +106,7 @@ impl NewImport {
         let path = folders.to_read(&absolute(&path)?)?;
         let rows = Rows::open(&path, &renames)?;
         rows.require(&columns.named().collect::<Vec<_>>())?;
+        rows.require_once(&columns.of_one_value().collect::<Vec<_>>())?;
         let rejects = rejects.map(|path| folders.to_write(&absolute(&path)?)).transpose()?;
         rejects.as_deref().map_or(Ok(()), |rejects| check_fits(rejects, &rows))?;
         let file = NewFile { path, renames, text: columns.text.clone(), id, sample: None, is_spool: false };

@@ -19,6 +19,10 @@ const DERIVED_TITLE_CHARS: usize = 200;
 /// A larger Markdown file cannot be an article: the body may have a mebibyte.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
+/// What is read of a row: of each only one column, for which of two is meant?
+const ARTICLE_COLUMNS: &[&str] =
+    &["id", "text", "body", "title", "summary", "description", "kind", "status", "products", "valid_until"];
+
 /// An article that could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -118,6 +122,7 @@ impl Articles {
     fn open_rows(&mut self, path: &Path) -> Result<(), ImportError> {
         let rows = Rows::open(path, &self.renames)?;
         rows.require(&["id"])?;
+        rows.require_once(ARTICLE_COLUMNS)?;
         // `text` first: a file of JSON lines is read to its end for a column that it does not have.
         if let Err(no_text) = rows.require(&["text"])
             && rows.require(&["body"]).is_err()

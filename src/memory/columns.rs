@@ -32,6 +32,11 @@ impl TicketColumns {
         text.iter().chain(labels).chain(optional).map(String::as_str)
     }
 
+    /// Those of them that hold one value and not a part of the text: a file must not have them twice.
+    pub fn of_one_value(&self) -> impl Iterator<Item = &str> {
+        self.named().skip(self.text.len())
+    }
+
     /// The ticket of a row; what is wrong with it where it cannot be kept.
     pub fn ticket(&self, row: &Row, limits: &TicketLimits) -> Result<ConfirmedTicket, String> {
         let Self { id, text, articles, labels, resolution, service, configuration_item } = self;

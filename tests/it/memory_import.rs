@@ -94,6 +94,25 @@ fn an_import_without_articles_leaves_the_links_that_tickets_have() {
 }
 
 #[test]
+fn a_column_that_stands_twice_is_refused_where_one_value_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let data = data_dir.to_str().unwrap();
+    let rows = |header: &str| file(folder.path(), "export.csv", format!("{header}\n1,2,Paper jam,KB1\n"));
+    let twice = ["column `id` stands 2 times in the header (columns 1 and 2)"];
+    let tickets = rows("id,id,text,kb");
+    run(["memory", "import", &tickets, "--text", "text", "--data-dir", data]).check(1, &twice);
+    run(["kb", "import", &tickets, "--data-dir", data]).check(1, &twice);
+    run(["classify", "--input", &tickets, "--text", "text"]).check(1, &twice);
+    let links = rows("id,kb,text,kb");
+    let refused = run(["memory", "import", &links, "--text", "text", "--articles", "kb", "--data-dir", data]);
+    refused.check(1, &["column `kb` stands 2 times in the header (columns 2 and 4)"]);
+    // Exports repeat columns of text, and those that nobody asked for.
+    let others = rows("id,note,text,note");
+    run(["memory", "import", &others, "--text", "text", "--data-dir", data]).check(0, &[]);
+}
+
+#[test]
 fn a_row_that_is_classified_is_not_like_itself() {
     let folder = tempfile::tempdir().unwrap();
     let rows = file(folder.path(), "solved.jsonl", ROWS.lines().next().unwrap());

@@ -163,6 +163,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     let rows = Rows::open(&args.input, &args.map)?;
     let columns = args.columns();
     rows.require(&columns.named().chain(args.id.as_deref()).collect::<Vec<_>>())?;
+    rows.require_once(&columns.of_one_value().chain([columns.id.as_str()]).collect::<Vec<_>>())?;
     let rejects = args.rejects.as_deref();
     rejects.map_or(Ok(()), |path| Rejects::check(path, &rows))?;
     let store = Store::open(&args.data_dir)?;
