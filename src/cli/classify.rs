@@ -173,6 +173,12 @@ fn local_triager(args: &ClassifyArgs, config: &Config) -> anyhow::Result<Triager
     let classifier = classifier.with_redactor(config.redactor.clone());
     let taxonomy = Arc::new(config.taxonomy.clone());
     let triager = if let Some(data_dir) = &args.data_dir {
+        anyhow::ensure!(
+            Store::exists(data_dir),
+            "no knowledge base or memory in {}: fill them with `triage kb import` and `triage memory import`, or name \
+             another folder with --data-dir",
+            data_dir.display()
+        );
         let store = Store::open(data_dir)?;
         let knowledge = KnowledgeBase::open(store.clone(), data_dir)?;
         let memory = Memory::open(store.clone(), data_dir, config.redactor.clone())?;

@@ -339,6 +339,26 @@ fn articles_are_imported_counted_and_found_and_a_malformed_one_is_named() {
 }
 
 #[test]
+fn commands_that_only_read_make_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = file(folder.path(), "rows.jsonl", "{\"id\": \"1\", \"text\": \"paper jam\", \"kb\": \"a\"}\n");
+    let misspelt = folder.path().join("misspelt");
+    let name = misspelt.to_str().unwrap();
+    for command in [
+        &["classify", "paper jam in the printer"][..],
+        &["classify", "--input", &row, "--text", "text"],
+        &["kb", "search", "paper"],
+        &["kb", "eval", "--queries", &row, "--text", "text", "--relevant", "kb"],
+        &["memory", "similar", "paper jam"],
+        &["memory", "delete", "1"],
+        &["jobs", "list"],
+    ] {
+        run(command.iter().chain(&["--data-dir", name])).check(1, &[name, "--data-dir"]);
+        assert!(!misspelt.exists(), "{command:?}");
+    }
+}
+
+#[test]
 fn a_hostile_article_does_not_steer_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
