@@ -5,6 +5,8 @@
 
 mod address;
 mod keyword;
+mod login;
+mod look;
 mod network;
 mod number;
 mod password;

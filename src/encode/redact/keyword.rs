@@ -5,7 +5,7 @@ use std::{ops::Range, sync::LazyLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use super::{Found, Kind, password, secret};
+use super::{Found, Kind, login, password, secret};
 
 /// How a word introduces its secret.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,10 @@ pub(super) enum Keyword {
     /// One that is an everyday word as well: only with `:` or `=` behind it.
     PlainPassword,
     Pin,
+    /// A word for what one logs in with: a user's name and password follow, as in `login: ann / hunter2`.
+    Login(login::Manner),
+    /// A user that machines have, with the mark behind which the password follows: `admin:hunter2`.
+    Administrator,
     /// The name of a key or token, with the fewest characters that one has.
     Key(usize),
     /// Part of an authorization header; the token follows at once.
@@ -66,6 +70,25 @@ const KEYWORDS: &[(&str, Keyword)] = &[
     ("clave", Keyword::PlainPassword),
     ("pwd", Keyword::ShortPassword),
     ("pw", Keyword::ShortPassword),
+    ("login", Keyword::Login(login::Manner::Both)),
+    ("logon", Keyword::Login(login::Manner::Both)),
+    ("credential", Keyword::Login(login::Manner::Both)),
+    ("zugangsdaten", Keyword::Login(login::Manner::Both)),
+    ("anmeldedaten", Keyword::Login(login::Manner::Both)),
+    ("identifiants", Keyword::Login(login::Manner::Both)),
+    ("credenciales", Keyword::Login(login::Manner::Both)),
+    ("user", Keyword::Login(login::Manner::Name)),
+    ("account", Keyword::Login(login::Manner::Name)),
+    ("benutzer", Keyword::Login(login::Manner::Name)),
+    ("konto", Keyword::Login(login::Manner::Name)),
+    ("utilisateur", Keyword::Login(login::Manner::Name)),
+    ("usuario", Keyword::Login(login::Manner::Name)),
+    ("admin:", Keyword::Administrator),
+    ("administrator:", Keyword::Administrator),
+    ("root:", Keyword::Administrator),
+    ("guest:", Keyword::Administrator),
+    ("postgres:", Keyword::Administrator),
+    ("sa:", Keyword::Administrator),
     ("pin", Keyword::Pin),
     ("puk", Keyword::Pin),
     ("api key", Keyword::Key(8)),
@@ -160,6 +183,8 @@ fn of(text: &str, word: Range<usize>, (written, keyword): (&str, Keyword)) -> Op
         Keyword::Password => password::behind(text, word, password::Manner::Long).map(found(Kind::Password)),
         Keyword::ShortPassword => password::behind(text, word, password::Manner::Short).map(found(Kind::Password)),
         Keyword::PlainPassword => password::behind(text, word, password::Manner::Plain).map(found(Kind::Password)),
+        Keyword::Login(manner) => login::behind(text, word, manner).map(found(Kind::Password)),
+        Keyword::Administrator => login::of_administrator(text, word).map(found(Kind::Password)),
         Keyword::Pin => password::pin(text, word).map(found(Kind::Password)),
         Keyword::Key(fewest) => secret::named(text, word, fewest).map(found(Kind::Secret)),
         Keyword::Scheme => secret::of_header(text, word).map(found(Kind::Secret)),

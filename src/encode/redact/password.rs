@@ -4,7 +4,10 @@
 
 use std::ops::Range;
 
-use super::{is_of_word, joins_after};
+use super::{
+    is_of_word, joins_after,
+    look::{Look, Strength, is_no_password, look, quoted, strength, strict, token},
+};
 
 /// How far behind the word its password may stand, in bytes.
 const REACH: usize = 160;
@@ -12,7 +15,7 @@ const REACH: usize = 160;
 /// How loosely a password may be tied to the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// `password`: a mark, or a phrase such as `for the VPN is`.
+    /// `password`: a mark, a phrase such as `for the VPN is`, or a blank before what can hardly be anything else.
     Long,
     /// `pw`: also nothing but a blank or a slash.
     Short,
@@ -20,168 +23,6 @@ pub(super) enum Manner {
     Plain,
 }
 
-/// What a value looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    /// Letters mixed with digits, signs or capitals in the wrong place, or a number of four digits and more.
-    Secret,
-    /// One plain word.
-    Word,
-    /// Neither a word nor a secret: an address, an error code, nothing.
-    Other,
-}
-
-/// What follows a word for a password and is none, in lower case.
-const NOT_PASSWORDS: &[&str] = &[
-    "abgelaufen",
-    "account",
-    "ändern",
-    "aendern",
-    "benötigt",
-    "blocked",
-    "caducada",
-    "change",
-    "changed",
-    "checked",
-    "unchecked",
-    "blank",
-    "cambiar",
-    "correct",
-    "denied",
-    "does",
-    "empty",
-    "enter",
-    "erforderlich",
-    "erneuern",
-    "error",
-    "expire",
-    "expired",
-    "expires",
-    "expiring",
-    "expiration",
-    "expirado",
-    "expiré",
-    "failed",
-    "failure",
-    "falsch",
-    "false",
-    "fehler",
-    "forgot",
-    "forgotten",
-    "funktioniert",
-    "gesperrt",
-    "geändert",
-    "has",
-    "help",
-    "hilfe",
-    "history",
-    "i",
-    "incorrect",
-    "invalid",
-    "is",
-    "issue",
-    "issues",
-    "keeps",
-    "kennwort",
-    "leer",
-    "locked",
-    "lost",
-    "manager",
-    "management",
-    "mismatch",
-    "missing",
-    "need",
-    "needed",
-    "neu",
-    "new",
-    "never",
-    "nicht",
-    "no",
-    "none",
-    "not",
-    "null",
-    "ok",
-    "old",
-    "olvidada",
-    "olvidé",
-    "oublié",
-    "oubliée",
-    "passwort",
-    "password",
-    "perdu",
-    "please",
-    "bitte",
-    "policy",
-    "problem",
-    "problème",
-    "probleme",
-    "problema",
-    "prompt",
-    "protected",
-    "rejected",
-    "request",
-    "required",
-    "requested",
-    "reset",
-    "resetting",
-    "restablecer",
-    "réinitialiser",
-    "rücksetzen",
-    "same",
-    "see",
-    "siehe",
-    "setzen",
-    "settings",
-    "sync",
-    "synchronisation",
-    "the",
-    "ticket",
-    "true",
-    "unable",
-    "ungültig",
-    "unknown",
-    "unlock",
-    "unlocked",
-    "update",
-    "updated",
-    "user",
-    "username",
-    "verfallen",
-    "vergessen",
-    "vergeten",
-    "verlopen",
-    "vencida",
-    "wrong",
-    "working",
-    "yes",
-    "ja",
-    "nein",
-    "zurücksetzen",
-    "zuruecksetzen",
-    "undefined",
-    "string",
-    "bloqué",
-    "bloqueada",
-    "geblokkeerd",
-    "resetten",
-    "wijzigen",
-    "scaduta",
-    "dimenticata",
-    "esqueci",
-    "expirada",
-    "and",
-    "or",
-    "und",
-    "oder",
-    "self-service",
-    "redacted",
-    "hidden",
-    "entfernt",
-    "removed",
-    "n/a",
-    "na",
-    "tbd",
-];
 const VERBS: [&str; 14] =
     ["is", "was", "ist", "war", "lautet", "lautete", "est", "était", "es", "era", "è", "é", "jest", "är"];
 /// Between a verb and the password.
@@ -271,6 +112,14 @@ pub(super) fn behind(text: &str, word: Range<usize>, manner: Manner) -> Option<R
             }
         }
     }
+    if manner == Manner::Long && after_blanks.len() < after.len() {
+        // "Forgot password ann12" names a user; what else stands there, only a password looks like.
+        let least = if asks_for_another(text, word.start) { Strength::Strong } else { Strength::Mixed };
+        let bytes = quoted(after_blanks).unwrap_or_else(|| 0..token(after_blanks).len());
+        if strength(&after_blanks[bytes.clone()]) >= least {
+            return Some(shifted(bytes, place(after_blanks)));
+        }
+    }
     if let Some(value) = after_blanks.strip_prefix("- ").or_else(|| after_blanks.strip_prefix("– ")) {
         return strict(value).map(|bytes| shifted(bytes, place(value)));
     }
@@ -293,35 +142,6 @@ pub(super) fn pin(text: &str, word: Range<usize>) -> Option<Range<usize>> {
     let start = word.end + line.len() - value.len();
     let digits = text.as_bytes()[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     ((4..=8).contains(&digits) && !joins_after(text, start + digits)).then_some(start..start + digits)
-}
-
-/// What a value looks like, whatever stands around it.
-pub(super) fn look(value: &str) -> Look {
-    let is_code = value.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
-    let is_place = value.contains("://")
-        || value.contains(":\\")
-        || value.starts_with(['\\', '<', '{', '/', ':'])
-        || value.starts_with("${");
-    if is_code || is_place || !value.chars().any(char::is_alphanumeric) {
-        return Look::Other;
-    }
-    let body = value.trim_end_matches(['!', '?']);
-    let digits = body.chars().filter(char::is_ascii_digit).count();
-    let letters = body.chars().filter(|letter| letter.is_alphabetic()).count();
-    let signs = body.chars().any(|letter| "!@#$%^&*+=?~§€|_".contains(letter));
-    let capital_inside = body.chars().zip(body.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase());
-    let is_masked = body.trim_matches(['*', 'x', 'X', '.', '•', '_', '#']).is_empty();
-    let is_mixed = letters > 0 && (digits > 0 || signs || capital_inside);
-    let length = value.chars().count();
-    if is_masked {
-        Look::Other
-    } else if length >= 4 && (is_mixed || digits >= 4) {
-        Look::Secret
-    } else if digits == 0 && !signs {
-        Look::Word
-    } else {
-        Look::Other
-    }
 }
 
 fn shifted(bytes: Range<usize>, by: usize) -> Range<usize> {
@@ -382,7 +202,9 @@ fn marked(value: &str) -> Option<Range<usize>> {
             (short && ends(&value[token.len()..])).then_some(0..token.len())
         }
         Look::Word => {
-            let is_word = token.chars().count() >= 3 && !token.contains('-') && !is_no_password(token);
+            // "ann/<password>": the name before one that was found.
+            let is_word =
+                token.chars().count() >= 3 && !token.contains('-') && !token.ends_with('/') && !is_no_password(token);
             (is_word && ends(&value[token.len()..])).then_some(0..token.len())
         }
     }
@@ -392,58 +214,6 @@ fn marked(value: &str) -> Option<Range<usize>> {
 fn ends(rest: &str) -> bool {
     let rest = rest.trim_start_matches(['.', '!', ')', ']', '"', '\'', ' ', '\t', '*']);
     rest.is_empty() || rest.starts_with([',', ';', '|', '&', '<', '/'])
-}
-
-fn is_no_password(word: &str) -> bool {
-    let word = word.trim_end_matches(['!', '?', '.']).to_lowercase();
-    NOT_PASSWORDS.contains(&word.as_str())
-}
-
-/// A value that is tied to its word loosely: only what looks like a password.
-fn strict(value: &str) -> Option<Range<usize>> {
-    if let Some(bytes) = quoted(value) {
-        let inner = &value[bytes.clone()];
-        return (look(inner) == Look::Secret || !(inner.contains(' ') || is_no_password(inner))).then_some(bytes);
-    }
-    let token = token(value);
-    let is_secret = look(token) == Look::Secret && !is_reference(token);
-    is_secret.then_some(0..token.len())
-}
-
-/// Numbers of tickets, articles and people, dates and shares: `INC0012345`, `90-day`, `2024-01-01`, `100%`.
-fn is_reference(token: &str) -> bool {
-    let letters = token.bytes().take_while(u8::is_ascii_uppercase).count();
-    let is_ticket =
-        (2..=5).contains(&letters) && token.len() > letters + 4 && token[letters..].bytes().all(|b| b.is_ascii_digit());
-    let is_number = token.contains(['-', '.', '/', ':', ',', '%']) && !token.contains(char::is_alphabetic);
-    let counted = token.split_once('-').is_some_and(|(count, unit)| {
-        count.bytes().all(|byte| byte.is_ascii_digit()) && unit.chars().all(char::is_lowercase)
-    });
-    is_ticket || is_number || counted
-}
-
-/// What stands between the quotation marks that the value begins with.
-fn quoted(value: &str) -> Option<Range<usize>> {
-    let mark = value.chars().next().filter(|first| "\"'`“„«»".contains(*first))?;
-    let closing = match mark {
-        '“' => '”',
-        '„' => '“',
-        '«' => '»',
-        '»' => '«',
-        other => other,
-    };
-    let start = mark.len_utf8();
-    let length = value[start..].find(closing).filter(|length| *length > 0)?;
-    Some(start..start + length)
-}
-
-/// The first word of the value, without what ends a sentence or begins another setting.
-fn token(value: &str) -> &str {
-    let end = value.find(|c: char| c.is_whitespace() || "\"<>|".contains(c)).unwrap_or(value.len());
-    let token = &value[..end];
-    let setting = |mark: usize| token[mark..].contains(['=', ':']) || mark + 1 == token.len();
-    let token = token.find([';', '&', ',']).filter(|mark| setting(*mark)).map_or(token, |mark| &token[..mark]);
-    token.trim_end_matches(['.', ',', ';', ':', ')', ']', '}', '\'', '*', '`'])
 }
 
 /// What stands behind a phrase such as `for the VPN is`, `(new) is now`, `changed to`.

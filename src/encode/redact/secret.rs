@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::{
     joins_after, joins_before,
-    password::{self, Look},
+    look::{Look, look},
+    password,
 };
 
 /// How far behind its name a key may stand, in bytes.
@@ -82,7 +83,7 @@ pub(super) fn named(text: &str, word: Range<usize>, fewest: usize) -> Option<Ran
     let length = value.iter().take(DECISIVE).take_while(|byte| is_of_key(byte)).count();
     let written = text[start..start + length].trim_end_matches(['.', ':', ',', '!']);
     let is_key = written.len() >= fewest
-        && (password::look(written) == Look::Secret)
+        && look(written) == Look::Secret
         && written.bytes().any(|byte| byte.is_ascii_digit())
         && written.bytes().any(|byte| byte.is_ascii_alphabetic())
         && !text[start + length..].starts_with('\\')
