@@ -9,15 +9,16 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{DEFAULT_DATA_DIR, UsageError, block_on, classify::article_json, render};
 use crate::{
     config::Config,
-    domain::article::ArticleHit,
+    domain::article::{Day, FoundArticle},
     grpc::client::Client,
-    knowledge::{KnowledgeBase, SearchFilter},
+    knowledge::{self, KnowledgeBase, SearchFilter},
     store::Store,
 };
 
@@ -63,24 +64,33 @@ fn search(args: &SearchArgs) -> anyhow::Result<ExitCode> {
     if !query.contains(char::is_alphanumeric) {
         return Err(UsageError("nothing to search for: give at least one word".to_owned()).into());
     }
-    let hits = if let Some(address) = &args.server {
+    let found = if let Some(address) = &args.server {
         block_on(async { Client::connect(address).await?.search(&query, args.limit).await })?
     } else {
-        open_existing(&args.data_dir)?.search(&query, &SearchFilter::default(), 0, args.limit as usize)?
+        let knowledge = open_existing(&args.data_dir)?;
+        let hits = knowledge.search(&query, &SearchFilter::default(), 0, args.limit as usize)?;
+        knowledge.with_last_days(hits)?
     };
+    let today = knowledge::today().context("the system's clock shows no date")?;
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", hits_json(&hits))?;
-    } else if hits.is_empty() {
+        writeln!(out, "{}", found_json(&found, today))?;
+    } else if found.is_empty() {
         writeln!(out, "no article holds these words")?;
     } else {
-        render::articles(&mut out, &hits)?;
+        render::found_articles(&mut out, &found, today)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn hits_json(hits: &[ArticleHit]) -> Value {
-    json!({"articles": hits.iter().map(article_json).collect::<Vec<_>>()})
+fn found_json(found: &[FoundArticle], today: Day) -> Value {
+    let articles = found.iter().map(|article| {
+        let mut document = article_json(&article.hit);
+        document["valid_until"] = article.valid_until.map(|day| day.to_string()).into();
+        document["expired"] = article.expired(today).is_some().into();
+        document
+    });
+    json!({"articles": articles.collect::<Vec<_>>()})
 }
 
 /// For commands that only read: a folder without a knowledge base is a misspelt one.

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     domain::{
-        article::{ArticleHit, ArticleStatus, Passage},
+        article::{ArticleHit, ArticleStatus, Day, FoundArticle, Passage},
         decision::{Abstention, FieldDecision, TriageDecision, ValueSource},
         memory::SimilarTicket,
         route::Route,
@@ -120,27 +120,36 @@ pub(super) fn decision_line(out: &mut impl Write, id: &str, decision: &TriageDec
     writeln!(out, "{}\t{priority}\t{}", printable(id), fields.join("\t"))
 }
 
-/// Found articles, best first, each with its passage.
-pub(super) fn articles(out: &mut impl Write, hits: &[ArticleHit]) -> io::Result<()> {
-    for hit in hits {
-        let kind = hit.kind.as_str().replace('_', " ");
-        let status =
-            if hit.status == ArticleStatus::Published { String::new() } else { format!(", {}", hit.status.as_str()) };
-        // Found by a search, where the score is all there is; or suggested, with its chance where that is known.
-        let sure = match hit.chance {
-            Some(chance) => format!(", {}", percent(chance)),
-            None if hit.reasons.is_empty() => format!(", score {:.1}", hit.score),
-            None => String::new(),
-        };
-        let about = styled(DIM, &format!("({kind}{status}{sure})"));
-        writeln!(out, "{}  {} {about}", styled(BOLD, &printable(&hit.id)), printable(&hit.title))?;
-        if !hit.reasons.is_empty() {
-            let reasons: Vec<_> = hit.reasons.iter().map(reason).collect();
-            writeln!(out, "    {}", printable(&reasons.join("; ")))?;
-        }
-        writeln!(out, "    {}", highlighted(&hit.passage))?;
+/// Suggested articles, best first, each with its passage.
+fn articles(out: &mut impl Write, hits: &[ArticleHit]) -> io::Result<()> {
+    hits.iter().try_for_each(|hit| article(out, hit, None))
+}
+
+/// What a search found, best first, each with its passage; with a mark where it is not suggested any more, or not yet.
+pub(super) fn found_articles(out: &mut impl Write, found: &[FoundArticle], today: Day) -> io::Result<()> {
+    found.iter().try_for_each(|one| article(out, &one.hit, one.expired(today)))
+}
+
+fn article(out: &mut impl Write, hit: &ArticleHit, expired: Option<Day>) -> io::Result<()> {
+    let kind = hit.kind.as_str().replace('_', " ");
+    let status = match (hit.status, expired) {
+        (ArticleStatus::Published, None) => String::new(),
+        (ArticleStatus::Published, Some(last)) => styled(YELLOW, &format!(" (expired {last})")),
+        (ArticleStatus::Draft | ArticleStatus::Retired, _) => styled(YELLOW, &format!(" ({})", hit.status.as_str())),
+    };
+    // Found by a search, where the score is all there is; or suggested, with its chance where that is known.
+    let sure = match hit.chance {
+        Some(chance) => format!(", {}", percent(chance)),
+        None if hit.reasons.is_empty() => format!(", score {:.1}", hit.score),
+        None => String::new(),
+    };
+    let about = styled(DIM, &format!("({kind}{sure})"));
+    writeln!(out, "{}  {}{status} {about}", styled(BOLD, &printable(&hit.id)), printable(&hit.title))?;
+    if !hit.reasons.is_empty() {
+        let reasons: Vec<_> = hit.reasons.iter().map(reason).collect();
+        writeln!(out, "    {}", printable(&reasons.join("; ")))?;
     }
-    Ok(())
+    writeln!(out, "    {}", highlighted(&hit.passage))
 }
 
 /// A reason with the tickets that it names.

@@ -204,6 +204,21 @@ pub struct ArticleHit {
     pub chance: Option<f32>,
 }
 
+/// What a search found, with what tells whether it may still be suggested.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundArticle {
+    pub hit: ArticleHit,
+    /// As in [`Article`].
+    pub valid_until: Option<Day>,
+}
+
+impl FoundArticle {
+    /// The last day on which it was in force, where that is past.
+    pub fn expired(&self, today: Day) -> Option<Day> {
+        self.valid_until.filter(|last| *last < today)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ pub use self::jobs::{JobChanges, JobResults};
 use super::convert;
 use crate::{
     domain::{
-        article::{ArticleHit, Passage},
+        article::{ArticleHit, Day, FoundArticle, Passage},
         decision::{
             Abstention, Candidate, Evidence, FieldDecision, PriorityDecision, TriageDecision, ValueSource, Versions,
         },
@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// The first page of a search.
-    pub async fn search(&self, query: &str, limit: u32) -> anyhow::Result<Vec<ArticleHit>> {
+    pub async fn search(&self, query: &str, limit: u32) -> anyhow::Result<Vec<FoundArticle>> {
         let request = pb::SearchArticlesRequest {
             query: query.to_owned(),
             page_size: Some(limit),
@@ -84,7 +84,7 @@ impl Client {
         };
         let answer = KnowledgeServiceClient::new(self.channel.clone()).search_articles(request).await;
         let hits = answer.map_err(|status| self.explain(&status))?.into_inner().articles;
-        Ok(hits.into_iter().map(article_hit).collect())
+        hits.into_iter().map(found_article).collect()
     }
 
     /// What the server said was wrong, field by field.
@@ -238,9 +238,18 @@ fn domain_evidence(evidence: pb::Evidence) -> Evidence {
     }
 }
 
+fn found_article(hit: pb::ArticleHit) -> anyhow::Result<FoundArticle> {
+    let last_day = (!hit.valid_until.is_empty()).then(|| {
+        Day::parse(&hit.valid_until)
+            .with_context(|| format!("the server answers `{}` for the last day of an article", hit.valid_until))
+    });
+    Ok(FoundArticle { valid_until: last_day.transpose()?, hit: article_hit(hit) })
+}
+
 fn article_hit(hit: pb::ArticleHit) -> ArticleHit {
     let (kind, status) = (convert::domain_kind(hit.kind()), convert::domain_status(hit.status()));
-    let pb::ArticleHit { id, title, kind: _, status: _, products, score, passage, reasons, chance } = hit;
+    let pb::ArticleHit { id, title, kind: _, status: _, products, score, passage, reasons, chance, valid_until: _ } =
+        hit;
     ArticleHit {
         id,
         title,

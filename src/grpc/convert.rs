@@ -13,7 +13,7 @@ pub(super) use self::memory::{confirmed_ticket, similar_request, similar_ticket}
 use crate::{
     config::Limits,
     domain::{
-        article::{Article, ArticleHit, ArticleKind, ArticleStatus, Day, Passage},
+        article::{Article, ArticleHit, ArticleKind, ArticleStatus, Day, FoundArticle, Passage},
         decision::{
             Abstention, Candidate, Evidence, FieldDecision, PriorityDecision, TriageDecision, ValueSource, Versions,
         },
@@ -292,7 +292,13 @@ pub(super) fn article_hit(hit: ArticleHit) -> pb::ArticleHit {
         passage: Some(passage(shown)),
         reasons: reasons.into_iter().map(reason).collect(),
         chance,
+        valid_until: String::new(),
     }
+}
+
+pub(super) fn found_article(found: FoundArticle) -> pb::ArticleHit {
+    let FoundArticle { hit, valid_until } = found;
+    pb::ArticleHit { valid_until: valid_until.map(|day| day.to_string()).unwrap_or_default(), ..article_hit(hit) }
 }
 
 fn reason(reason: Reason) -> pb::ArticleReason {

@@ -133,19 +133,22 @@ impl KnowledgeService for KnowledgeHandler {
                 let SearchPage { query, filter, offset, size, fingerprint } = search_page(request)?;
                 let place = self.0.pool.admit()?;
                 // One more than the page holds tells whether another page follows.
-                let (mut hits, versions) = self
+                let (hits, more, versions) = self
                     .0
                     .compute(place, move |core| {
                         let view = core.knowledge.view();
-                        let hits = view.search(&query, &filter, offset, size + 1)?;
-                        Ok((hits, Versions { knowledge: view.version().to_string(), ..core.triager.versions() }))
+                        let mut hits = view.search(&query, &filter, offset, size + 1)?;
+                        let more = hits.len() > size;
+                        hits.truncate(size);
+                        let hits = core.knowledge.with_last_days(hits)?;
+                        let versions = Versions { knowledge: view.version().to_string(), ..core.triager.versions() };
+                        Ok((hits, more, versions))
                     })
                     .await?;
                 let next = offset + size;
-                let more = hits.len() > size && next < MAX_SEARCH_DEPTH;
-                hits.truncate(size);
+                let more = more && next < MAX_SEARCH_DEPTH;
                 Ok(pb::SearchArticlesResponse {
-                    articles: hits.into_iter().map(convert::article_hit).collect(),
+                    articles: hits.into_iter().map(convert::found_article).collect(),
                     next_page_token: if more { format!("{next}-{fingerprint:x}") } else { String::new() },
                     versions: Some(convert::versions(versions)),
                 })

@@ -37,7 +37,7 @@ use self::{
     snapshot::Snapshot,
 };
 use crate::{
-    domain::article::{Article, ArticleHit, Day},
+    domain::article::{Article, ArticleHit, Day, FoundArticle},
     store::{ArticlePage, ImportCounts, Store},
 };
 
@@ -120,6 +120,15 @@ impl KnowledgeBase {
     /// What can be found now; it stays as it is while it is held.
     pub fn view(&self) -> KnowledgeView<'_> {
         KnowledgeView { index: &self.index, snapshot: self.index.snapshot() }
+    }
+
+    /// What a search found, each with its last day. Where an article was changed since, it is the changed one's.
+    pub fn with_last_days(&self, hits: Vec<ArticleHit>) -> Result<Vec<FoundArticle>, IndexError> {
+        let with_last_day = |hit: ArticleHit| {
+            let valid_until = self.store.article_valid_until(&hit.id)?;
+            Ok(FoundArticle { hit, valid_until })
+        };
+        hits.into_iter().map(with_last_day).collect()
     }
 
     /// As [`KnowledgeView::search`], on what can be found now.

@@ -69,6 +69,17 @@ impl Store {
             .map_err(self.failed("reading an article"))
     }
 
+    /// The last day on which an article may be suggested; `None` also where there is no such article.
+    pub fn article_valid_until(&self, id: &str) -> Result<Option<Day>, StoreError> {
+        self.reader()
+            .prepare_cached("SELECT valid_until FROM articles WHERE id = ?1")
+            .and_then(|mut statement| {
+                statement.query_row([id], |row| closed_or_null(row, "valid_until", Day::parse)).optional()
+            })
+            .map(Option::flatten)
+            .map_err(self.failed("reading an article"))
+    }
+
     pub fn contains_article(&self, id: &str) -> Result<bool, StoreError> {
         stored_hash(&self.reader(), id).map(|hash| hash.is_some()).map_err(self.failed("reading an article"))
     }

@@ -271,6 +271,12 @@ async fn only_published_articles_that_are_still_valid_are_suggested() {
     found.sort_unstable();
     assert_eq!(found, ["PLAIN", "VALID"]);
     assert_eq!(suggest(&mut client, "the printer is offline", 1).await.articles.len(), 1);
+    let found = search(&mut client, search_for("printer offline")).await.articles;
+    let mut days: Vec<_> = found.iter().map(|hit| (hit.id.as_str(), hit.valid_until.as_str())).collect();
+    days.sort_unstable();
+    let expected =
+        [("DRAFT", ""), ("EXPIRED", "2020-02-29"), ("PLAIN", ""), ("RETIRED", ""), ("VALID", "2999-01-01")];
+    assert_eq!(days, expected);
 
     let of_ticket = request(ticket("the printer is offline", ""));
     let decision = server.triage().await.triage_ticket(of_ticket).await.unwrap().into_inner().decision.unwrap();

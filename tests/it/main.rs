@@ -23,6 +23,7 @@ mod jobs;
 mod jobs_server;
 mod jobs_undo;
 mod knowledge;
+mod knowledge_commands;
 mod memory;
 mod memory_import;
 mod reclassify;
