@@ -2,6 +2,7 @@
 
 mod feedback;
 mod jobs;
+mod knowledge;
 mod memory;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -13,11 +14,14 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
-pub use self::jobs::{JobChanges, JobResults};
+pub use self::{
+    jobs::{JobChanges, JobResults},
+    knowledge::UpsertedArticles,
+};
 use super::convert;
 use crate::{
     domain::{
-        article::{ArticleHit, Day, FoundArticle, Passage},
+        article::{ArticleHit, Passage},
         decision::{
             Abstention, Candidate, Evidence, FieldDecision, PriorityDecision, TriageDecision, ValueSource, Versions,
         },
@@ -25,7 +29,7 @@ use crate::{
         route::Route,
         ticket::{TicketDraft, TicketPart},
     },
-    pb::{self, knowledge_service_client::KnowledgeServiceClient, triage_service_client::TriageServiceClient},
+    pb::{self, triage_service_client::TriageServiceClient},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -71,20 +75,6 @@ impl Client {
         let fields = decided.map(|field| Ok((field.field, domain_route(field.route)?)));
         let fields = fields.collect::<anyhow::Result<_>>()?;
         Ok((fields, domain_versions(info.versions.unwrap_or_default())))
-    }
-
-    /// The first page of a search.
-    pub async fn search(&self, query: &str, limit: u32) -> anyhow::Result<Vec<FoundArticle>> {
-        let request = pb::SearchArticlesRequest {
-            query: query.to_owned(),
-            page_size: Some(limit),
-            page_token: String::new(),
-            kinds: Vec::new(),
-            statuses: Vec::new(),
-        };
-        let answer = KnowledgeServiceClient::new(self.channel.clone()).search_articles(request).await;
-        let hits = answer.map_err(|status| self.explain(&status))?.into_inner().articles;
-        hits.into_iter().map(found_article).collect()
     }
 
     /// What the server said was wrong, field by field.
@@ -236,14 +226,6 @@ fn domain_evidence(evidence: pb::Evidence) -> Evidence {
         text,
         weight,
     }
-}
-
-fn found_article(hit: pb::ArticleHit) -> anyhow::Result<FoundArticle> {
-    let last_day = (!hit.valid_until.is_empty()).then(|| {
-        Day::parse(&hit.valid_until)
-            .with_context(|| format!("the server answers `{}` for the last day of an article", hit.valid_until))
-    });
-    Ok(FoundArticle { valid_until: last_day.transpose()?, hit: article_hit(hit) })
 }
 
 fn article_hit(hit: pb::ArticleHit) -> ArticleHit {

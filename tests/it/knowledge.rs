@@ -274,8 +274,7 @@ async fn only_published_articles_that_are_still_valid_are_suggested() {
     let found = search(&mut client, search_for("printer offline")).await.articles;
     let mut days: Vec<_> = found.iter().map(|hit| (hit.id.as_str(), hit.valid_until.as_str())).collect();
     days.sort_unstable();
-    let expected =
-        [("DRAFT", ""), ("EXPIRED", "2020-02-29"), ("PLAIN", ""), ("RETIRED", ""), ("VALID", "2999-01-01")];
+    let expected = [("DRAFT", ""), ("EXPIRED", "2020-02-29"), ("PLAIN", ""), ("RETIRED", ""), ("VALID", "2999-01-01")];
     assert_eq!(days, expected);
 
     let of_ticket = request(ticket("the printer is offline", ""));

@@ -17,6 +17,32 @@ fn json(outcome: &Outcome) -> Value {
 }
 
 #[tokio::test]
+async fn a_server_takes_an_import_as_a_data_directory_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = "word ".repeat(100_000);
+    let lines = (0..20).map(|row| format!("{{\"id\": \"long-{row}\", \"text\": \"{long}\"}}\n"));
+    let rows = file(folder.path(), "kb.jsonl", lines.chain(["{\"text\": \"no id\"}\n".into()]).collect::<String>());
+    let short = file(folder.path(), "kb.csv", ROWS);
+    let data = folder.path().join("served");
+    let server = ServerProcess::start(&data, &[]).await;
+    let alone = folder.path().join("alone");
+    let places = [["--server", server.address.as_str()], ["--data-dir", alone.to_str().unwrap()]];
+    for expected in [[25, 0, 0, 1], [0, 0, 25, 1]] {
+        for place in places {
+            let outcome = run(["kb", "import", &rows, &short, "--json"].into_iter().chain(place));
+            outcome.check(1, &["row 21: no id"]);
+            let summary: Value = serde_json::from_str(&outcome.stdout).unwrap();
+            assert!(summary["seconds"].is_number());
+            let counts = ["imported", "updated", "unchanged", "failed"].map(|count| summary[count].as_u64().unwrap());
+            assert_eq!(counts, expected, "{place:?}");
+        }
+    }
+    let found = places.map(|place| run(["kb", "search", "printer"].into_iter().chain(place)).stdout);
+    assert_eq!(found[0], found[1]);
+    run(["kb", "import", &short, "--server", "127.0.0.1:1"]).check(1, &["no server answers at 127.0.0.1:1"]);
+}
+
+#[tokio::test]
 async fn a_search_marks_what_is_suggested_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let rows = file(folder.path(), "kb.csv", ROWS);

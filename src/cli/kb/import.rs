@@ -1,8 +1,9 @@
-//! `triage kb import`: articles from Markdown folders and files of rows into the knowledge base.
+//! `triage kb import`: articles from Markdown folders and files of rows into the knowledge base of a data directory, or
+//! of a running server.
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
 };
@@ -10,12 +11,21 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::super::{DEFAULT_DATA_DIR, progress::Progress};
-use crate::{domain::article::Article, knowledge::import::Articles, rows::parse_rename, store::ImportCounts};
+use super::super::{DEFAULT_DATA_DIR, block_on, progress::Progress};
+use crate::{
+    domain::article::Article,
+    grpc::client::{Client, UpsertedArticles},
+    knowledge::import::Articles,
+    rows::parse_rename,
+    store::ImportCounts,
+};
 
 /// Articles are stored in batches: one durable write each, and memory for one.
 const BATCH_ARTICLES: usize = 500;
 const BATCH_BYTES: usize = 8 << 20;
+/// The same for a server, where a batch is a frame: with one article more than that it stays below the 4 MiB of the
+/// default `limits.batch_bytes`.
+const FRAME_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct ImportArgs {
@@ -28,43 +38,60 @@ pub(in super::super) struct ImportArgs {
     /// Read column THEIRS of the rows under the name OURS
     #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = parse_rename)]
     map: Vec<(String, String)>,
+    /// Send them to a running server
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "data_dir")]
+    server: Option<String>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
+/// Articles as they are read, some at a time; what cannot be read is said and counted.
+struct Batches<'a> {
+    articles: Articles,
+    most_bytes: usize,
+    bar: &'a Progress,
+    failed: u64,
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Vec<Article>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < BATCH_ARTICLES && bytes < self.most_bytes {
+            let Some(article) = self.articles.next() else { break };
+            self.bar.step();
+            match article {
+                Ok(article) => {
+                    bytes += article.text_bytes();
+                    batch.push(article);
+                }
+                Err(error) => {
+                    self.failed += 1;
+                    self.bar.warn(error);
+                }
+            }
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+}
+
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let knowledge = super::open(&args.data_dir)?;
     let bar = Progress::counting("articles");
-    let (mut counts, mut failed) = (ImportCounts::default(), 0_u64);
-    let mut batch: Vec<Article> = Vec::new();
-    let mut batch_bytes = 0;
     let articles = Articles::new(&args.paths, &args.map);
     for folder in articles.folders_without_markdown() {
         let folder = folder.display();
         bar.warn(format_args!("{folder}: no Markdown in it (.md, .markdown); name files of rows themselves"));
     }
-    for article in articles {
-        bar.step();
-        match article {
-            Ok(article) => {
-                batch_bytes += article.text_bytes();
-                batch.push(article);
-            }
-            Err(error) => {
-                failed += 1;
-                bar.warn(error);
-            }
-        }
-        if batch.len() >= BATCH_ARTICLES || batch_bytes >= BATCH_BYTES {
-            counts += knowledge.stage(&batch)?;
-            batch.clear();
-            batch_bytes = 0;
-        }
-    }
-    counts += knowledge.stage(&batch)?;
-    knowledge.publish()?;
+    let most_bytes = if args.server.is_some() { FRAME_BYTES } else { BATCH_BYTES };
+    let mut batches = Batches { articles, most_bytes, bar: &bar, failed: 0 };
+    let counts = match &args.server {
+        Some(address) => send(&mut batches, address)?,
+        None => store(&mut batches, &args.data_dir)?,
+    };
+    let failed = batches.failed;
     bar.finish();
 
     let ImportCounts { imported, updated, unchanged } = counts;
@@ -79,4 +106,24 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         writeln!(out, "{imported} new, {updated} updated, {unchanged} unchanged, {failed} failed in {seconds:.1} s")?;
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn store(batches: &mut Batches<'_>, data_dir: &Path) -> anyhow::Result<ImportCounts> {
+    let knowledge = super::open(data_dir)?;
+    let mut counts = ImportCounts::default();
+    for batch in batches {
+        counts += knowledge.stage(&batch)?;
+    }
+    knowledge.publish()?;
+    Ok(counts)
+}
+
+fn send(batches: &mut Batches<'_>, address: &str) -> anyhow::Result<ImportCounts> {
+    let sent = block_on(async { Client::connect(address).await?.upsert_articles(&mut *batches).await });
+    let UpsertedArticles { counts, failed, errors } = sent?;
+    for (id, problem) in errors {
+        batches.bar.warn(format_args!("{address} refuses the article `{id}`: {problem}"));
+    }
+    batches.failed += failed;
+    Ok(counts)
 }
