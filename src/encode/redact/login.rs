@@ -59,3 +59,42 @@ pub(super) fn of_administrator(text: &str, word: Range<usize>) -> Option<Range<u
     let is_within = text[..word.start].ends_with(|c: char| c.is_alphanumeric() || "./:_-".contains(c));
     (!is_within && strength(value) > Strength::None).then_some(word.end..word.end + value.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check_kind;
+
+    #[test]
+    fn a_password_beside_a_name_is_replaced_and_the_name_stays() {
+        for (text, expected) in [
+            ("admin:hunter22", "admin:<password>"),
+            ("use sa:Qwer!1234, then root:toor99", "use sa:<password>, then root:<password-2>"),
+            ("curl -u admin:hunter22 https://host.example", "curl -u admin:<password> https://host.example"),
+            ("login: ann / Winter2023!", "login: ann / <password>"),
+            ("Login=ann/hunter22", "Login=ann/<password>"),
+            ("credentials ann / Winter2023!", "credentials ann / <password>"),
+            ("Zugangsdaten: DESK\\ann | Winter2023", "Zugangsdaten: DESK\\ann | <password>"),
+            ("user: ann:Hunter22", "user: ann:<password>"),
+            ("user/pass: ann/Winter2023!", "user/pass: ann/<password>"),
+            ("user/password: ann/Winter2023!", "user/password: ann/<password>"),
+            ("username: ann@x.example / Winter2023!", "username: <email> / <password>"),
+        ] {
+            check_kind(text, expected);
+        }
+    }
+
+    #[test]
+    fn pairs_of_names_hosts_and_states_stay() {
+        for text in [
+            "login: ann12 / bob3456, user: ann / laptop12",
+            "login failed: Error1234, user name: Ann12345, User ID: Ann12345",
+            "login page / Windows10, account: ann / SRV-DB-01",
+            "user:ann12345, login: ann12345, credentials: expired / Office365",
+            "admin: please, admin:expired, sysadmin:hunter22x?",
+            "root:x:0:0:root:/root:/bin/bash, visa:ab12cd34",
+            "plant:plant_304, ESP:SHA1-None+60min, MSSQL:MSSQL$DPM2012",
+        ] {
+            check_kind(text, text);
+        }
+    }
+}
