@@ -243,6 +243,7 @@ mod tests {
             ("pass\u{1b}[1mword\u{1b}[0m: EscLeak1!", "password: <password>"),
             ("<p>Pass&shy;wort: ShyLeak7!</p>", "Passwort: <password>"),
             ("<p>pass<wbr>word: WbrLeak8!</p>", "password: <password>"),
+            ("<table><tr><td>Password</td><td>TdLeak77!</td></tr></table>", "Password <password>"),
             ("DE89\u{200b}370400440532013000", "<iban>"),
             ("card 4111\u{200b} 1111 1111 1111", "card <card>"),
             ("one\rtwo\r\nthree", "one\ntwo\r\nthree"),

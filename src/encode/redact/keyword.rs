@@ -36,6 +36,11 @@ const KEYWORDS: &[(&str, Keyword)] = &[
     ("passwort", Keyword::Password),
     ("passwörter", Keyword::Password),
     ("passwd", Keyword::Password),
+    // Slips of the keyboard.
+    ("psswd", Keyword::Password),
+    ("pasword", Keyword::Password),
+    ("paswword", Keyword::Password),
+    ("passwrd", Keyword::Password),
     ("passphrase", Keyword::Password),
     ("passcode", Keyword::Password),
     ("kennwort", Keyword::Password),
@@ -43,6 +48,8 @@ const KEYWORDS: &[(&str, Keyword)] = &[
     ("mot de passe", Keyword::Password),
     ("mots de passe", Keyword::Password),
     ("contraseña", Keyword::Password),
+    // As some systems write it: the letter and its mark apart.
+    ("contrasen\u{303}a", Keyword::Password),
     ("contrasena", Keyword::Password),
     ("wachtwoord", Keyword::Password),
     ("senha", Keyword::Password),

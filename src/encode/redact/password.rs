@@ -115,13 +115,21 @@ pub(super) fn behind(text: &str, word: Range<usize>, manner: Manner) -> Option<R
     if manner == Manner::Long && after_blanks.len() < after.len() {
         // "Forgot password ann12" names a user; what else stands there, only a password looks like.
         let least = if asks_for_another(text, word.start) { Strength::Strong } else { Strength::Mixed };
-        let bytes = quoted(after_blanks).unwrap_or_else(|| 0..token(after_blanks).len());
-        if strength(&after_blanks[bytes.clone()]) >= least {
-            return Some(shifted(bytes, place(after_blanks)));
+        let value = after_blanks.trim_start_matches('(');
+        let bytes = quoted(value).unwrap_or_else(|| 0..token(value).len());
+        if strength(&value[bytes.clone()]) >= least {
+            return Some(shifted(bytes, place(value)));
         }
     }
     if let Some(value) = after_blanks.strip_prefix("- ").or_else(|| after_blanks.strip_prefix("– ")) {
         return strict(value).map(|bytes| shifted(bytes, place(value)));
+    }
+    if after_blanks.is_empty() {
+        return below_a_heading(text, word.start, place(after_blanks));
+    }
+    if let Some(value) = set_to(after_blanks) {
+        let least = if is_set(text, word.start) { Strength::Mixed } else { Strength::Strong };
+        return (strength(token(value)) >= least).then(|| shifted(0..token(value).len(), place(value)));
     }
     let value = after_phrase(after_blanks)?;
     strict(value).map(|bytes| shifted(bytes, place(value)))
@@ -184,6 +192,40 @@ fn asks_for_another(text: &str, word: usize) -> bool {
         ["reset", "change", "unlock", "forgot", "reset", "ändern", "vergessen", "need", "no", "new"]
             .contains(&word.as_str())
     })
+}
+
+/// What a password is set to: behind `password to`, `Passwort wurde auf`.
+fn set_to(rest: &str) -> Option<&str> {
+    const BEFORE: [&str; 10] = ["wurde", "wurden", "was", "is", "has", "been", "back", "for", "her", "him"];
+    const TARGETS: [&str; 8] = ["to", "as", "into", "auf", "in", "zu", "à", "a"];
+    let mut rest = rest;
+    for _ in 0..4 {
+        let length = rest.find([' ', '\t'])?;
+        let (word, behind) = (rest[..length].trim_end_matches(':').to_lowercase(), rest[length..].trim_start());
+        if TARGETS.contains(&word.as_str()) {
+            return Some(behind.trim_start_matches(['"', '\'', '`', '(']));
+        }
+        if !BEFORE.contains(&word.as_str()) {
+            return None;
+        }
+        rest = behind;
+    }
+    None
+}
+
+/// Whether the words before say that somebody sets or resets it.
+fn is_set(text: &str, word: usize) -> bool {
+    const STEMS: [&str; 9] = ["reset", "set", "chang", "updat", "setz", "zurück", "änder", "aender", "cambi"];
+    let start = text.ceil_char_boundary(word.saturating_sub(40));
+    let words = text[start..word].rsplit(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.take(4).any(|word| STEMS.iter().any(|stem| word.to_lowercase().starts_with(stem)))
+}
+
+/// The password on a line of its own below the word on one of its own.
+fn below_a_heading(text: &str, word: usize, line_end: usize) -> Option<Range<usize>> {
+    let line = text[..word].rsplit('\n').next().unwrap_or_default();
+    let bytes = on_the_next_line(text, line_end).filter(|_| line.trim().is_empty())?;
+    (strength(&text[bytes.clone()]) == Strength::Strong).then_some(bytes)
 }
 
 /// The value behind a mark: one that looks like a password, or a plain word where nothing but the end follows.
