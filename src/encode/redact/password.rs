@@ -129,7 +129,9 @@ pub(super) fn behind(text: &str, word: Range<usize>, manner: Manner) -> Option<R
     }
     if let Some(value) = set_to(after_blanks) {
         let least = if is_set(text, word.start) { Strength::Mixed } else { Strength::Strong };
-        return (strength(token(value)) >= least).then(|| shifted(0..token(value).len(), place(value)));
+        if strength(token(value)) >= least {
+            return Some(shifted(0..token(value).len(), place(value)));
+        }
     }
     let value = after_phrase(after_blanks)?;
     strict(value).map(|bytes| shifted(bytes, place(value)))

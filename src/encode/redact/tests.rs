@@ -75,6 +75,7 @@ fn what_must_not_be_kept_is_replaced() {
         ("Passwort wurde auf Start123! zurückgesetzt", "Passwort wurde auf <password> zurückgesetzt"),
         ("reset her password as Welcome1!", "reset her password as <password>"),
         ("reset password to windows10", "reset password to windows10"),
+        ("the password in our SAP is Herbst23", "the password in our SAP is <password>"),
         ("Passwort auf server2019 läuft ab", "Passwort auf server2019 läuft ab"),
         ("Psswd: Herbst22!", "Psswd: <password>"),
         ("contrasen\u{303}a: NfdLeak1!", "contrasen\u{303}a: <password>"),
