@@ -201,16 +201,12 @@ async fn run_at(args: &ReclassifyArgs, address: &str) -> anyhow::Result<ExitCode
     let known: Vec<String> = client.fields().await?.0.into_iter().map(|(field, _)| field).collect();
     let asked = args.asked(&known)?;
     let job = client.create_job(&asked).await?;
-    follow_to_end(&client, &job, asked.pace.max_bad_share, args.json).await
+    follow_to_end(&client, &job, asked.pace.max_bad_share, args.json).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Has a job of a server that was created or found go on, and watches it.
-pub(super) async fn follow_to_end(
-    client: &Client,
-    job: &Job,
-    max_bad_share: f64,
-    json: bool,
-) -> anyhow::Result<ExitCode> {
+/// Has a job of a server that was created or found go on, watches it, and prints what it came to; how it stands then.
+pub(super) async fn follow_to_end(client: &Client, job: &Job, max_bad_share: f64, json: bool) -> anyhow::Result<Job> {
     let id = job.record.id;
     if must_be_resumed(job, max_bad_share)? {
         client.resume_job(id).await?;
@@ -219,7 +215,10 @@ pub(super) async fn follow_to_end(
     match (job.record.state, &job.record.pause) {
         (JobState::Paused, Some(pause)) => Err(paused(id, &pause.text)),
         (JobState::Cancelled, _) => Err(anyhow::anyhow!("job {id} was cancelled")),
-        _ => report(&job, &client.job_diff(id).await?, &server_flag(client.address()), json),
+        _ => {
+            report(&job, &client.job_diff(id).await?, &server_flag(client.address()), json)?;
+            Ok(job)
+        }
     }
 }
 

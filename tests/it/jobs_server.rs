@@ -150,7 +150,9 @@ async fn a_server_keeps_the_bad_rows_of_an_import_to_be_mended_and_fed_back() {
     ] {
         desk.fails(&import(&input, wrong), 1, &[expected]);
     }
-    let job = desk.json(&import(&input, &bad));
+    let outcome = run(import(&input, &bad).iter().chain(&["--json", "--server", &desk.server.address]));
+    outcome.check(1, &[&format!("3 rows are bad: mend them in {bad} and import that file")]);
+    let job: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!((&job["state"], &job["failed"], &job["rejects"]), (&"done".into(), &3.into(), &bad.as_str().into()));
     let rejects = fs::read_to_string(&bad).unwrap();
     assert_eq!(

@@ -13,11 +13,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::{
-    DEFAULT_DATA_DIR, DEFAULT_ID, block_on, parse_share, progress::Progress, reclassify::follow_to_end,
+    DEFAULT_DATA_DIR, DEFAULT_ID, block_on, parse_share,
+    progress::Progress,
+    reclassify::{follow_to_end, server_flag},
 };
 use crate::{
     config::Config,
-    domain::memory::ConfirmedTicket,
+    domain::{memory::ConfirmedTicket, steering},
     grpc::client::Client,
     jobs::{NewImport, Reject, Rejects, specification::Pace, too_many_bad},
     memory::{Memory, TicketColumns, UnknownArticles},
@@ -152,7 +154,22 @@ async fn run_at(args: &ImportArgs, address: &str) -> anyhow::Result<ExitCode> {
         pace: Pace { max_bad_share: args.max_bad_share, ..Pace::default() },
     };
     let job = client.create_import(new).await?;
-    follow_to_end(&client, &job, args.max_bad_share, args.json).await
+    let job = follow_to_end(&client, &job, args.max_bad_share, args.json).await?;
+    let (id, bad) = (job.record.id, job.record.counts.failed);
+    if bad == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    match job.specification.rejects() {
+        Some(rejects) => eprintln!(
+            "{bad} rows are bad: mend them in {} and import that file",
+            steering::without(&rejects.display().to_string())
+        ),
+        None => eprintln!(
+            "{bad} rows are bad: `triage jobs results {id} --failed{}` says what is wrong, and --rejects FILE keeps them",
+            server_flag(address)
+        ),
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode> {
