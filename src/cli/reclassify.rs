@@ -77,7 +77,7 @@ pub(super) struct ReclassifyArgs {
     /// At most N tickets a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// Pause when more than this share of the rows is bad, 0 to 1
+    /// Pause when more than this share of the rows is bad, 0 to 1; below 100 rows only at 0, or when all are
     #[arg(long, value_name = "P", default_value_t = Pace::DEFAULT_MAX_BAD_SHARE, value_parser = parse_share)]
     max_bad_share: f64,
     /// Model bundle; without it the one inside this program

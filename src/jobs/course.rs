@@ -180,11 +180,11 @@ impl<'a> Course<'a> {
             }
             let rows_a_second = rate(self.counts.rows - begun_with, started.elapsed());
             report(Progress { counts: self.counts, fraction, rows_a_second });
-            if is_last {
-                return Ok(None);
-            }
             if let Some((bad, rows)) = too_many_bad {
                 return Ok(Some(Ending::Paused(self.too_many_bad(bad, rows))));
+            }
+            if is_last {
+                return Ok(None);
             }
             if self.unpublished >= PUBLISHED_TICKETS {
                 self.publish().await?;

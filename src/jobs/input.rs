@@ -93,7 +93,7 @@ pub(super) struct Chunk {
     pub next: Place,
     /// Nothing follows.
     pub is_last: bool,
-    /// It ends here because too many rows are bad: so many of so many.
+    /// It ends here because too many rows are bad, or the input does and all are: so many of so many.
     pub too_many_bad: Option<(u64, u64)>,
     /// How much of the input is read, 0 to 1.
     pub fraction: f64,
@@ -202,6 +202,10 @@ impl Input {
                 }
             }
             entries.push(entry);
+        }
+        if is_last && self.rows > 0 && self.bad == self.rows && self.max_bad_share.is_some() {
+            // However few they are: a job of nothing but bad rows was asked for wrongly.
+            over = Some((self.bad, self.rows));
         }
         let id_hashes = mem::take(&mut self.new_hashes);
         let (next, fraction) = match &self.tickets {

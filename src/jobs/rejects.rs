@@ -26,9 +26,10 @@ const JSON_REASON: &str = "_reason";
 /// What is no JSON object is kept as text.
 const JSON_ROW: &str = "_row";
 
-/// Whether so many bad rows of so many are more than this share.
+/// Whether so many bad rows of so many so far are more than this share. Where it is 0, the first one is.
 pub fn too_many_bad(bad: u64, rows: u64, max_share: f64) -> bool {
-    rows >= MIN_ROWS_TO_JUDGE && super::input::share(bad, rows) > max_share
+    let can_be_judged = rows >= MIN_ROWS_TO_JUDGE || max_share <= 0.0;
+    can_be_judged && bad > 0 && super::input::share(bad, rows) > max_share
 }
 
 /// A row that could not be used.
@@ -210,6 +211,23 @@ mod tests {
              {\"_line\":4,\"_reason\":\"too, many\",\"nr\":1}\n"
         );
         assert_eq!(written(None, "nr", &[Reject { original: None, ..reject(&odd) }]), "");
+    }
+
+    #[test]
+    fn few_rows_are_too_many_bad_ones_only_where_none_may_be() {
+        for (bad, rows, most, expected) in [
+            (1, 4, 0.1, false),
+            (99, 99, 0.1, false),
+            (1, 99, 0.0, true),
+            (1, 1, 0.0, true),
+            (0, 99, 0.0, false),
+            (0, 1_000, 0.0, false),
+            (10, 100, 0.1, false),
+            (11, 100, 0.1, true),
+            (500, 500, 1.0, false),
+        ] {
+            assert_eq!(too_many_bad(bad, rows, most), expected, "{bad} of {rows}, at most {most}");
+        }
     }
 
     #[test]

@@ -231,6 +231,7 @@ fn an_import_stops_where_too_many_rows_are_bad() {
     };
     let rows = file(folder.path(), "a.csv", "title,body\n".to_owned() + &(0..300).map(row).collect::<String>());
     let (data, bad) = (path("data"), path("bad.csv"));
+    import(&rows, &path("strict"), &["--max-bad-share", "0"]).check(1, &["1 of 1 rows so far are bad"]);
     import(&rows, &data, &["--max-bad-share", "2"]).check(2, &["--max-bad-share", "from 0 to 1"]);
     let bare = import(&rows, &data, &[]);
     bare.check(1, &["a.csv: 21 of 101 rows so far are bad, more than the 10 %", "--rejects FILE"]);

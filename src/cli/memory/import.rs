@@ -67,7 +67,7 @@ pub(in super::super) struct ImportArgs {
     /// Keep bad rows in this file, each with its line and what is wrong: mended, it can be imported like FILE
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Stop when more than this share of the rows is bad, 0 to 1
+    /// Stop when more than this share of the rows is bad, 0 to 1; below 100 rows only at 0
     #[arg(long, value_name = "P", default_value_t = Pace::DEFAULT_MAX_BAD_SHARE, value_parser = parse_share)]
     max_bad_share: f64,
     /// Folder with the memory; created when absent

@@ -39,6 +39,28 @@ async fn too_many_bad_rows_pause_the_job_until_it_is_resumed() {
 }
 
 #[tokio::test]
+async fn of_few_rows_the_job_pauses_where_all_are_bad_or_none_may_be() {
+    let desk = Desk::new();
+    let good = format!("1,{},mail\n", TEXTS[0]);
+    for (name, rows, max_bad_share, read) in [
+        ("all.csv", "x,y\nx,y\n".to_owned(), 0.5, 2),
+        ("none.csv", format!("x,y\n{good}"), 0.0, 1),
+        ("last.csv", format!("{good}x,y\n"), 0.0, 2),
+    ] {
+        fs::write(desk.path(name), format!("id,text,category\n{rows}")).unwrap();
+        let mut asked = desk.asked(&desk.path(name), &format!("of-{name}"));
+        asked.pace.max_bad_share = max_bad_share;
+        let id = desk.create(asked);
+        let record = desk.work(id).await.record;
+        assert_eq!((record.pause.unwrap().cause, record.counts.rows), (PauseCause::BadRows, read), "{name}");
+        desk.jobs.resume(id).unwrap();
+        let record = desk.work(id).await.record;
+        assert_eq!((record.state, record.counts.rows), (JobState::Done, 2), "{name}");
+        assert_eq!(fs::read_to_string(desk.path(&format!("of-{name}"))).unwrap().lines().count(), 3, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn another_model_pauses_the_job() {
     let desk = Desk::new();
     let input = desk.tickets("in.csv", 10);
