@@ -10,9 +10,9 @@ mod json_lines;
 mod row;
 mod writer;
 
-pub use csv::{CsvStyle, append_csv};
+pub use csv::{CsvStyle, append_csv, behind_fields};
 pub use error::{Original, RowError, RowProblem, RowsError};
-pub use json_lines::append_json;
+pub use json_lines::{JSON_LINE, JSON_REASON, JSON_ROW, append_json};
 pub use row::{Row, source_column};
 pub use writer::RowWriter;
 

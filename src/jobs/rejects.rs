@@ -13,7 +13,9 @@ use super::{
     storage,
     vacant::{check_target, check_vacant},
 };
-use crate::rows::{CsvStyle, Original, Rows, append_csv, append_json, source_column};
+use crate::rows::{
+    CsvStyle, JSON_LINE, JSON_REASON, JSON_ROW, Original, Rows, append_csv, append_json, behind_fields, source_column,
+};
 
 /// Of fewer rows the share of bad ones says nothing.
 const MIN_ROWS_TO_JUDGE: u64 = 100;
@@ -21,10 +23,6 @@ const MIN_ROWS_TO_JUDGE: u64 = 100;
 const PIECE_BYTES: usize = 1 << 16;
 const LINE: &str = "line";
 const REASON: &str = "reason";
-const JSON_LINE: &str = "_line";
-const JSON_REASON: &str = "_reason";
-/// What is no JSON object is kept as text.
-const JSON_ROW: &str = "_row";
 
 /// Whether so many bad rows of so many so far are more than this share. Where it is 0, the first one is.
 pub fn too_many_bad(bad: u64, rows: u64, max_share: f64) -> bool {
@@ -47,8 +45,10 @@ pub struct Reject<'a> {
 /// How the rejects of one file are written.
 #[derive(Debug, Clone)]
 pub(super) struct RejectFormat {
-    /// The columns of the file, in CSV.
+    /// The columns of the file, in CSV; without ours.
     header: Option<Vec<String>>,
+    /// The file is one of rejects: what was wrong the last time stands in front, and is outdated.
+    comes_again: bool,
     style: CsvStyle,
     /// The column of the id: of JSON lines, and of CSV where the file has none, so that its rows go by their numbers.
     id: Option<String>,
@@ -63,7 +63,9 @@ impl RejectFormat {
 
     fn new(header: Option<&[String]>, style: CsvStyle, id: &str) -> Self {
         let has_id = header.is_some_and(|header| header.iter().any(|column| column == id));
-        Self { header: header.map(<[String]>::to_vec), style, id: (!has_id).then(|| id.to_owned()) }
+        let theirs = header.map(|header| header.strip_prefix(&[LINE, REASON].map(str::to_owned)).unwrap_or(header));
+        let comes_again = theirs.map(<[String]>::len) != header.map(<[String]>::len);
+        Self { header: theirs.map(<[String]>::to_vec), comes_again, style, id: (!has_id).then(|| id.to_owned()) }
     }
 
     /// What stands before the first row.
@@ -86,7 +88,7 @@ impl RejectFormat {
                 append_csv(out, [&*line.to_string(), reason].into_iter().chain(number));
                 out.pop();
                 out.push(b',');
-                out.extend_from_slice(raw);
+                out.extend_from_slice(if self.comes_again { without_ours(raw) } else { raw });
                 out.push(b'\n');
                 self.style.end_line(out);
             }
@@ -109,6 +111,13 @@ impl RejectFormat {
             None => {}
         }
     }
+}
+
+/// A row of rejects without the line and the reason in front, where it has them still.
+fn without_ours(raw: &[u8]) -> &[u8] {
+    let first = raw.split(|byte| *byte == b',').next().unwrap_or_default();
+    let is_line = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
+    is_line.then(|| behind_fields(raw, 2)).flatten().unwrap_or(raw)
 }
 
 /// The rejects of an import that is no job. The file has its name only once all rows were read.
@@ -211,6 +220,17 @@ mod tests {
              {\"_line\":4,\"_reason\":\"too, many\",\"nr\":1}\n"
         );
         assert_eq!(written(None, "nr", &[Reject { original: None, ..reject(&odd) }]), "");
+    }
+
+    #[test]
+    fn of_a_row_that_comes_again_only_the_new_reason_stands_there() {
+        let [good, many, bare] =
+            [&b"2,\"old, \"\"one\"\"\",A,"[..], b"3,old,B,\"x,y\",z", b"few"].map(|raw| Original::Csv(raw.to_vec()));
+        let reject = |original| Reject { line: 4, reason: "new", id: "7", original: Some(original) };
+        assert_eq!(
+            written(Some(&["line", "reason", "nr", "text"]), "nr", &[reject(&good), reject(&many), reject(&bare)]),
+            "line,reason,nr,text\n4,new,A,\n4,new,B,\"x,y\",z\n4,new,few\n"
+        );
     }
 
     #[test]

@@ -238,6 +238,23 @@ impl CsvReader {
     }
 }
 
+/// What stands behind the first `count` fields of a row as a file holds it; `None` where there are no more.
+pub fn behind_fields(raw: &[u8], count: usize) -> Option<&[u8]> {
+    let (mut fields, mut is_quoted, mut at_start) = (0, false, true);
+    for (place, byte) in raw.iter().enumerate() {
+        match byte {
+            _ if fields == count => return Some(&raw[place..]),
+            b'"' if at_start || is_quoted => is_quoted = !is_quoted,
+            // The second of two quotes within quotes.
+            b'"' if place > 0 && raw[place - 1] == b'"' => is_quoted = true,
+            b',' if !is_quoted => fields += 1,
+            _ => {}
+        }
+        at_start = *byte == b',' && !is_quoted;
+    }
+    (fields == count).then_some(&[])
+}
+
 /// Appends one row of CSV with its line end; fields are quoted where they need it.
 pub fn append_csv<T: AsRef<[u8]>>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = T>) {
     let start = out.len();

@@ -54,6 +54,9 @@ pub enum RowProblem {
     InvalidUtf8,
     #[error("not a JSON object: {0}")]
     InvalidJson(String),
+    /// A line that was kept among rejects, and came back with this wrong.
+    #[error("mend the line in `_row`, or put the row in the place of this one ({0})")]
+    NotMended(String),
     #[error("longer than {} MiB", MAX_LINE_BYTES >> 20)]
     TooLong,
     /// A row of CSV without an end in sight; no row follows.

@@ -1,5 +1,6 @@
 //! JSON lines: one object a line, blank lines skipped. Names are kept in the order of the line; of a name that stands
-//! twice in an object, the later value counts.
+//! twice in an object, the later value counts. A line that could not be read and comes back kept in an object is read
+//! from there, once it is mended.
 
 use std::{
     fmt,
@@ -17,6 +18,11 @@ use super::{Bad, Found, MAX_LINE_BYTES, Original, RowProblem, content::Content, 
 
 /// A line buffer that one huge line has made larger than this is given back.
 const KEPT_BUFFER_BYTES: usize = 1 << 20;
+
+/// Of a bad row that is kept: its line, what is wrong, and, of a line that is no object, the line as text.
+pub const JSON_LINE: &str = "_line";
+pub const JSON_REASON: &str = "_reason";
+pub const JSON_ROW: &str = "_row";
 
 /// The values of one object with their names.
 pub(super) type Members = Vec<(Arc<str>, Value)>;
@@ -47,8 +53,12 @@ impl JsonReader {
             let (problem, original) = match read {
                 Ok(LineRead::End) => return None,
                 Ok(LineRead::Line) if self.line.trim_ascii().is_empty() => continue,
-                Ok(LineRead::Line) => match self.parse() {
-                    Ok(members) => return Some(Found { line, cells: Ok(Cells::Json(members)) }),
+                Ok(LineRead::Line) => match parse(&self.line, &mut self.names) {
+                    Ok(members) => match kept_line(&members).map(|kept| (kept, mended(kept))) {
+                        None => return Some(Found { line, cells: Ok(Cells::Json(members)) }),
+                        Some((_, Ok(members))) => return Some(Found { line, cells: Ok(Cells::Json(members)) }),
+                        Some((kept, Err(problem))) => (problem, Some(Original::Json(kept.into()))),
+                    },
                     Err(problem) => {
                         while self.line.pop_if(|last| matches!(last, b'\r' | b'\n')).is_some() {}
                         (problem, Some(Original::Json(self.line.clone())))
@@ -60,15 +70,30 @@ impl JsonReader {
             return Some(Found { line, cells: Err(Bad { problem, original }) });
         }
     }
+}
 
-    fn parse(&mut self) -> Result<Members, RowProblem> {
-        let text = std::str::from_utf8(&self.line).map_err(|_| RowProblem::InvalidUtf8)?;
-        let invalid = |error: serde_json::Error| RowProblem::InvalidJson(error.to_string());
-        let mut json = serde_json::Deserializer::from_str(text);
-        let members = json.deserialize_map(Object(&mut self.names)).map_err(invalid)?;
-        json.end().map_err(invalid)?;
-        Ok(members)
+fn parse(line: &[u8], names: &mut Vec<Arc<str>>) -> Result<Members, RowProblem> {
+    let text = std::str::from_utf8(line).map_err(|_| RowProblem::InvalidUtf8)?;
+    let invalid = |error: serde_json::Error| RowProblem::InvalidJson(error.to_string());
+    let mut json = serde_json::Deserializer::from_str(text);
+    let members = json.deserialize_map(Object(names)).map_err(invalid)?;
+    json.end().map_err(invalid)?;
+    Ok(members)
+}
+
+/// The line that an object of rejects keeps.
+fn kept_line(members: &Members) -> Option<&str> {
+    let value = |name: &str| members.iter().rfind(|(known, _)| **known == *name).map(|(_, value)| value);
+    value(JSON_LINE).and(value(JSON_REASON)).and(value(JSON_ROW)?.as_str())
+}
+
+/// The row of a line that was kept as text and is mended within it. What stands beside it is no part of the row: an id
+/// that the line itself holds would be lost.
+fn mended(kept: &str) -> Result<Members, RowProblem> {
+    if kept.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(RowProblem::NotMended("it holds \u{fffd} in the place of what was not UTF-8".to_owned()));
     }
+    parse(kept.as_bytes(), &mut Vec::new()).map_err(|problem| RowProblem::NotMended(problem.to_string()))
 }
 
 enum LineRead {
@@ -159,4 +184,37 @@ pub(super) fn append_members(out: &mut Vec<u8>, members: &Members) {
     }
     // What was read as JSON can be written as JSON, and memory takes it.
     append_json(out, &Line(members)).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::Rows;
+
+    #[test]
+    fn a_kept_line_is_read_once_it_is_mended_and_stays_what_it_is_until_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let kept = |row: &str| format!(r#"{{"_line":7,"_reason":"bad","_row":{},"nr":"1"}}"#, Value::from(row));
+        for (row, expected) in [
+            (r#"{"nr":"A","text":"mended"}"#, Ok("A")),
+            (r#"{"nr":"A","text":"men"#, Err("mend the line in `_row`, or put the row in the place of this one")),
+            ("{\"nr\":\"A\",\"text\":\"\u{fffd}\"}", Err("in the place of what was not UTF-8")),
+            ("[1]", Err("not a JSON object")),
+        ] {
+            std::fs::write(&path, kept(row)).unwrap();
+            let mut rows = Rows::open(&path, &[]).unwrap();
+            match (rows.next().unwrap(), expected) {
+                (Ok(found), Ok(id)) => assert_eq!(found.value("nr").as_deref(), Some(id)),
+                (Err(error), Err(part)) => {
+                    assert!(error.to_string().contains(part), "{error}");
+                    assert_eq!(error.original, Some(Original::Json(row.into())));
+                }
+                (found, _) => panic!("{row}: {found:?}"),
+            }
+        }
+        std::fs::write(&path, r#"{"_row":"shelf 3","nr":"A"}"#).unwrap();
+        let row = Rows::open(&path, &[]).unwrap().next().unwrap().unwrap();
+        assert_eq!(row.value("nr").as_deref(), Some("A"), "a column of that name is no kept line");
+    }
 }

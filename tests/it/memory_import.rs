@@ -211,8 +211,14 @@ fn bad_rows_are_kept_to_be_mended_and_fed_back() {
     assert!(rejects.starts_with(expected) && rejects.ends_with("\"_row\":\"not json\"}\n"), "{rejects}");
     import(&rows, &data, &["--rejects", &bad]).check(1, &["bad.jsonl: it exists already"]);
 
+    let second = path("second.jsonl");
+    import(&bad, &data, &["--rejects", &second]).check(1, &["line 2: mend the line in `_row`"]);
+    let unmended = fs::read_to_string(&second).unwrap();
+    assert!(unmended.ends_with("\"_row\":\"not json\"}\n") && unmended.lines().count() == 2, "{unmended}");
+    assert!(!unmended.lines().last().unwrap().contains("\"id\""), "no id is invented: {unmended}");
+
     let mended = rejects.replace("\"body\":\"\"", "\"body\":\"Screen stays black\"");
-    fs::write(&bad, mended.replace("\"_row\":\"not json\"", "\"id\":5,\"title\":\"Mouse\"")).unwrap();
+    fs::write(&bad, mended.replace("not json", "{\\\"id\\\":5,\\\"title\\\":\\\"Mouse\\\"}")).unwrap();
     let fed_back = import(&bad, &data, &["--rejects", &again]);
     fed_back.check(0, &[]);
     assert_eq!((counts(&fed_back), &json(&fed_back)["rejects"]), ([2, 0, 0, 0, 0], &Value::Null));
