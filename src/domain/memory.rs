@@ -1,7 +1,7 @@
 //! Confirmed tickets, from which the desk's own experience is read: what a ticket was, and what solved it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::Range,
 };
 
@@ -160,6 +160,14 @@ pub struct SimilarTicket {
     pub resolved_on: Option<Day>,
     /// The words and phrases of the asking ticket that both hold, weightiest first.
     pub shared: Vec<Evidence>,
+}
+
+/// Leaves of tickets with the same id the last one: of two the later counts, and what is written over at once need not
+/// be written.
+pub fn keep_last_of_each(tickets: &mut Vec<ConfirmedTicket>) {
+    let mut later = HashSet::new();
+    let mut is_last: Vec<bool> = tickets.iter().rev().map(|ticket| later.insert(ticket.id.as_str())).collect();
+    tickets.retain(|_| is_last.pop().unwrap_or(true));
 }
 
 #[cfg(test)]

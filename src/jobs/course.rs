@@ -26,6 +26,7 @@ use crate::{
     compute::Pool,
     domain::{
         job::{JobCounts, JobId, Pause, PauseCause},
+        memory::keep_last_of_each,
         ticket::TicketLimits,
     },
     memory::Memory,
@@ -277,11 +278,12 @@ impl<'a> Course<'a> {
     async fn commit(
         &mut self,
         mut files: Files,
-        decided: Decided,
+        mut decided: Decided,
         (next, is_last): (Place, bool),
         id_hashes: Vec<u8>,
         worked: Duration,
     ) -> Result<(Files, Committed), JobError> {
+        keep_last_of_each(&mut decided.imported);
         let (id, number, storage) = (self.id, self.chunks, Arc::clone(&self.tools.storage));
         let (for_memory, outcomes) = (decided.relabelled.len() + decided.imported.len(), decided.outcomes);
         let keeps_links = matches!(&self.job.work, Work::Import(columns) if columns.articles.is_none());

@@ -260,6 +260,19 @@ fn an_import_stops_where_too_many_rows_are_bad() {
     assert_eq!(open(Path::new(&data)).get("6").unwrap().unwrap().summary, "Mended");
 }
 
+#[test]
+fn of_rows_with_one_id_the_last_counts_and_again_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = file(folder.path(), "a.csv", "id,title,body\n1,Paper jam,\n2,Toner,\n1,Paper jam again,\n");
+    let data_dir = folder.path().join("data");
+    let data = data_dir.to_str().unwrap();
+    let first = import(&rows, data, &[]);
+    first.check(0, &["1 rows have an id that stands further up already"]);
+    assert_eq!(counts(&first), [2, 0, 0, 0, 0]);
+    assert_eq!(counts(&import(&rows, data, &[])), [0, 0, 2, 0, 0]);
+    assert_eq!(open(&data_dir).get("1").unwrap().unwrap().summary, "Paper jam again");
+}
+
 /// Many tickets of a few words each; those with an odd number share theirs.
 fn many_rows(count: usize) -> String {
     (0..count).fold(String::new(), |mut rows, number| {

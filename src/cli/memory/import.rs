@@ -1,8 +1,9 @@
-//! `triage memory import`: solved tickets from a file of rows into the memory. It goes row by row in bounded memory, and
-//! what is stored already is left as it is: killed half-way and run again, it ends as one clean run. Bad rows do not stop
+//! `triage memory import`: solved tickets from a file of rows into the memory. It goes row by row, keeps a hash of each
+//! id and nothing else, and what is stored already is left as it is: killed half-way and run again, it ends as one clean run. Bad rows do not stop
 //! it unless they are many.
 
 use std::{
+    collections::HashSet,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
@@ -11,6 +12,7 @@ use std::{
 
 use clap::Args;
 use serde_json::json;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::{
     DEFAULT_DATA_DIR, DEFAULT_ID, block_on, parse_share,
@@ -19,7 +21,10 @@ use super::super::{
 };
 use crate::{
     config::Config,
-    domain::{memory::ConfirmedTicket, steering},
+    domain::{
+        memory::{ConfirmedTicket, keep_last_of_each},
+        steering,
+    },
     grpc::client::Client,
     jobs::{NewImport, Reject, Rejects, specification::Pace, too_many_bad},
     memory::{Memory, TicketColumns, UnknownArticles},
@@ -105,11 +110,16 @@ struct Batches<'a> {
     counts: ImportCounts,
     unknown: UnknownArticles,
     unpublished: u64,
+    /// Hashes of the ids so far.
+    seen: HashSet<u64>,
+    /// Rows whose id stands further up already.
+    repeated: u64,
 }
 
 impl Batches<'_> {
     fn add(&mut self, ticket: ConfirmedTicket) -> anyhow::Result<()> {
         self.bytes += ticket.text_bytes();
+        self.repeated += u64::from(!self.seen.insert(xxh3_64(ticket.id.as_bytes())));
         self.tickets.push(ticket);
         if self.tickets.len() as u64 >= BATCH_TICKETS || self.bytes >= BATCH_BYTES {
             self.store()?;
@@ -118,6 +128,7 @@ impl Batches<'_> {
     }
 
     fn store(&mut self) -> anyhow::Result<()> {
+        keep_last_of_each(&mut self.tickets);
         if self.keeps_links {
             for ticket in &mut self.tickets {
                 if let Some(known) = self.memory.get(&ticket.id)? {
@@ -196,6 +207,8 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
         counts: ImportCounts::default(),
         unknown: UnknownArticles::default(),
         unpublished: 0,
+        seen: HashSet::new(),
+        repeated: 0,
     };
     let mut bad = BadRows { args, rejects, count: 0 };
     let (mut without_id, mut stopped) = (0_u64, None);
@@ -235,7 +248,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     batches.store()?;
     memory.publish()?;
     bar.finish();
-    let Batches { counts, unknown, .. } = batches;
+    let Batches { counts, unknown, repeated, .. } = batches;
     super::learn(store, memory.clone(), &args.data_dir, config)?;
     if unknown.count() > MAX_WARNINGS {
         eprintln!("warning: {} articles in all are not in the knowledge base", unknown.count());
@@ -245,6 +258,11 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
         eprintln!(
             "warning: {without_id} rows have nothing in `{column}` and go by their number; name the column with --id, \
              or the rows of another file will replace them"
+        );
+    }
+    if repeated > 0 {
+        eprintln!(
+            "warning: {repeated} rows have an id that stands further up already: of such rows the last one counts"
         );
     }
     let failed = bad.count;
