@@ -30,7 +30,8 @@ const MAX_LABEL_CHARS: usize = 40;
 /// What a job came to, or would.
 pub(super) fn summary_json(job: &Job, diff: &Diff) -> Value {
     let mut document = job_json(job);
-    let fields = diff.fields.iter().map(|field| (field.field.clone(), field_diff_json(field)));
+    let counts = &job.record.counts;
+    let fields = diff.fields.iter().map(|field| (field.field.clone(), field_diff_json(field, counts)));
     document["fields"] = Value::Object(fields.collect());
     document
 }
@@ -79,7 +80,14 @@ fn timestamp(seconds: u64) -> String {
     moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
-fn field_diff_json(diff: &FieldDiff) -> Value {
+/// Tickets whose value would be another, but for the filter.
+fn filtered(diff: &FieldDiff, counts: &JobCounts) -> u64 {
+    // Of a job at work the two are not of the same moment.
+    (counts.rows).saturating_sub(counts.failed + diff.changed + diff.confirmed + diff.abstained)
+}
+
+fn field_diff_json(diff: &FieldDiff, counts: &JobCounts) -> Value {
+    let filtered = filtered(diff, counts);
     let FieldDiff { field: _, changed, confirmed, abstained, pairs, other_pairs, absent } = diff;
     let listed = pairs.iter().take(MAX_PAIRS).map(|pair| {
         let PairDiff { from, to, tickets, bands, examples } = pair;
@@ -92,6 +100,7 @@ fn field_diff_json(diff: &FieldDiff) -> Value {
         "changed": changed,
         "confirmed": confirmed,
         "abstained": abstained,
+        "filtered": filtered,
         "pairs": listed.collect::<Vec<_>>(),
         "other_pairs": other_pairs + unlisted,
         "absent_from": absent,
@@ -137,7 +146,7 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
         number(failed)
     )?;
     for field in &diff.fields {
-        field_diff(out, field, verb)?;
+        field_diff(out, field, &job.record.counts, verb)?;
     }
     if job.record.state != JobState::Done || changed == 0 {
         return Ok(());
@@ -152,12 +161,16 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
     }
 }
 
-fn field_diff(out: &mut impl Write, diff: &FieldDiff, verb: &str) -> io::Result<()> {
+fn field_diff(out: &mut impl Write, diff: &FieldDiff, counts: &JobCounts, verb: &str) -> io::Result<()> {
     let FieldDiff { field, changed, confirmed, abstained, pairs, other_pairs, absent: _ } = diff;
     writeln!(out)?;
+    let held_back = match filtered(diff, counts) {
+        0 => String::new(),
+        filtered => format!(", {} held back by the filter", number(filtered)),
+    };
     writeln!(
         out,
-        "  {}: {} {verb}, {} stay as they are, {} abstained",
+        "  {}: {} {verb}, {} stay as they are, {} abstained{held_back}",
         plain(field),
         number(*changed),
         number(*confirmed),

@@ -158,10 +158,12 @@ fn a_filter_narrows_what_changes() {
     {
         let made = json(&desk.reclassify(&format!("{number}.jsonl"), &[flags, &["--json"]].concat()));
         assert_eq!(made["changed"], changed, "{flags:?}");
+        assert_eq!(made["fields"]["category"]["filtered"], 1 - changed, "{flags:?}");
     }
     let misspelt = desk.reclassify("", &["--dry-run", "--from", "category=hardware", "--from", "category=mial"]);
     misspelt.check(0, &["warning: --from category=mial: no ticket has this value today"]);
     assert!(!misspelt.stderr.contains("=hardware"), "{}", misspelt.stderr);
+    assert!(misspelt.stdout.contains("1 abstained, 1 held back by the filter"), "{}", misspelt.stdout);
 }
 
 #[test]
