@@ -126,7 +126,9 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
     if let Some(rejects) = job.specification.rejects().filter(|_| failed > 0) {
         writeln!(out, "  rejects    {}", plain(&rejects.display().to_string()))?;
     }
-    writeln!(out, "  model      {}, taxonomy {}", job.record.model, job.record.taxonomy)?;
+    if job.specification.reclassification().is_some() {
+        writeln!(out, "  model      {}, taxonomy {}", job.record.model, job.record.taxonomy)?;
+    }
     for line in job.specification.reclassification().map(|work| conditions(&work.filter)).unwrap_or_default() {
         writeln!(out, "  only       {}", plain(&line))?;
     }
@@ -136,6 +138,9 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
     }
     let verb = if job.specification.is_dry_run() { "would change" } else { "changed" };
     writeln!(out)?;
+    if job.specification.reclassification().is_none() {
+        return writeln!(out, "  {} rows: {} new or changed, {} bad", number(rows), number(changed), number(failed));
+    }
     writeln!(
         out,
         "  {} tickets: {} {verb} ({}), {} with an abstention, {} bad",
@@ -154,10 +159,8 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
     let id = job.record.id;
     if job.specification.can_be_undone() {
         writeln!(out, "\n  `triage jobs undo {id}{place}` takes it back")
-    } else if job.specification.reclassification().is_some() {
-        writeln!(out, "\n  `triage jobs results {id} --changed{place}` lists the tickets")
     } else {
-        Ok(())
+        writeln!(out, "\n  `triage jobs results {id} --changed{place}` lists the tickets")
     }
 }
 

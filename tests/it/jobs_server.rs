@@ -163,6 +163,9 @@ async fn a_server_keeps_the_bad_rows_of_an_import_to_be_mended_and_fed_back() {
             long.len()
         )
     );
+    let shown = run(["jobs", "show", "1", "--server", &desk.server.address]).stdout;
+    assert!(shown.contains("4 rows: 1 new or changed, 3 bad"), "{shown}");
+    assert!(!shown.contains("model") && !shown.contains("abstention"), "{shown}");
     desk.fails(&import(&input, &bad), 1, &["it is the file of bad rows of job 1, which is done"]);
     fs::write(
         &bad,
