@@ -24,7 +24,7 @@ use crate::{
         steering,
     },
     grpc::client::Client,
-    jobs::{Diff, Job, Jobs, Undone},
+    jobs::{Diff, Job, JobError, Jobs, Undone},
     store::Store,
 };
 
@@ -236,6 +236,10 @@ fn resume(args: &ResumeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     }
     let (store, jobs) = open(&place.data_dir)?;
     let Job { record, specification, .. } = jobs.get(*id)?;
+    if !record.state.is_open() {
+        // Before a model is looked for that nothing needs.
+        return Err(JobError::WrongState { id: *id, state: record.state, operation: "resumed" }.into());
+    }
     let model = model.as_deref().map(std::path::absolute).transpose()?;
     let is_undone = record.state == JobState::Undoing;
     // To undo a job nothing is decided anew: any model will do.

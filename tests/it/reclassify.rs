@@ -106,6 +106,8 @@ fn a_change_is_previewed_made_and_taken_back() {
             "{\"id\":\"1\",\"category\":\"mail\"}\n"
         );
     }
+    let resumed = desk.jobs(&["resume", "2", "--model", "absent"]);
+    resumed.check(1, &["job 2 is undone and cannot be resumed"]);
     let listed = desk.jobs(&["list"]);
     assert!(listed.stdout.contains("undone") && listed.stdout.contains("(dry run)"), "{}", listed.stdout);
 }
