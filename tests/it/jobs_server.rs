@@ -143,7 +143,7 @@ async fn a_server_keeps_the_bad_rows_of_an_import_to_be_mended_and_fed_back() {
     let (bad, again) = (path("bad.csv"), path("again.csv"));
     let desk = Desk::start(folder.path()).await;
     for (wrong, expected) in [
-        ("bad.csv", "spec.rejects_path: must be a whole path"),
+        ("bad.csv", "/bad.csv is in none of the folders of the setting jobs.folders"),
         ("/etc/bad.csv", "jobs.folders"),
         (&path("bad.jsonl"), "let the name end like that one's"),
         (&input, "it is the input"),

@@ -176,7 +176,9 @@ impl Client {
     }
 }
 
+/// As a server is told of it, whose working directory is another: from the root on.
 fn sent_path(path: &Path) -> anyhow::Result<String> {
+    let path = std::path::absolute(path)?;
     let text = path.to_str().with_context(|| format!("{} cannot be sent: it is not UTF-8", path.display()))?;
     Ok(text.to_owned())
 }
