@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde_json::{Map, Value, json};
@@ -39,7 +39,7 @@ pub(super) fn summary_json(job: &Job, diff: &Diff) -> Value {
 /// A job for programs.
 pub(super) fn job_json(job: &Job) -> Value {
     let JobCounts { rows, changed, abstained, failed } = job.record.counts;
-    let rejects = job.specification.rejects().filter(|_| failed > 0);
+    let rejects = rejects(job);
     let path = |path: Option<&Path>| path.map(|path| path.display().to_string());
     json!({
         "job": job.record.id.to_string(),
@@ -60,6 +60,12 @@ pub(super) fn job_json(job: &Job) -> Value {
         "created": timestamp(job.record.created_at),
         "ended": job.record.ended_at.map(timestamp),
     })
+}
+
+/// Where its bad rows are; `None` where there are none, or they went when it was cancelled.
+fn rejects(job: &Job) -> Option<PathBuf> {
+    let are_kept = job.record.counts.failed > 0 && job.record.state != JobState::Cancelled;
+    job.specification.rejects().filter(|_| are_kept)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of a job fit")]
@@ -123,7 +129,7 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
     if let Some(output) = &job.specification.output {
         writeln!(out, "  output     {}", plain(&output.display().to_string()))?;
     }
-    if let Some(rejects) = job.specification.rejects().filter(|_| failed > 0) {
+    if let Some(rejects) = rejects(job) {
         writeln!(out, "  rejects    {}", plain(&rejects.display().to_string()))?;
     }
     if job.specification.reclassification().is_some() {

@@ -175,6 +175,11 @@ async fn a_server_keeps_the_bad_rows_of_an_import_to_be_mended_and_fed_back() {
     let job = desk.json(&import(&bad, &again));
     assert_eq!((&job["changed"], &job["failed"], &job["rejects"]), (&3.into(), &0.into(), &Value::Null));
     assert!(!Path::new(&again).exists());
+    let worse = file(folder.path(), "worse.csv", "nr,text,fix\nE,,\n");
+    desk.fails(&import(&worse, &again), 1, &["job 3 is paused: 1 of 1 rows so far are bad"]);
+    assert_eq!(desk.json(&["jobs", "show", "3"])["rejects"], Value::from(again.as_str()));
+    assert_eq!(desk.json(&["jobs", "cancel", "3"])["rejects"], Value::Null, "they are gone");
+    assert!(!Path::new(&again).exists());
     let similar = desk.json(&["memory", "similar", "One too"]);
     assert_eq!(similar["tickets"][0]["id"], "C");
     let mut client = desk.server.jobs().await;
