@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashSet,
+    fmt,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
@@ -37,7 +38,7 @@ const BATCH_TICKETS: u64 = 1_000;
 const BATCH_BYTES: usize = 8 << 20;
 /// Behind so many stored tickets they are made findable, so that the end of a long import is not one long wait.
 const PUBLISHED_TICKETS: u64 = 20_000;
-/// Unknown articles named one by one; the rest are counted.
+/// Bad rows and unknown articles named one by one; the rest are counted.
 const MAX_WARNINGS: u64 = 10;
 
 #[derive(Debug, Args)]
@@ -210,7 +211,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
         seen: HashSet::new(),
         repeated: 0,
     };
-    let mut bad = BadRows { args, rejects, count: 0 };
+    let mut bad = BadRows { args, rejects, count: 0, unnamed: 0 };
     let (mut without_id, mut stopped) = (0_u64, None);
     for (row, number) in rows.zip(1..) {
         bar.step();
@@ -223,7 +224,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
                         continue;
                     }
                     Err(problem) => {
-                        bar.warn(format_args!("{}, row {number}: {problem}", args.input.display()));
+                        bad.name(&bar, format_args!("{}, line {}: {problem}", args.input.display(), row.line));
                         let (id, original) = (row.id(&columns.id), row.original());
                         bad.add(Reject { line: row.line, reason: &problem, id: &id, original: Some(&original) })
                     }
@@ -234,7 +235,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
                 Err(error.into())
             }
             Err(error) => {
-                bar.warn(&error);
+                bad.name(&bar, &error);
                 let RowError { path: _, line, problem, original } = error;
                 let (reason, id) = (problem.to_string(), number.to_string());
                 bad.add(Reject { line, reason: &reason, id: &id, original: original.as_ref() })
@@ -250,6 +251,10 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     bar.finish();
     let Batches { counts, unknown, repeated, .. } = batches;
     super::learn(store, memory.clone(), &args.data_dir, config)?;
+    if bad.unnamed > 0 {
+        let keep = if args.rejects.is_none() { "; --rejects FILE keeps them all" } else { "" };
+        eprintln!("warning: … and {} more bad rows{keep}", bad.unnamed);
+    }
     if unknown.count() > MAX_WARNINGS {
         eprintln!("warning: {} articles in all are not in the knowledge base", unknown.count());
     }
@@ -280,9 +285,19 @@ struct BadRows<'a> {
     args: &'a ImportArgs,
     rejects: Option<Rejects>,
     count: u64,
+    unnamed: u64,
 }
 
 impl BadRows<'_> {
+    /// Says what is wrong with the next one, while they are few.
+    fn name(&mut self, bar: &Progress, problem: impl fmt::Display) {
+        if self.count < MAX_WARNINGS {
+            bar.warn(problem);
+        } else {
+            self.unnamed += 1;
+        }
+    }
+
     fn add(&mut self, reject: Reject<'_>) -> anyhow::Result<()> {
         self.count += 1;
         if let Some(rejects) = &mut self.rejects {
