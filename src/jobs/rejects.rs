@@ -98,8 +98,10 @@ impl RejectFormat {
                 if let Ok(Value::Object(original)) = serde_json::from_slice(raw) {
                     // Of a row that comes again, what was wrong the last time is outdated.
                     let is_ours = |name: &str| name == JSON_LINE || name == JSON_REASON;
+                    let is_kept_line = original.contains_key(JSON_LINE) && original.contains_key(JSON_ROW);
                     object.extend(original.into_iter().filter(|(name, _)| !is_ours(name)));
-                    if let Some(column) = &self.id {
+                    // The id of a line that is not mended stands within it, if anywhere.
+                    if let Some(column) = self.id.as_ref().filter(|_| !is_kept_line) {
                         object.entry(column.as_str()).or_insert_with(|| id.into());
                     }
                 } else {
@@ -211,13 +213,19 @@ mod tests {
             written(Some(&["nr", "text"]), "nr", &[reject(&csv)]),
             "line,reason,nr,text\n4,\"too, many\",1,\"a\nb\",x\n"
         );
-        let [good, odd, again] = [r#"{"nr":"1","text":""}"#, "[1]", r#"{"_line":2,"_reason":"old","nr":1}"#]
-            .map(|raw| Original::Json(raw.as_bytes().to_vec()));
+        let [good, odd, again, unmended] = [
+            r#"{"nr":"1","text":""}"#,
+            "[1]",
+            r#"{"_line":2,"_reason":"old","nr":1}"#,
+            r#"{"_line":2,"_reason":"old","_row":"{\"nr\":"}"#,
+        ]
+        .map(|raw| Original::Json(raw.as_bytes().to_vec()));
         assert_eq!(
-            written(None, "nr", &[reject(&good), reject(&odd), reject(&again)]),
+            written(None, "nr", &[reject(&good), reject(&odd), reject(&again), reject(&unmended)]),
             "{\"_line\":4,\"_reason\":\"too, many\",\"nr\":\"1\",\"text\":\"\"}\n\
              {\"_line\":4,\"_reason\":\"too, many\",\"_row\":\"[1]\"}\n\
-             {\"_line\":4,\"_reason\":\"too, many\",\"nr\":1}\n"
+             {\"_line\":4,\"_reason\":\"too, many\",\"nr\":1}\n\
+             {\"_line\":4,\"_reason\":\"too, many\",\"_row\":\"{\\\"nr\\\":\"}\n"
         );
         assert_eq!(written(None, "nr", &[Reject { original: None, ..reject(&odd) }]), "");
     }

@@ -53,12 +53,8 @@ impl JsonReader {
             let (problem, original) = match read {
                 Ok(LineRead::End) => return None,
                 Ok(LineRead::Line) if self.line.trim_ascii().is_empty() => continue,
-                Ok(LineRead::Line) => match parse(&self.line, &mut self.names) {
-                    Ok(members) => match kept_line(&members).map(|kept| (kept, mended(kept))) {
-                        None => return Some(Found { line, cells: Ok(Cells::Json(members)) }),
-                        Some((_, Ok(members))) => return Some(Found { line, cells: Ok(Cells::Json(members)) }),
-                        Some((kept, Err(problem))) => (problem, Some(Original::Json(kept.into()))),
-                    },
+                Ok(LineRead::Line) => match self.members() {
+                    Ok(members) => return Some(Found { line, cells: Ok(Cells::Json(members)) }),
                     Err(problem) => {
                         while self.line.pop_if(|last| matches!(last, b'\r' | b'\n')).is_some() {}
                         (problem, Some(Original::Json(self.line.clone())))
@@ -69,6 +65,11 @@ impl JsonReader {
             };
             return Some(Found { line, cells: Err(Bad { problem, original }) });
         }
+    }
+
+    fn members(&mut self) -> Result<Members, RowProblem> {
+        let members = parse(&self.line, &mut self.names)?;
+        kept_line(&members).map(mended).unwrap_or(Ok(members))
     }
 }
 
@@ -208,7 +209,7 @@ mod tests {
                 (Ok(found), Ok(id)) => assert_eq!(found.value("nr").as_deref(), Some(id)),
                 (Err(error), Err(part)) => {
                     assert!(error.to_string().contains(part), "{error}");
-                    assert_eq!(error.original, Some(Original::Json(row.into())));
+                    assert_eq!(error.original, Some(Original::Json(kept(row).into())));
                 }
                 (found, _) => panic!("{row}: {found:?}"),
             }

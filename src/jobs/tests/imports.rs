@@ -150,8 +150,8 @@ async fn packed_rows_of_json_are_rejected_as_they_were_and_too_many_pause() {
     assert_eq!(bad.len(), 150);
     let empty = bad[0].as_ref().unwrap();
     assert_eq!((empty.value("_reason").as_deref(), empty.id("nr").as_str()), (Some("no text in text"), "0"));
-    let kept = bad[1].as_ref().unwrap_err();
-    assert_eq!(kept.original, Some(crate::rows::Original::Json(b"no json".to_vec())), "until it is mended");
+    let kept = bad[1].as_ref().unwrap_err().to_string();
+    assert!(kept.contains("mend the line in `_row`"), "{kept}");
 }
 
 #[tokio::test]
