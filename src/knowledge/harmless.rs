@@ -164,7 +164,7 @@ fn harmful(text: &str) -> Vec<Replacement> {
     taken
 }
 
-/// What is no tag in CommonMark and one to other readers of Markdown and to browsers, such as `<svg/onload=…>`: its
+/// What is no tag in `CommonMark` and one to other readers of Markdown and to browsers, such as `<svg/onload=…>`: its
 /// first character as a reference, with the backslash before it, which not all of them know.
 fn almost_tags(text: &str, bytes: Range<usize>) -> impl Iterator<Item = Replacement> {
     let opens =

@@ -27,7 +27,55 @@ fn what_must_not_be_kept_is_replaced() {
         ("GB29NWBK60161331926819", "<iban>"),
         ("fr14 2004 1010 0505 0001 3m02 606.", "<iban>."),
         ("NL91ABNA0417164300", "<iban>"),
-        // Passwords.
+        // Connection strings.
+        ("postgres://app:s3cret@db.example:5432/orders", "postgres://app:<password>@db.example:5432/orders"),
+        ("https://ann:p@ss@host.example/x", "https://ann:<password>@host.example/x"),
+        ("redis://:pass@10.1.2.3:6379", "redis://:<password>@<ip>:6379"),
+        ("Server=db1;Database=o;User Id=sa;Password=Xy z1;", "Server=db1;Database=o;User Id=sa;Password=<password>;"),
+        (
+            "AccountName=x;AccountKey=Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA==;EndpointSuffix=y",
+            "AccountName=x;AccountKey=<secret>;EndpointSuffix=y",
+        ),
+        ("net use \\\\srv\\x /user:ann pwd=Abc123", "net use \\\\srv\\x /user:ann pwd=<password>"),
+        // Keys and tokens.
+        ("api_key: 9f8a7b6c5d4e", "api_key: <secret>"),
+        ("X-Api-Key: abcDEF123456", "X-Api-Key: <secret>"),
+        ("key=a1b2c3d4e5f6a7b8c9", "key=<secret>"),
+        ("client_secret = \"8~Q-abc123def\"", "client_secret = \"<secret>\""),
+        ("Authorization: Bearer abcdef1234567890ABCDEF", "Authorization: Bearer <secret>"),
+        ("Authorization: Basic dXNlcjpwYXNzd29yZDEyMw==", "Authorization: Basic <secret>"),
+        ("AKIAIOSFODNN7EXAMPLE is ours", "<secret> is ours"),
+        ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "<secret>"),
+        ("xoxb-123456789012-abcdefGHIJ", "<secret>"),
+        ("sk_live_abcdEFGH1234567890", "<secret>"),
+        ("AIzaSyA1234567890abcdefghijklmnopqrstuv", "<secret>"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlMQ", "<secret>"),
+        ("https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXX", "https://hooks.slack.com/services/<secret>"),
+        (
+            "see -----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n-----END RSA PRIVATE KEY----- ok",
+            "see <private-key> ok",
+        ),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE\nand so on",
+            "<private-key>\nand so on",
+        ),
+        (
+            "cut:\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE\nMIIE\n-----END PRIVATE KEY-----\nthanks",
+            "cut:\n<private-key>\nthanks",
+        ),
+        // Together.
+        (
+            "Ann (ann@x.example, +49 30 1234567) on 10.1.2.3: pw: hunter2",
+            "Ann (<email>, <phone>) on <ip>: pw: <password>",
+        ),
+    ] {
+        check_kind(text, expected);
+    }
+}
+
+#[test]
+fn passwords_are_replaced() {
+    for (text, expected) in [
         ("pw: hunter2", "pw: <password>"),
         ("PW hunter2!", "PW <password>"),
         ("id 17 pw 3276", "id 17 pw <password>"),
@@ -80,47 +128,6 @@ fn what_must_not_be_kept_is_replaced() {
         ("Psswd: Herbst22!", "Psswd: <password>"),
         ("contrasen\u{303}a: NfdLeak1!", "contrasen\u{303}a: <password>"),
         ("Password\nNextline99!\nthanks", "Password\n<password>\nthanks"),
-        // Connection strings.
-        ("postgres://app:s3cret@db.example:5432/orders", "postgres://app:<password>@db.example:5432/orders"),
-        ("https://ann:p@ss@host.example/x", "https://ann:<password>@host.example/x"),
-        ("redis://:pass@10.1.2.3:6379", "redis://:<password>@<ip>:6379"),
-        ("Server=db1;Database=o;User Id=sa;Password=Xy z1;", "Server=db1;Database=o;User Id=sa;Password=<password>;"),
-        (
-            "AccountName=x;AccountKey=Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA==;EndpointSuffix=y",
-            "AccountName=x;AccountKey=<secret>;EndpointSuffix=y",
-        ),
-        ("net use \\\\srv\\x /user:ann pwd=Abc123", "net use \\\\srv\\x /user:ann pwd=<password>"),
-        // Keys and tokens.
-        ("api_key: 9f8a7b6c5d4e", "api_key: <secret>"),
-        ("X-Api-Key: abcDEF123456", "X-Api-Key: <secret>"),
-        ("key=a1b2c3d4e5f6a7b8c9", "key=<secret>"),
-        ("client_secret = \"8~Q-abc123def\"", "client_secret = \"<secret>\""),
-        ("Authorization: Bearer abcdef1234567890ABCDEF", "Authorization: Bearer <secret>"),
-        ("Authorization: Basic dXNlcjpwYXNzd29yZDEyMw==", "Authorization: Basic <secret>"),
-        ("AKIAIOSFODNN7EXAMPLE is ours", "<secret> is ours"),
-        ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "<secret>"),
-        ("xoxb-123456789012-abcdefGHIJ", "<secret>"),
-        ("sk_live_abcdEFGH1234567890", "<secret>"),
-        ("AIzaSyA1234567890abcdefghijklmnopqrstuv", "<secret>"),
-        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlMQ", "<secret>"),
-        ("https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXX", "https://hooks.slack.com/services/<secret>"),
-        (
-            "see -----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n-----END RSA PRIVATE KEY----- ok",
-            "see <private-key> ok",
-        ),
-        (
-            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE\nand so on",
-            "<private-key>\nand so on",
-        ),
-        (
-            "cut:\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE\nMIIE\n-----END PRIVATE KEY-----\nthanks",
-            "cut:\n<private-key>\nthanks",
-        ),
-        // Together.
-        (
-            "Ann (ann@x.example, +49 30 1234567) on 10.1.2.3: pw: hunter2",
-            "Ann (<email>, <phone>) on <ip>: pw: <password>",
-        ),
     ] {
         check_kind(text, expected);
     }
