@@ -1,4 +1,4 @@
-//! The ids that a job has come across. They stand on disk, beside the database, so that memory stays the same however
+//! The ids that a job or an import has come across. They stand on disk, beside the database, so that memory stays the same however
 //! many there are. Nobody else sees them, and they are gone with the process: what a killed job came across is read
 //! back from its chunks.
 
@@ -24,10 +24,7 @@ pub struct SeenIds {
 impl Store {
     /// The ids that the committed chunks of a job brought.
     pub fn ids_seen_by(&self, id: JobId) -> Result<SeenIds, StoreError> {
-        let path = self.shared.database.with_file_name(format!("job-{id}-ids.tmp"));
-        let failed = self.failed("making room for the ids of a job");
-        let connection = anew(&path).map_err(&failed)?;
-        let mut seen = SeenIds { connection, store: self.clone() };
+        let mut seen = self.seen_ids(&format!("job-{id}"))?;
         let mut chunk = 0;
         loop {
             let hashes = self.job_id_hashes(id, chunk, CHUNKS_READ)?;
@@ -43,12 +40,19 @@ impl Store {
             }
         }
     }
+
+    /// No ids yet; `name` tells them from those of others at the same time.
+    pub fn seen_ids(&self, name: &str) -> Result<SeenIds, StoreError> {
+        let path = self.shared.database.with_file_name(format!("{name}-ids.tmp"));
+        let connection = anew(&path).map_err(self.failed("making room for ids"))?;
+        Ok(SeenIds { connection, store: self.clone() })
+    }
 }
 
 impl SeenIds {
     /// Whether this hash is new.
     pub fn insert(&mut self, hash: u64) -> Result<bool, StoreError> {
-        let failed = self.store.failed("looking for an id of a job");
+        let failed = self.store.failed("looking for an id");
         let mut statement =
             self.connection.prepare_cached("INSERT OR IGNORE INTO seen VALUES (?1)").map_err(&failed)?;
         let added = statement.execute(params![hash.cast_signed()]).map_err(&failed)?;

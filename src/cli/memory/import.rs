@@ -1,9 +1,8 @@
-//! `triage memory import`: solved tickets from a file of rows into the memory. It goes row by row, keeps a hash of each
-//! id and nothing else, and what is stored already is left as it is: killed half-way and run again, it ends as one clean run. Bad rows do not stop
-//! it unless they are many.
+//! `triage memory import`: solved tickets from a file of rows into the memory. It goes row by row in bounded memory, and
+//! what is stored already is left as it is: killed half-way and run again, it ends as one clean run. Bad rows do not
+//! stop it unless they are many.
 
 use std::{
-    collections::HashSet,
     fmt,
     io::{self, Write},
     path::PathBuf,
@@ -30,7 +29,7 @@ use crate::{
     jobs::{NewImport, Reject, Rejects, specification::Pace, too_many_bad},
     memory::{Memory, TicketColumns, UnknownArticles},
     rows::{RowError, Rows, parse_rename},
-    store::{ImportCounts, Store},
+    store::{ImportCounts, SeenIds, Store},
 };
 
 /// Tickets are stored in batches: one durable write each, and memory for one.
@@ -111,8 +110,8 @@ struct Batches<'a> {
     counts: ImportCounts,
     unknown: UnknownArticles,
     unpublished: u64,
-    /// Hashes of the ids so far.
-    seen: HashSet<u64>,
+    /// The ids so far.
+    seen: SeenIds,
     /// Rows whose id stands further up already.
     repeated: u64,
 }
@@ -120,7 +119,7 @@ struct Batches<'a> {
 impl Batches<'_> {
     fn add(&mut self, ticket: ConfirmedTicket) -> anyhow::Result<()> {
         self.bytes += ticket.text_bytes();
-        self.repeated += u64::from(!self.seen.insert(xxh3_64(ticket.id.as_bytes())));
+        self.repeated += u64::from(!self.seen.insert(xxh3_64(ticket.id.as_bytes()))?);
         self.tickets.push(ticket);
         if self.tickets.len() as u64 >= BATCH_TICKETS || self.bytes >= BATCH_BYTES {
             self.store()?;
@@ -208,7 +207,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
         counts: ImportCounts::default(),
         unknown: UnknownArticles::default(),
         unpublished: 0,
-        seen: HashSet::new(),
+        seen: store.seen_ids("import")?,
         repeated: 0,
     };
     let mut bad = BadRows { args, rejects, count: 0, unnamed: 0 };
