@@ -14,6 +14,7 @@ use futures_util::{Stream, StreamExt as _};
 use crate::{
     classify::Classifier,
     compute::Pool,
+    error::TriageError,
     grpc::{Api, Core},
     telemetry::{METRICS, ReloadOutcome},
     triage::Triager,
@@ -63,7 +64,7 @@ async fn reload(folder: &Path, api: &Api, pool: &Pool) -> ReloadOutcome {
     }
     let fields = |triager: &Triager| triager.fields().into_iter().map(|field| field.name).collect::<Vec<_>>();
     let before = fields(&core.triager);
-    let triager = core.triager.with_classifier(classifier);
+    let triager = core.triager.with_classifier(classifier.clone());
     let now = fields(&triager);
     for lost in before.iter().filter(|name| !now.contains(name)) {
         tracing::warn!(field = lost, "the new model has not learnt this field: it is no longer answered");
@@ -71,7 +72,14 @@ async fn reload(folder: &Path, api: &Api, pool: &Pool) -> ReloadOutcome {
     for mismatch in triager.mismatches() {
         tracing::warn!("{mismatch}");
     }
-    api.serve_with(Core { triager, ..Core::clone(&core) });
+    let swapped = api.change_core(|core| {
+        let triager = core.triager.with_classifier(classifier);
+        Ok::<_, TriageError>(Core { triager, ..core.clone() })
+    });
+    if let Err(error) = swapped {
+        tracing::error!(error = &error as &dyn Error, "the old model serves on");
+        return ReloadOutcome::Refused;
+    }
     tracing::info!(model, previous, "another model serves");
     ReloadOutcome::Replaced
 }

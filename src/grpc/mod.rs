@@ -89,8 +89,25 @@ impl Api {
 
     /// From now on calls are answered by these parts; those that have begun end with what they began with.
     pub fn serve_with(&self, core: Core) {
+        let mut serving = self.core.write().unwrap_or_else(PoisonError::into_inner);
+        Self::replace(&mut serving, core);
+    }
+
+    /// As [`Self::serve_with`], with what `change` makes of the parts that answer now. Changes take turns, so that none
+    /// is lost; `change` must be quick, since every call waits for it.
+    pub(crate) fn change_core<E: From<TriageError>>(
+        &self,
+        change: impl FnOnce(&Core) -> Result<Core, E>,
+    ) -> Result<(), E> {
+        let mut serving = self.core.write().unwrap_or_else(PoisonError::into_inner);
+        let core = change(serving.as_deref().ok_or_else(not_loaded)?)?;
+        Self::replace(&mut serving, core);
+        Ok(())
+    }
+
+    fn replace(serving: &mut Option<Arc<Core>>, core: Core) {
         let version = core.triager.versions().model;
-        let previous = self.core.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(core));
+        let previous = serving.replace(Arc::new(core));
         let previous = previous.map(|previous| previous.triager.versions().model);
         METRICS.set_model(&version, previous.as_deref());
     }
@@ -113,7 +130,7 @@ impl Api {
     /// The parts that answer, once they are loaded.
     pub fn core(&self) -> Result<Arc<Core>, TriageError> {
         let core = self.core.read().unwrap_or_else(PoisonError::into_inner).clone();
-        core.ok_or(TriageError::NotReady { what: "the server", retry_after: STARTING_RETRY })
+        core.ok_or_else(not_loaded)
     }
 
     /// Runs one unary call: size, deadline, metrics.
@@ -209,6 +226,10 @@ impl Api {
             }
         }
     }
+}
+
+fn not_loaded() -> TriageError {
+    TriageError::NotReady { what: "the server", retry_after: STARTING_RETRY }
 }
 
 fn draining_error() -> TriageError {
