@@ -83,6 +83,7 @@ pub struct Metrics {
     decisions: Family<[(&'static str, String); 2], Counter>,
     reloads: Family<[(&'static str, &'static str); 1], Counter>,
     article_feedback: Family<[(&'static str, &'static str); 1], Counter>,
+    feedback: Family<[(&'static str, String); 2], Counter>,
     job_tickets: Family<[(&'static str, &'static str); 1], Counter>,
     jobs: Family<[(&'static str, &'static str); 1], Gauge>,
     model: Family<[(&'static str, String); 1], Gauge>,
@@ -109,6 +110,7 @@ impl Metrics {
             decisions: Family::default(),
             reloads: Family::default(),
             article_feedback: Family::default(),
+            feedback: Family::default(),
             job_tickets: Family::default(),
             jobs: Family::default(),
             model: Family::default(),
@@ -129,6 +131,7 @@ impl Metrics {
         registry.register("abstentions", "Fields whose best guess was not to be used", self.abstentions.clone());
         registry.register("decisions", "Decided fields by the route of their value", self.decisions.clone());
         registry.register("reloads", "Readings of the model folder on SIGHUP, by outcome", self.reloads.clone());
+        registry.register("feedback", "Recorded feedback on decided fields, by what it said", self.feedback.clone());
         registry.register("article_feedback", "Recorded feedback on articles", self.article_feedback.clone());
         registry.register("job_tickets", "Tickets that jobs decided, by what became of them", self.job_tickets.clone());
         registry.register("jobs", "Jobs that have not ended, by state", self.jobs.clone());
@@ -169,6 +172,16 @@ impl Metrics {
     }
 
     /// Counts what became of a suggested article, once it is recorded.
+    /// Counts what was said of a field; `held_back`: it is not learnt from.
+    pub fn count_feedback(&self, field: &str, is_correction: bool, held_back: bool) {
+        let verdict = match (is_correction, held_back) {
+            (_, true) => "held_back",
+            (true, false) => "corrected",
+            (false, false) => "accepted",
+        };
+        self.feedback.get_or_create(&[("field", field.to_owned()), ("verdict", verdict.to_owned())]).inc();
+    }
+
     pub fn count_article_feedback(&self, event: &'static str) {
         self.article_feedback.get_or_create(&[("event", event)]).inc();
     }

@@ -192,6 +192,13 @@ impl Classifier {
         })
     }
 
+    /// Why the best of these labels of a field, most likely first, should not be used unseen: as [`Self::classify`] says it
+    /// of its own.
+    pub fn doubt(&self, field: &str, ranked: &[Ranked]) -> Option<Abstention> {
+        let known = self.model.fields.iter().zip(&self.model.manifest.fields).find(|(known, _)| &*known.name == field);
+        known.and_then(|(_, manifest)| doubt(manifest, ranked))
+    }
+
     /// For each of these fields, the words that spoke for one of its labels, strongest first, at most `at_most`; words
     /// that spoke against it are left out. A word's weight is its exact share of the label's score. Nothing speaks for
     /// labels that the model does not know.
@@ -282,14 +289,16 @@ impl Field {
             labels.map(|(label, confidence)| Ranked { label: Arc::clone(label), confidence }).collect();
         ranked.swap(0, best);
         ranked[1..].sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-        let abstention = of_text.or_else(|| match &*ranked {
-            [first, second, ..] if first.confidence - second.confidence < manifest.min_gap => {
-                Some(Abstention::Ambiguous)
-            }
-            [first, ..] if first.confidence < manifest.min_confidence => Some(Abstention::LowConfidence),
-            _ => None,
-        });
+        let abstention = of_text.or_else(|| doubt(manifest, &ranked));
         FieldScores { name: Arc::clone(&self.name), ranked, abstention }
+    }
+}
+
+fn doubt(manifest: &FieldManifest, ranked: &[Ranked]) -> Option<Abstention> {
+    match ranked {
+        [first, second, ..] if first.confidence - second.confidence < manifest.min_gap => Some(Abstention::Ambiguous),
+        [first, ..] if first.confidence < manifest.min_confidence => Some(Abstention::LowConfidence),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -16,7 +16,9 @@ use crate::{
     config::Config,
     domain::{
         article::ArticleHit,
-        decision::{Abstention, Candidate, Evidence, FieldDecision, TriageDecision, ValueSource, Versions},
+        decision::{
+            Abstention, Candidate, Evidence, FieldDecision, FieldWitness, TriageDecision, ValueSource, Versions,
+        },
         route::Route,
         suggestion::Reason,
         ticket::{MAX_NAME_CHARS, TicketDraft, TicketLimits},
@@ -169,20 +171,27 @@ fn run_file(args: &ClassifyArgs, input: &std::path::Path, config: &Config) -> an
 }
 
 fn local_triager(args: &ClassifyArgs, config: &Config) -> anyhow::Result<Triager> {
-    let classifier = args.model.as_deref().map_or_else(Classifier::embedded, Classifier::load)?;
-    let classifier = classifier.with_redactor(config.redactor.clone());
-    let taxonomy = Arc::new(config.taxonomy.clone());
-    let triager = if let Some(data_dir) = &args.data_dir {
+    if let Some(data_dir) = &args.data_dir {
         anyhow::ensure!(
             Store::exists(data_dir),
             "no knowledge base or memory in {}: fill them with `triage kb import` and `triage memory import`, or name \
              another folder with --data-dir",
             data_dir.display()
         );
+    }
+    open_triager(args.model.as_deref(), args.data_dir.as_deref(), config)
+}
+
+/// What decides on this machine: with what the desk keeps in `data_dir`, which is created where it is not there.
+pub(super) fn open_triager(model: Option<&Path>, data_dir: Option<&Path>, config: &Config) -> anyhow::Result<Triager> {
+    let classifier = model.map_or_else(Classifier::embedded, Classifier::load)?;
+    let classifier = classifier.with_redactor(config.redactor.clone());
+    let taxonomy = Arc::new(config.taxonomy.clone());
+    let triager = if let Some(data_dir) = data_dir {
         let store = Store::open(data_dir)?;
         let knowledge = KnowledgeBase::open(store.clone(), data_dir)?;
         let memory = Memory::open(store.clone(), data_dir, config.redactor.clone())?;
-        let feedback = Feedback::open(store, memory.clone())?;
+        let feedback = Feedback::open(store, memory.clone())?.with_hourly_limit(config.corrections_per_hour);
         Triager::new(classifier, taxonomy, Some(knowledge), Some(memory))?.with_feedback(feedback)
     } else {
         Triager::new(classifier, taxonomy, None, None)?
@@ -229,6 +238,7 @@ fn write_without_text(
         abstention: Some(Abstention::TooShort),
         candidates: Vec::new(),
         evidence: Vec::new(),
+        witnesses: Vec::new(),
         disagreement: false,
         // An abstention is never filled in.
         route: (*furthest).min(Route::Recommend),
@@ -243,6 +253,7 @@ fn write_without_text(
         priority_route: None,
         reasons: &["there is no text to go by".to_owned()],
         articles: Vec::new(),
+        decision_handle: None,
         suggestion_handle: None,
         similar_tickets: Vec::new(),
         truncated: false,
@@ -267,6 +278,7 @@ struct Document<'a> {
     priority_route: Option<&'static str>,
     reasons: &'a [String],
     articles: Vec<Value>,
+    decision_handle: Option<&'a str>,
     suggestion_handle: Option<&'a str>,
     similar_tickets: Vec<Value>,
     truncated: bool,
@@ -286,6 +298,17 @@ struct FieldDocument<'a> {
     route: &'static str,
     runners_up: Vec<RunnerUp<'a>>,
     evidence: Vec<Word<'a>>,
+    /// Confirmed tickets like it; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    witnesses: Vec<Like<'a>>,
+}
+
+#[derive(Serialize)]
+struct Like<'a> {
+    ticket: &'a str,
+    similarity: f64,
+    value: &'a str,
+    corrected: bool,
 }
 
 #[derive(Serialize)]
@@ -310,6 +333,7 @@ struct VersionsDocument<'a> {
     knowledge: &'a str,
     memory: &'a str,
     learned: &'a str,
+    feedback: &'a str,
     server: &'a str,
 }
 
@@ -322,6 +346,7 @@ impl<'a> Document<'a> {
             priority_route: decision.priority.as_ref().map(|priority| priority.route.as_str()),
             reasons: &decision.reasons,
             articles: decision.articles.iter().map(article_json).collect(),
+            decision_handle: decision.decision_handle.as_deref(),
             suggestion_handle: decision.suggestion_handle.as_deref(),
             similar_tickets: decision.similar.iter().map(similar_json).collect(),
             truncated: decision.truncated,
@@ -344,6 +369,10 @@ impl<'a> FieldDocument<'a> {
             let Evidence { part: _, bytes, utf16: _, text, weight } = evidence;
             Word { text, start: bytes.start, end: bytes.end, weight: f64::from(*weight) }
         };
+        let like = |witness: &'a FieldWitness| {
+            let FieldWitness { ticket_id, similarity, value, corrected } = witness;
+            Like { ticket: ticket_id, similarity: f64::from(*similarity), value, corrected: *corrected }
+        };
         Self {
             name: &field.field,
             value: Some(&field.value),
@@ -352,14 +381,15 @@ impl<'a> FieldDocument<'a> {
             route: field.route.as_str(),
             runners_up: runners_up.iter().map(runner_up).collect(),
             evidence: field.evidence.iter().map(word).collect(),
+            witnesses: field.witnesses.iter().map(like).collect(),
         }
     }
 }
 
 impl<'a> VersionsDocument<'a> {
     fn of(versions: &'a Versions) -> Self {
-        let Versions { model, taxonomy, matrix, knowledge, memory, learned, server } = versions;
-        Self { model, taxonomy, matrix, knowledge, memory, learned, server }
+        let Versions { model, taxonomy, matrix, knowledge, memory, learned, feedback, server } = versions;
+        Self { model, taxonomy, matrix, knowledge, memory, learned, feedback, server }
     }
 }
 

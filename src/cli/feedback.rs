@@ -1,4 +1,7 @@
-//! `triage feedback`: say what became of what was proposed.
+//! `triage feedback`: say what became of what was proposed, look at what was said, and take it back.
+
+mod decision;
+mod import;
 
 use std::{
     io::{self, Write as _},
@@ -20,6 +23,14 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FeedbackCommand {
+    /// Say what a decided ticket turned out to be: the next decision knows it
+    Record(decision::RecordArgs),
+    /// Learn from resolved tickets: their values at close are compared with what would have been proposed
+    Import(Box<import::ImportArgs>),
+    /// Show what was said of decisions, the latest first
+    List(decision::ListArgs),
+    /// Take feedback back, as if it had never been given
+    Withdraw(decision::WithdrawArgs),
     /// Say what became of a suggested article: what helped becomes memory
     Article(ArticleArgs),
 }
@@ -55,6 +66,10 @@ fn event_parser() -> impl clap::builder::TypedValueParser<Value = ArticleEvent> 
 
 pub(super) fn run(command: FeedbackCommand, config: &Config) -> anyhow::Result<()> {
     match command {
+        FeedbackCommand::Record(args) => decision::record(&args, config),
+        FeedbackCommand::Import(args) => import::run(&args, config),
+        FeedbackCommand::List(args) => decision::list(&args, config),
+        FeedbackCommand::Withdraw(args) => decision::withdraw(&args, config),
         FeedbackCommand::Article(args) => article(&args, config),
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::R
         // Padded before it is styled, so that the invisible codes do not count.
         let value = styled(BOLD, &format!("{:<30}", field.value));
         let sure = match &field.source {
-            ValueSource::Model | ValueSource::GroupTable => percent(field.confidence),
+            ValueSource::Model | ValueSource::GroupTable | ValueSource::Memory => percent(field.confidence),
             ValueSource::Form => "form".to_owned(),
             ValueSource::ImpactTable(_) => "table".to_owned(),
         };
@@ -91,6 +91,13 @@ fn because(field: &FieldDecision) -> String {
     }
     if field.field == ASSIGNMENT_GROUP && field.source == ValueSource::GroupTable {
         return styled(DIM, "from the category");
+    }
+    if let (ValueSource::Memory, Some(like)) =
+        (&field.source, field.witnesses.iter().find(|one| one.value == field.value))
+    {
+        let corrected = if like.corrected { ", corrected" } else { "" };
+        let like = format!("like {} ({}{corrected})", printable(&like.ticket_id), percent(like.similarity));
+        return styled(DIM, &like);
     }
     let words: Vec<_> = field.evidence_words().take(4).map(|word| printable(&html::text(word)).into_owned()).collect();
     styled(DIM, &words.join(" · "))
@@ -199,7 +206,7 @@ fn highlighted(passage: &Passage) -> String {
 }
 
 /// Ticket and article text must not steer the terminal, whatever server it comes from.
-fn printable(text: &str) -> Cow<'_, str> {
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
     steering::one_line(text)
 }
 

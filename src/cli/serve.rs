@@ -77,6 +77,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
         // Before anything is printed: who reads the address may send the signal at once.
         let (shutdown, hangups) = (shutdown_signal()?, hangups()?);
         let taxonomy = Arc::new(config.taxonomy.clone());
+        let corrections_per_hour = config.corrections_per_hour;
         let app = App::bind(config).await?.reload_on(hangups, model);
         let address = app.address()?;
         let mut out = io::stdout();
@@ -89,7 +90,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
         let load = move || {
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
             let memory = Memory::open(store.clone(), &data_dir, redactor)?;
-            let feedback = Feedback::open(store.clone(), memory.clone())?;
+            let feedback = Feedback::open(store.clone(), memory.clone())?.with_hourly_limit(corrections_per_hour);
             let jobs = Jobs::serve(store, &data_dir, &job_folders)?;
             // A base that holds the desk's own articles is shown as it is.
             if demo && knowledge.article_count() == 0 {

@@ -48,6 +48,8 @@ pub struct Config {
     pub redactor: Redactor,
     /// Where clients may have files of jobs read and written; absolute and without links.
     pub job_folders: Vec<PathBuf>,
+    /// Values that one source may correct within an hour and that are learnt from.
+    pub corrections_per_hour: u64,
     pub log_filter: String,
     /// Settings that work but are probably not meant, for the log.
     pub warnings: Vec<String>,
@@ -167,6 +169,12 @@ struct RawTaxonomy {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawLearning {
+    corrections_per_hour: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawLog {
     filter: String,
 }
@@ -206,6 +214,7 @@ impl Config {
         let taxonomy = section::<RawTaxonomy>(&layers, "taxonomy", &mut problems);
         let redaction = section::<redaction::RawRedaction>(&layers, "redaction", &mut problems);
         let jobs = section::<jobs::RawJobs>(&layers, "jobs", &mut problems);
+        let learning = section::<RawLearning>(&layers, "learning", &mut problems);
         let log = section::<RawLog>(&layers, "log", &mut problems);
 
         let server = server.and_then(|raw| check_server(&raw, &mut problems));
@@ -222,8 +231,16 @@ impl Config {
         });
         let redactor = redaction.and_then(|raw| redaction::check(&raw, &mut problems));
         let job_folders = jobs.map(|raw| jobs::check(&raw, &mut problems)).unwrap_or_default();
-        let (Some(server), Some(limits), Some(compute), Some(taxonomy), Some(redactor), Some(log), true) =
-            (server, limits, compute, taxonomy, redactor, log, problems.is_empty())
+        let (
+            Some(server),
+            Some(limits),
+            Some(compute),
+            Some(taxonomy),
+            Some(redactor),
+            Some(learning),
+            Some(log),
+            true,
+        ) = (server, limits, compute, taxonomy, redactor, learning, log, problems.is_empty())
         else {
             return Err(ConfigError { problems });
         };
@@ -237,6 +254,7 @@ impl Config {
             taxonomy,
             redactor,
             job_folders,
+            corrections_per_hour: learning.corrections_per_hour,
             log_filter: log.filter,
             warnings: warnings.into_iter().collect(),
         })
@@ -281,7 +299,7 @@ fn insert(layer: &mut Dict, section: &str, key: &str, value: Value) {
 }
 
 fn unknown_sections(layers: &Figment) -> Vec<String> {
-    const KNOWN: [&str; 7] = ["server", "limits", "compute", "taxonomy", "redaction", "jobs", "log"];
+    const KNOWN: [&str; 8] = ["server", "limits", "compute", "taxonomy", "redaction", "learning", "jobs", "log"];
     let all: Dict = match layers.extract() {
         Ok(all) => all,
         Err(error) => return error.into_iter().map(|error| error.to_string()).collect(),

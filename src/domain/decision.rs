@@ -33,6 +33,14 @@ impl Abstention {
         Self::ALL.into_iter().find(|abstention| abstention.as_str() == raw)
     }
 
+    /// Whether it speaks of the whole text, and not of one field's guesses.
+    pub fn is_of_text(self) -> bool {
+        match self {
+            Self::TooShort | Self::UnsupportedLanguage | Self::OutOfScope => true,
+            Self::Ambiguous | Self::LowConfidence => false,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TooShort => "TOO_SHORT",
@@ -100,6 +108,19 @@ pub enum ValueSource {
     ImpactTable(String),
     /// The taxonomy maps the category to this group.
     GroupTable,
+    /// Confirmed tickets like it, more than the model.
+    Memory,
+}
+
+/// A confirmed ticket like the one decided, and the value that it has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldWitness {
+    pub ticket_id: String,
+    /// More than 0, at most 1: the same words.
+    pub similarity: f32,
+    pub value: String,
+    /// Something else had been proposed for it.
+    pub corrected: bool,
 }
 
 /// The proposal for one field.
@@ -118,6 +139,8 @@ pub struct FieldDecision {
     pub candidates: Vec<Candidate>,
     /// What spoke for the model's best guess, strongest first.
     pub evidence: Vec<Evidence>,
+    /// Confirmed tickets like it, most alike first; none where the memory had no say.
+    pub witnesses: Vec<FieldWitness>,
     /// The form's value differs from a best guess that the model stands by.
     pub disagreement: bool,
     /// What may be done with `value` on this ticket; never [`Route::Autofill`] where the model abstains or the form
@@ -147,6 +170,8 @@ pub struct Versions {
     pub memory: String,
     /// The last change to the confirmed tickets that weights and chances of suggestions were learned from.
     pub learned: String,
+    /// How many times feedback on decisions had been recorded or withdrawn.
+    pub feedback: String,
     pub server: String,
 }
 
@@ -159,6 +184,8 @@ pub struct TriageDecision {
     /// Sentences for people: why this priority, what disagrees.
     pub reasons: Vec<String>,
     pub articles: Vec<ArticleHit>,
+    /// For feedback on the fields; none where none is taken.
+    pub decision_handle: Option<String>,
     /// For feedback on the articles; none where there are none.
     pub suggestion_handle: Option<String>,
     /// Confirmed tickets, most alike first.

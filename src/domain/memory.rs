@@ -31,6 +31,17 @@ pub struct ConfirmedTicket {
     /// Ids of articles that were offered and were of no use.
     pub refused: BTreeSet<String>,
     pub resolved_on: Option<Day>,
+    /// By field, who said that its label is right, where that came as feedback and not with the ticket.
+    pub voices: BTreeMap<String, Voice>,
+}
+
+/// Who said that a label is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voice {
+    /// As the client names it.
+    pub source: String,
+    /// Something else had been proposed.
+    pub corrected: bool,
 }
 
 impl ConfirmedTicket {
@@ -202,6 +213,7 @@ mod tests {
             articles: (0..64).map(|number| format!("{number:0256}")).collect(),
             refused: ids(["x"]),
             resolved_on: Day::parse("2026-01-31"),
+            voices: BTreeMap::new(),
         };
         assert_eq!(longest.violations("", &TicketLimits::default()), []);
         let more = |text: &str| format!("{text}x");
@@ -216,6 +228,7 @@ mod tests {
             articles: longest.articles.iter().cloned().chain(["x".to_owned()]).collect(),
             refused: ids(["", "y"]),
             resolved_on: None,
+            voices: BTreeMap::new(),
         };
         let expected = [
             "description",

@@ -16,6 +16,11 @@ pub enum Route {
 }
 
 impl Route {
+    /// `None` for a name that [`Self::as_str`] gives to no route.
+    pub fn parse(raw: &str) -> Option<Self> {
+        [Self::Monitor, Self::Recommend, Self::Autofill].into_iter().find(|route| route.as_str() == raw)
+    }
+
     /// As taxonomy files, metrics and scripts name it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -53,7 +53,7 @@ pub enum TicketPart {
 }
 
 pub(crate) const MAX_NAME_CHARS: usize = 256;
-pub(super) const MAX_VALUE_CHARS: usize = 1_024;
+pub(crate) const MAX_VALUE_CHARS: usize = 1_024;
 pub(super) const MAX_MAP_ENTRIES: usize = 64;
 
 impl TicketDraft {

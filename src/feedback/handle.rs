@@ -1,4 +1,4 @@
-//! The handle of a suggestion: the ticket as the memory would keep it and the suggested articles, signed with the key of
+//! The handle of a suggestion or a decision: the ticket as the memory would keep it and what was proposed, signed with the key of
 //! the database (HMAC-SHA-256, RFC 2104, its first 16 bytes) and written in base64url. Whoever holds one can read it,
 //! and nobody can make or change one. It refuses, before it reads them, handles that were damaged, forged, or sealed by
 //! another database.
@@ -21,10 +21,15 @@ use crate::{
     memory,
 };
 
-/// Of the bytes that follow the signature; the signature covers it.
-const VERSION: u8 = 1;
-const SIGNATURE_BYTES: usize = 16;
-/// Version, signature, and the length of the content before it was compressed.
+/// What a handle is of, and how what follows the signature is written; the signature covers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Suggestion = 1,
+    Decision = 2,
+}
+
+pub(super) const SIGNATURE_BYTES: usize = 16;
+/// Kind, signature, and the length of the content before it was compressed.
 const HEAD_BYTES: usize = 1 + SIGNATURE_BYTES + 4;
 /// How much of a ticket's text is kept: as good as all of it; what comes behind is history.
 const MAX_TEXT_BYTES: usize = 8 << 10;
@@ -33,12 +38,21 @@ const MAX_LABEL_BYTES: usize = 4 << 10;
 /// More than the longest handle has.
 const MAX_HANDLE_CHARS: usize = 256 << 10;
 
-const NOT_OURS: &str = "was changed on its way or does not come from this server's database; send the \
-                        suggestion_handle of the answer, unchanged, to the server that gave it";
+pub(super) const NOT_OURS: &str = "was changed on its way or does not come from this server's database; send the \
+                        handle of the answer, unchanged, to the server that gave it";
 
-/// What a handle holds, as JSON.
+/// What the handle of a suggestion holds, as JSON.
 #[derive(Serialize, Deserialize)]
 struct Content<'a> {
+    #[serde(borrow, flatten)]
+    ticket: SealedTicket<'a>,
+    labels: BTreeMap<String, String>,
+    articles: Vec<Cow<'a, str>>,
+}
+
+/// A ticket as the memory would keep it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SealedTicket<'a> {
     /// Blank where the ticket came without one.
     #[serde(borrow)]
     id: Cow<'a, str>,
@@ -50,8 +64,6 @@ struct Content<'a> {
     service: Cow<'a, str>,
     #[serde(borrow)]
     configuration_item: Cow<'a, str>,
-    labels: BTreeMap<String, String>,
-    articles: Vec<Cow<'a, str>>,
 }
 
 /// Seals handles and opens them again. Cheap to clone.
@@ -79,26 +91,32 @@ impl Seal {
         ticket: &Ticket,
         articles: impl Iterator<Item = &'a str>,
     ) -> Result<String, TriageError> {
+        let (ticket, labels) = self.kept(ticket);
+        let content = Content { ticket, labels, articles: articles.map(Cow::Borrowed).collect() };
+        self.sealed(Kind::Suggestion, &content)
+    }
+
+    /// What is kept of a ticket, and of the values that its form held.
+    pub(super) fn kept(&self, ticket: &Ticket) -> (SealedTicket<'static>, BTreeMap<String, String>) {
         let kept = memory::prepared_within(&unprepared(ticket), MAX_TEXT_BYTES, &self.redactor);
-        let content = Content {
+        let ticket = SealedTicket {
             id: kept.id.into(),
             summary: kept.summary.into(),
             description: kept.description.into(),
             service: kept.service.into(),
             configuration_item: kept.configuration_item.into(),
-            labels: kept.labels,
-            articles: articles.map(Cow::Borrowed).collect(),
         };
-        self.sealed(&serde_json::to_vec(&content).map_err(TriageError::internal)?)
+        (ticket, kept.labels)
     }
 
-    fn sealed(&self, content: &[u8]) -> Result<String, TriageError> {
+    pub(super) fn sealed(&self, kind: Kind, content: &impl Serialize) -> Result<String, TriageError> {
+        let content = serde_json::to_vec(content).map_err(TriageError::internal)?;
         let longest = lz4_flex::block::get_maximum_output_size(content.len());
         let mut handle = vec![0; HEAD_BYTES + longest];
-        let packed = lz4_flex::compress_into(content, &mut handle[HEAD_BYTES..]).map_err(TriageError::internal)?;
+        let packed = lz4_flex::compress_into(&content, &mut handle[HEAD_BYTES..]).map_err(TriageError::internal)?;
         handle.truncate(HEAD_BYTES + packed);
         let length = u32::try_from(content.len()).map_err(TriageError::internal)?;
-        handle[0] = VERSION;
+        handle[0] = kind as u8;
         handle[1 + SIGNATURE_BYTES..HEAD_BYTES].copy_from_slice(&length.to_le_bytes());
         let signature = self.signed(&handle).finalize().into_bytes();
         handle[1..=SIGNATURE_BYTES].copy_from_slice(&signature[..SIGNATURE_BYTES]);
@@ -110,8 +128,15 @@ impl Seal {
         self.signer.clone().chain_update(&handle[..1]).chain_update(&handle[1 + SIGNATURE_BYTES..])
     }
 
-    /// What a handle holds; on an error what is wrong with it and what to do.
+    /// What the handle of a suggestion holds; on an error what is wrong with it and what to do.
     pub(super) fn open(&self, handle: &str) -> Result<Suggestion, String> {
+        let (signature, content) = self.opened(Kind::Suggestion, handle)?;
+        let content: Content<'_> = serde_json::from_slice(&content).map_err(|_| NOT_OURS)?;
+        Ok(suggestion(content, signature))
+    }
+
+    /// Signature and content of a handle of this kind; on an error what is wrong with it and what to do.
+    pub(super) fn opened(&self, kind: Kind, handle: &str) -> Result<([u8; SIGNATURE_BYTES], Vec<u8>), String> {
         if handle.len() > MAX_HANDLE_CHARS {
             return Err(format!("is no handle: none is longer than {MAX_HANDLE_CHARS} characters"));
         }
@@ -120,12 +145,15 @@ impl Seal {
         let [_, signature @ .., _, _, _, _] = *head;
         // In constant time.
         self.signed(&bytes).verify_truncated_left(&signature).map_err(|_| NOT_OURS)?;
-        if bytes[0] != VERSION {
-            return Err("was given by another version of this program, which this one cannot read".to_owned());
+        if bytes[0] != kind as u8 {
+            return Err(match (kind, bytes[0]) {
+                (Kind::Suggestion, 2) => "is the handle of a decision: send its suggestion_handle",
+                (Kind::Decision, 1) => "is the handle of a suggestion: send its decision_handle",
+                _ => "was given by another version of this program, which this one cannot read",
+            }
+            .to_owned());
         }
-        let content = unpacked(&bytes).ok_or(NOT_OURS)?;
-        let content: Content<'_> = serde_json::from_slice(&content).map_err(|_| NOT_OURS)?;
-        Ok(suggestion(content, signature))
+        Ok((signature, unpacked(&bytes).ok_or(NOT_OURS)?))
     }
 }
 
@@ -139,19 +167,25 @@ fn unpacked(handle: &[u8]) -> Option<Vec<u8>> {
 
 /// Another content has another signature, so that this tells suggestions apart.
 fn suggestion(content: Content<'_>, signature: [u8; SIGNATURE_BYTES]) -> Suggestion {
-    let digest = u128::from_be_bytes(signature);
-    let Content { id, summary, description, service, configuration_item, labels, articles } = content;
-    let id = if id.trim().is_empty() { format!("suggestion-{:016x}", digest >> 64) } else { id.into_owned() };
-    let ticket = ConfirmedTicket {
-        id,
-        summary: summary.into_owned(),
-        description: description.into_owned(),
-        service: service.into_owned(),
-        configuration_item: configuration_item.into_owned(),
-        labels,
-        ..ConfirmedTicket::default()
-    };
+    let Content { ticket, labels, articles } = content;
+    let ticket = ConfirmedTicket { labels, ..ticket.into_confirmed("suggestion", signature) };
     Suggestion { digest: signature, ticket, articles: articles.into_iter().map(Cow::into_owned).collect() }
+}
+
+impl SealedTicket<'_> {
+    /// The ticket as the memory keeps it; one without an id goes by what its handle is of.
+    pub(super) fn into_confirmed(self, of: &str, signature: [u8; SIGNATURE_BYTES]) -> ConfirmedTicket {
+        let Self { id, summary, description, service, configuration_item } = self;
+        let digest = u128::from_be_bytes(signature);
+        ConfirmedTicket {
+            id: if id.trim().is_empty() { format!("{of}-{:016x}", digest >> 64) } else { id.into_owned() },
+            summary: summary.into_owned(),
+            description: description.into_owned(),
+            service: service.into_owned(),
+            configuration_item: configuration_item.into_owned(),
+            ..ConfirmedTicket::default()
+        }
+    }
 }
 
 /// The ticket as it came, as far as it is kept.
@@ -267,7 +301,7 @@ mod tests {
     #[test]
     fn a_handle_of_another_database_is_refused_with_what_to_do() {
         let problem = seal(2).open(&handle(&seal(1), draft(), &["a"])).unwrap_err();
-        assert!(problem.contains("this server's database") && problem.contains("send the suggestion_handle"));
+        assert!(problem.contains("this server's database") && problem.contains("send the handle"));
         assert!(seal(1).open(&"A".repeat(MAX_HANDLE_CHARS + 1)).unwrap_err().contains("is no handle"));
         assert!(!format!("{:?}", seal(7)).contains('7'));
     }
@@ -276,7 +310,7 @@ mod tests {
     fn a_handle_of_a_later_version_is_told_from_a_forged_one() {
         let sealed = handle(&seal(1), draft(), &["a"]);
         let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(sealed).unwrap();
-        bytes[0] = VERSION + 1;
+        bytes[0] = 99;
         let signature = seal(1).signed(&bytes).finalize().into_bytes();
         bytes[1..=SIGNATURE_BYTES].copy_from_slice(&signature[..SIGNATURE_BYTES]);
         let problem = seal(1).open(&BASE64_URL_SAFE_NO_PAD.encode(bytes)).unwrap_err();

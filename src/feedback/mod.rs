@@ -1,10 +1,16 @@
-//! Feedback on suggested articles. It decides what an event changes: what helped becomes memory, what was refused votes
-//! against the article, the rest is counted. Nothing is kept of a ticket that nobody confirmed: its text travels in the
+//! Feedback on decisions and on suggested articles. It decides what is kept of it: what somebody says a ticket was, and
+//! what helped, becomes memory, what was refused votes against the article, the rest is counted. Nothing is kept of a ticket that nobody confirmed: its text travels in the
 //! handle. Calls block; callers run them on the compute pool.
 
+mod decision;
 mod handle;
+mod standing;
 
 use self::handle::Seal;
+pub(crate) use self::{
+    decision::{day_of, fingerprint, fingerprint_of_resolved, now, proposal, seconds_of, seconds_of_text},
+    standing::Standing,
+};
 use crate::{
     domain::{
         article::ArticleHit,
@@ -18,19 +24,30 @@ use crate::{
     telemetry::METRICS,
 };
 
+/// Corrections of one source within an hour: more than any analyst makes.
+pub const DEFAULT_HOURLY_LIMIT: u64 = 120;
+
 /// Gives suggestions their handles and records what became of their articles. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Feedback {
     store: Store,
     memory: Memory,
     seal: Seal,
+    /// Corrections that a source may make within an hour and that are learnt from.
+    hourly_limit: u64,
 }
 
 impl Feedback {
     /// Handles are sealed with the key of this database; `memory` is what grows by the feedback.
     pub fn open(store: Store, memory: Memory) -> Result<Self, StoreError> {
         let seal = Seal::new(&store.suggestion_key()?, memory.redactor().clone());
-        Ok(Self { store, memory, seal })
+        Ok(Self { store, memory, seal, hourly_limit: DEFAULT_HOURLY_LIMIT })
+    }
+
+    /// The same with another number of corrections that a source may make within an hour and that are learnt from.
+    #[must_use]
+    pub fn with_hourly_limit(self, hourly_limit: u64) -> Self {
+        Self { hourly_limit, ..self }
     }
 
     /// The handle of a suggestion; none where nothing was suggested. The same suggestion has the same handle.

@@ -23,7 +23,8 @@ use crate::{
     domain::{
         article::{ArticleHit, Passage},
         decision::{
-            Abstention, Candidate, Evidence, FieldDecision, PriorityDecision, TriageDecision, ValueSource, Versions,
+            Abstention, Candidate, Evidence, FieldDecision, FieldWitness, PriorityDecision, TriageDecision,
+            ValueSource, Versions,
         },
         priority::{Impact, Priority, Urgency},
         route::Route,
@@ -115,6 +116,7 @@ fn decision(decision: pb::Decision) -> anyhow::Result<TriageDecision> {
         versions,
         similar_tickets,
         suggestion_handle,
+        decision_handle,
     } = decision;
     Ok(TriageDecision {
         ticket_id,
@@ -122,6 +124,7 @@ fn decision(decision: pb::Decision) -> anyhow::Result<TriageDecision> {
         priority: priority.map(priority_decision).transpose()?,
         reasons,
         articles: articles.into_iter().map(article_hit).collect(),
+        decision_handle: Some(decision_handle).filter(|handle| !handle.is_empty()),
         suggestion_handle: Some(suggestion_handle).filter(|handle| !handle.is_empty()),
         similar: similar_tickets.into_iter().map(memory::similar_ticket).collect::<anyhow::Result<_>>()?,
         truncated,
@@ -130,8 +133,8 @@ fn decision(decision: pb::Decision) -> anyhow::Result<TriageDecision> {
 }
 
 fn domain_versions(versions: pb::Versions) -> Versions {
-    let pb::Versions { model, taxonomy, matrix, knowledge, server, memory, learned } = versions;
-    Versions { model, taxonomy, matrix, knowledge, memory, learned, server }
+    let pb::Versions { model, taxonomy, matrix, knowledge, server, memory, learned, feedback } = versions;
+    Versions { model, taxonomy, matrix, knowledge, memory, learned, feedback, server }
 }
 
 fn priority_decision(decision: pb::PriorityDecision) -> anyhow::Result<PriorityDecision> {
@@ -164,6 +167,7 @@ fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> 
         disagreement,
         raised_by,
         route,
+        witnesses,
     } = decision;
     Ok(FieldDecision {
         field,
@@ -173,6 +177,7 @@ fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> 
             pb::ValueSource::Form => ValueSource::Form,
             pb::ValueSource::ImpactTable => ValueSource::ImpactTable(raised_by),
             pb::ValueSource::GroupTable => ValueSource::GroupTable,
+            pb::ValueSource::Memory => ValueSource::Memory,
         },
         confidence,
         abstention,
@@ -181,6 +186,15 @@ fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> 
             .map(|pb::Candidate { value, confidence }| Candidate { value, confidence })
             .collect(),
         evidence: evidence.into_iter().map(domain_evidence).collect(),
+        witnesses: witnesses
+            .into_iter()
+            .map(|pb::FieldWitness { ticket_id, similarity, value, corrected }| FieldWitness {
+                ticket_id,
+                similarity,
+                value,
+                corrected,
+            })
+            .collect(),
         disagreement,
         route: domain_route(route)?,
     })

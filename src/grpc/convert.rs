@@ -4,18 +4,21 @@ mod feedback;
 mod jobs;
 mod memory;
 
-pub(super) use self::feedback::{article_event, article_feedback, article_usage};
+pub(super) use self::feedback::{
+    article_event, article_feedback, article_usage, feedback_filter, feedback_record, tally, verdict,
+};
 pub(super) use self::jobs::{
     AskedJob, asked_import, asked_job, diff, import_spec, job, job_ticket, reclassification_spec, result_filter,
     ticket_result, undo_outcome,
 };
-pub(super) use self::memory::{confirmed_ticket, similar_request, similar_ticket};
+pub(super) use self::memory::{confirmed_ticket, similar_request, similar_ticket, wire_confirmed_ticket};
 use crate::{
     config::Limits,
     domain::{
         article::{Article, ArticleHit, ArticleKind, ArticleStatus, Day, FoundArticle, Passage},
         decision::{
-            Abstention, Candidate, Evidence, FieldDecision, PriorityDecision, TriageDecision, ValueSource, Versions,
+            Abstention, Candidate, Evidence, FieldDecision, FieldWitness, PriorityDecision, TriageDecision,
+            ValueSource, Versions,
         },
         route::{Precision, Route, RouteSetting},
         suggestion::{Reason, ReasonKind},
@@ -137,6 +140,7 @@ pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
         priority,
         reasons,
         articles,
+        decision_handle,
         suggestion_handle,
         similar,
         truncated,
@@ -157,6 +161,7 @@ pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
         }),
         reasons,
         articles: articles.into_iter().map(article_hit).collect(),
+        decision_handle: decision_handle.unwrap_or_default(),
         suggestion_handle: suggestion_handle.unwrap_or_default(),
         truncated,
         versions: Some(versions(made_by)),
@@ -165,13 +170,24 @@ pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
 }
 
 fn field_decision(decision: FieldDecision) -> pb::FieldDecision {
-    let FieldDecision { field, value, source, confidence, abstention, candidates, evidence, disagreement, route } =
-        decision;
+    let FieldDecision {
+        field,
+        value,
+        source,
+        confidence,
+        abstention,
+        candidates,
+        evidence,
+        witnesses,
+        disagreement,
+        route,
+    } = decision;
     let (source, raised_by) = match source {
         ValueSource::Model => (pb::ValueSource::Model, String::new()),
         ValueSource::Form => (pb::ValueSource::Form, String::new()),
         ValueSource::ImpactTable(raised_by) => (pb::ValueSource::ImpactTable, raised_by),
         ValueSource::GroupTable => (pb::ValueSource::GroupTable, String::new()),
+        ValueSource::Memory => (pb::ValueSource::Memory, String::new()),
     };
     pb::FieldDecision {
         field,
@@ -187,6 +203,15 @@ fn field_decision(decision: FieldDecision) -> pb::FieldDecision {
         disagreement,
         raised_by,
         route: wire_route(route).into(),
+        witnesses: witnesses
+            .into_iter()
+            .map(|FieldWitness { ticket_id, similarity, value, corrected }| pb::FieldWitness {
+                ticket_id,
+                similarity,
+                value,
+                corrected,
+            })
+            .collect(),
     }
 }
 
@@ -232,8 +257,8 @@ fn offset(at: usize) -> u32 {
 }
 
 pub(super) fn versions(versions: Versions) -> pb::Versions {
-    let Versions { model, taxonomy, matrix, knowledge, memory, learned, server } = versions;
-    pb::Versions { model, taxonomy, matrix, knowledge, server, memory, learned }
+    let Versions { model, taxonomy, matrix, knowledge, memory, learned, feedback, server } = versions;
+    pb::Versions { model, taxonomy, matrix, knowledge, server, memory, learned, feedback }
 }
 
 pub(super) fn server_info(made_by: Versions, fields: Vec<FieldOverview>, limits: &Limits) -> pb::GetServerInfoResponse {

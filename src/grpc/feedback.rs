@@ -1,18 +1,138 @@
 //! `FeedbackService`: parse, record on the compute pool, convert.
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{Api, convert};
+use super::{
+    Api, convert,
+    import::{Frames, Refused},
+    observe, pages,
+};
 use crate::{
-    domain::feedback::FeedbackEffect,
+    domain::{
+        feedback::{FeedbackEffect, FeedbackId, FeedbackReceipt},
+        memory::ConfirmedTicket,
+    },
+    error::{FieldViolation, TriageError},
+    feedback::now,
     pb::{self, feedback_service_server::FeedbackService},
+    triage::{ResolvedCounts, source_violations},
 };
 
 #[derive(Debug, Clone)]
 pub(crate) struct FeedbackHandler(pub(crate) Api);
 
+impl FeedbackHandler {
+    /// Records the valid tickets of one frame.
+    async fn learn_frame(&self, tickets: Vec<ConfirmedTicket>, source: String) -> Result<ResolvedCounts, TriageError> {
+        let (_turn, place) = self.0.wait_to_write().await?;
+        self.0.compute(place, move |core| core.triager.learn_resolved(&tickets, &source, now())).await
+    }
+}
+
 #[tonic::async_trait]
 impl FeedbackService for FeedbackHandler {
+    async fn record_feedback(
+        &self,
+        request: Request<pb::RecordFeedbackRequest>,
+    ) -> Result<Response<pb::RecordFeedbackResponse>, Status> {
+        self.0
+            .unary("RecordFeedback", request, async |request| {
+                let (handle, verdict) = convert::verdict(request)?;
+                // Before it is its turn to write: what is wrong holds nobody up.
+                let place = self.0.pool.admit()?;
+                let review = move |core: &super::Core| core.triager.review_sealed(&handle, &verdict, now());
+                let feedback = self.0.compute(place, review).await?;
+                let (_turn, place) = self.0.wait_to_write().await?;
+                let record = move |core: &super::Core| core.triager.learn(&feedback);
+                let FeedbackReceipt { id, is_new, memory_changed, held_back } = self.0.compute(place, record).await?;
+                Ok(pb::RecordFeedbackResponse { feedback_id: id.0, recorded: is_new, memory_changed, held_back })
+            })
+            .await
+    }
+
+    async fn record_resolved_tickets(
+        &self,
+        request: Request<Streaming<pb::RecordResolvedTicketsRequest>>,
+    ) -> Result<Response<pb::RecordResolvedTicketsResponse>, Status> {
+        let mut frames = Frames::new(request.into_inner(), self.0.draining.clone());
+        let record = async {
+            self.0.core()?;
+            let (mut counts, mut refused, mut index) = (ResolvedCounts::default(), Refused::default(), 0_u64);
+            let mut vouches: Option<String> = None;
+            while let Some(frame) = frames.next().await? {
+                let pb::RecordResolvedTicketsRequest { source, tickets } = frame;
+                let source = vouches.get_or_insert(source).clone();
+                let violations = source_violations(&source);
+                if !violations.is_empty() {
+                    return Err(TriageError::InvalidRequest(violations).into());
+                }
+                let mut valid = Vec::with_capacity(tickets.len());
+                for raw in tickets {
+                    let (id, path) = (raw.id.clone(), format!("tickets[{index}]."));
+                    let ticket = convert::confirmed_ticket(raw, &path, &self.0.limits.ticket);
+                    match ticket.and_then(|ticket| with_labels(ticket, &path)) {
+                        Ok(ticket) => valid.push(ticket),
+                        Err(violations) => refused.add(index, id, violations),
+                    }
+                    index += 1;
+                }
+                counts += self.learn_frame(valid, source).await?;
+            }
+            let ResolvedCounts { recorded, unchanged, fields } = counts;
+            let error = |(index, id, error)| pb::TicketError { index, id, error: Some(error) };
+            Ok::<_, Status>(pb::RecordResolvedTicketsResponse {
+                recorded,
+                unchanged,
+                failed: refused.count,
+                errors: refused.listed.into_iter().map(error).collect(),
+                fields: fields.into_iter().map(convert::tally).collect(),
+            })
+        };
+        observe("RecordResolvedTickets", record).await
+    }
+
+    async fn withdraw_feedback(
+        &self,
+        request: Request<pb::WithdrawFeedbackRequest>,
+    ) -> Result<Response<pb::WithdrawFeedbackResponse>, Status> {
+        self.0
+            .unary("WithdrawFeedback", request, async |request| {
+                let pb::WithdrawFeedbackRequest { feedback_id } = request;
+                if feedback_id == 0 {
+                    return Err(TriageError::invalid("feedback_id", "must be the id of recorded feedback"));
+                }
+                let (_turn, place) = self.0.wait_to_write().await?;
+                let withdraw = move |core: &super::Core| core.triager.unlearn(FeedbackId(feedback_id));
+                let withdrawn = self.0.compute(place, withdraw).await?;
+                Ok(pb::WithdrawFeedbackResponse { withdrawn })
+            })
+            .await
+    }
+
+    async fn list_feedback(
+        &self,
+        request: Request<pb::ListFeedbackRequest>,
+    ) -> Result<Response<pb::ListFeedbackResponse>, Status> {
+        self.0
+            .unary("ListFeedback", request, async |request| {
+                let wrong = TriageError::InvalidRequest;
+                let (filter, size, token) = convert::feedback_filter(request).map_err(wrong)?;
+                let before = pages::parse_number_token(&token).map_err(wrong)?.map(FeedbackId);
+                let place = self.0.disk.admit()?;
+                // One more tells whether another page follows.
+                let list = move |core: &super::Core| core.feedback.list(&filter, before, size + 1);
+                let mut listed = self.0.block(place, list).await?;
+                let more = listed.len() > size;
+                listed.truncate(size);
+                let last = listed.last().filter(|_| more).map(|last| last.id.0);
+                Ok(pb::ListFeedbackResponse {
+                    feedback: listed.into_iter().map(convert::feedback_record).collect(),
+                    next_page_token: last.map(pages::number_token).unwrap_or_default(),
+                })
+            })
+            .await
+    }
+
     async fn record_article_feedback(
         &self,
         request: Request<pb::RecordArticleFeedbackRequest>,
@@ -30,4 +150,12 @@ impl FeedbackService for FeedbackHandler {
             })
             .await
     }
+}
+
+/// A resolved ticket without a label says nothing.
+fn with_labels(ticket: ConfirmedTicket, path: &str) -> Result<ConfirmedTicket, Vec<FieldViolation>> {
+    if ticket.labels.is_empty() {
+        return Err(vec![FieldViolation::new(format!("{path}labels"), "must hold at least one value")]);
+    }
+    Ok(ticket)
 }

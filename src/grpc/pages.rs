@@ -27,6 +27,19 @@ pub(super) fn parse_id_token(token: &str) -> Result<String, Vec<FieldViolation>>
     parse().ok_or_else(foreign)
 }
 
+/// For lists in the order of numbers, the latest first: behind the last one of the page.
+pub(super) fn number_token(last: u64) -> String {
+    last.to_string()
+}
+
+/// The number that a page is to begin behind; `None` for the first page.
+pub(super) fn parse_number_token(token: &str) -> Result<Option<u64>, Vec<FieldViolation>> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    token.parse().map(Some).map_err(|_| foreign())
+}
+
 /// For results of a job; `asked` is what they were asked for with.
 pub(super) fn result_token(next: ResultPlace, asked: &str) -> String {
     format!("{}-{}-{:x}", next.chunk, next.skip, xxh3_64(asked.as_bytes()))

@@ -1,5 +1,5 @@
-//! What articles have solved so far: of each the sum of its tickets' vectors, a small model of past links. Sums of whole
-//! numbers, so that the way to a memory does not matter.
+//! What articles have solved so far, and what has which label: of each the sum of its tickets' vectors, a small model of
+//! the past. Sums of whole numbers, so that the way to a memory does not matter.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -28,17 +28,22 @@ pub(super) struct Own {
 }
 
 impl Experience {
-    /// How like the text is to what the article solved, `own` left aside; 0 where that is nothing.
-    pub(super) fn likeness(&self, article: &str, vector: &TextVector, own: Option<&Own>) -> f32 {
-        let Some(solved) = self.articles.get(article) else { return 0.0 };
+    pub(super) fn is_empty(&self) -> bool {
+        self.articles.is_empty()
+    }
+
+    /// How like the text is to what the article solved, and how many tickets that is, `own` left aside; `None` where that
+    /// is nothing.
+    pub(super) fn likeness(&self, article: &str, vector: &TextVector, own: Option<&Own>) -> Option<(f32, u32)> {
+        let solved = self.articles.get(article)?;
         match own.filter(|own| own.articles.iter().any(|id| id == article)) {
-            None => solved.sum.cosine(solved.square, vector),
+            None => Some((solved.sum.cosine(solved.square, vector), solved.tickets)),
             Some(own) if solved.tickets > 1 => {
                 let mut others = solved.sum.clone();
                 others.subtract(&own.vector);
-                others.cosine(others.square(), vector)
+                Some((others.cosine(others.square(), vector), solved.tickets - 1))
             }
-            Some(_) => 0.0,
+            Some(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@
 mod bag;
 mod columns;
 mod experience;
+mod labels;
 mod neighbours;
 mod prepare;
 mod schema;
@@ -18,6 +19,9 @@ use std::{path::Path, sync::Arc};
 use tantivy::Term;
 
 pub use self::columns::TicketColumns;
+#[cfg(test)]
+pub(crate) use self::labels::Said;
+pub(crate) use self::labels::{LabelVotes, Witness};
 pub(crate) use self::prepare::prepared_within;
 pub use self::unknown::UnknownArticles;
 pub(crate) use self::votes::{Copies, Experienced};
@@ -79,6 +83,11 @@ impl Memory {
     /// Makes everything stored findable.
     pub fn publish(&self) -> Result<(), IndexError> {
         self.index.catch_up(&self.store).map(|_| ())
+    }
+
+    /// As [`Self::publish`], where tickets may be gone: nothing of their text is left in the files of the index.
+    pub(crate) fn publish_purged(&self) -> Result<(), IndexError> {
+        self.index.purge(&self.store).map(|_| ())
     }
 
     /// Deletes tickets; those of the ids that there was no ticket of. The others can no longer be found when this

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{
     bag::{self, Feature},
     experience::Own,
+    labels,
     schema::Fields,
     snapshot::{Segment, Snapshot, slot},
 };
@@ -49,6 +50,8 @@ pub(super) enum Wanted {
     All,
     /// Those that articles solved, or were of no use to.
     Linked,
+    /// Those that have labels.
+    Labelled,
 }
 
 /// The memory as it is without one ticket, where there is such.
@@ -119,6 +122,15 @@ impl<'a> Others<'a> {
         let segment = &self.snapshot.segments[segment];
         let Some(vector) = TextVector::from_bytes(&segment.vector(document)?) else { return Ok(None) };
         Ok(Some(Own { vector, articles: segment.solved(document).map(str::to_owned).collect() }))
+    }
+
+    /// What of the ticket left out speaks for labels, these in the place of articles.
+    pub(super) fn own_labels(&self) -> Result<Option<Own>, TantivyError> {
+        let Some((segment, document)) = self.own else { return Ok(None) };
+        let segment = &self.snapshot.segments[segment];
+        let Some(vector) = TextVector::from_bytes(&segment.vector(document)?) else { return Ok(None) };
+        let keys = segment.labels(document).map(|label| labels::key(label).to_owned());
+        Ok(Some(Own { vector, articles: keys.collect() }))
     }
 }
 
@@ -216,7 +228,11 @@ fn find_candidates(
             impact.add(&segment.text, segment.term_info(hash).as_ref(), &mut scores)?;
         }
         top.collect(number, &scores, |document| {
-            let is_wanted = wanted == Wanted::All || segment.is_linked(document);
+            let is_wanted = match wanted {
+                Wanted::All => true,
+                Wanted::Linked => segment.is_linked(document),
+                Wanted::Labelled => segment.is_labelled(document),
+            };
             is_wanted && segment.is_alive(document) && others.own != Some((number, document))
         });
     }

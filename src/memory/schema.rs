@@ -7,7 +7,7 @@ use tantivy::{
     tokenizer::TextAnalyzer,
 };
 
-use super::{bag, snapshot::Snapshot};
+use super::{bag, labels, snapshot::Snapshot};
 use crate::{
     domain::memory::ConfirmedTicket,
     encode::TextVector,
@@ -20,6 +20,7 @@ const TERMS_TOKENIZER: &str = "terms";
 pub(super) const ID_COLUMN: &str = "id";
 pub(super) const ARTICLES_COLUMN: &str = "articles";
 pub(super) const REFUSED_COLUMN: &str = "refused";
+pub(super) const LABELS_COLUMN: &str = "labels";
 pub(super) const WORDS_COLUMN: &str = "words";
 pub(super) const PAIRS_COLUMN: &str = "pairs";
 pub(super) const VECTOR_COLUMN: &str = "vector";
@@ -34,10 +35,12 @@ pub(super) struct Fields {
     pub articles: Field,
     /// Ids of the articles that were of no use.
     pub refused: Field,
+    /// As [`labels::encode`] writes them.
+    labels: Field,
     /// As hashes with counts, see [`bag`]. Apart, since words alone make a similarity.
     words: Field,
     pairs: Field,
-    /// Of tickets that articles solved.
+    /// Of tickets that articles solved or that have labels.
     vector: Field,
 }
 
@@ -46,7 +49,7 @@ impl Derived for Fields {
     type Snapshot = Snapshot;
 
     const NAME: &'static str = "memory";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     /// Frequencies and lengths are counted over living tickets only, so that a corrected ticket is found at once and
     /// need not wait for a large segment to be written anew.
     const TOLERATES_DELETIONS: bool = true;
@@ -62,10 +65,11 @@ impl Derived for Fields {
         let text = schema.add_text_field("text", TextOptions::default().set_indexing_options(terms));
         let articles = schema.add_text_field(ARTICLES_COLUMN, STRING | FAST);
         let refused = schema.add_text_field(REFUSED_COLUMN, STRING | FAST);
+        let labels = schema.add_text_field(LABELS_COLUMN, STRING | FAST);
         let words = schema.add_u64_field(WORDS_COLUMN, FAST);
         let pairs = schema.add_u64_field(PAIRS_COLUMN, FAST);
         let vector = schema.add_bytes_field(VECTOR_COLUMN, BytesOptions::default().set_fast());
-        Self { schema: schema.build(), id, text, articles, refused, words, pairs, vector }
+        Self { schema: schema.build(), id, text, articles, refused, labels, words, pairs, vector }
     }
 
     fn schema(&self) -> &Schema {
@@ -91,11 +95,14 @@ impl Derived for Fields {
         for article in &ticket.refused {
             document.add_text(self.refused, article);
         }
+        for (field, label) in &ticket.labels {
+            document.add_text(self.labels, labels::encode(field, label, ticket.voices.get(field)));
+        }
         for feature in bag::features(&text) {
             let column = if feature.term.is_some() { self.words } else { self.pairs };
             document.add_u64(column, bag::encode(&feature));
         }
-        if !ticket.articles.is_empty() {
+        if !ticket.articles.is_empty() || !ticket.labels.is_empty() {
             document.add_bytes(self.vector, &TextVector::of(&text).to_bytes());
         }
         document
@@ -149,6 +156,7 @@ mod tests {
                 description: description.into(),
                 articles: ["KB1".to_owned(), "KB2".to_owned()].into(),
                 refused: ["KB3".to_owned()].into(),
+                labels: [("category".to_owned(), "network/vpn".to_owned())].into(),
                 ..ConfirmedTicket::default()
             };
             for (field, value) in fields.document(&ticket).field_values() {
@@ -168,7 +176,7 @@ mod tests {
         let hash = Sha256::digest(indexed_content()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(
             (Fields::VERSION, hash.as_str()),
-            (3, "c7d82932c6f879b982ed666156d030eeb9e0e2aa81cd1bf351d54bdeb76c7278"),
+            (4, "79e2645da7f42bae6252436fddf8e1c4772bbf3345359d62c14dd4e04b697f47"),
             "what is indexed changed: raise VERSION, then write the hash here"
         );
     }

@@ -17,8 +17,10 @@ use tantivy::{
 use super::{
     bag,
     experience::Experience,
-    neighbours,
-    schema::{ARTICLES_COLUMN, Fields, ID_COLUMN, PAIRS_COLUMN, REFUSED_COLUMN, VECTOR_COLUMN, WORDS_COLUMN},
+    labels, neighbours,
+    schema::{
+        ARTICLES_COLUMN, Fields, ID_COLUMN, LABELS_COLUMN, PAIRS_COLUMN, REFUSED_COLUMN, VECTOR_COLUMN, WORDS_COLUMN,
+    },
 };
 use crate::{
     encode::{TextVector, VectorSum},
@@ -45,6 +47,8 @@ pub(super) struct Snapshot {
     pub saturation: Saturation,
     /// What the articles solved.
     pub experience: Experience,
+    /// What has which label, by [`labels::key`].
+    pub labelled: Experience,
 }
 
 pub(super) struct Segment {
@@ -76,6 +80,8 @@ struct Ready {
     places: Vec<(u32, u32)>,
     /// Ids of articles.
     articles: Links<Names>,
+    /// As [`labels::encode`] writes them.
+    labels: Names,
     /// Of the tickets, one behind the other, as [`bag::packed`] makes them.
     words: Vec<u32>,
     /// By document, where its words start and those before it end; one more than documents.
@@ -91,7 +97,7 @@ struct Ready {
 impl Ready {
     fn load(
         ids: Option<&StrColumn>,
-        linked: &Links<Option<StrColumn>>,
+        (linked, labels): (&Links<Option<StrColumn>>, Option<&StrColumn>),
         words: Option<&Column<u64>>,
         (terms, lengths): (&TermDictionary, &FieldNormReader),
         documents: u32,
@@ -108,6 +114,7 @@ impl Ready {
         }
         let of = |column: &Option<StrColumn>| Names::load(column.as_ref(), documents);
         let articles = Links { solved: of(&linked.solved)?, refused: of(&linked.refused)? };
+        let labels = Names::load(labels, documents)?;
         let (mut starts, mut packed, mut entries) = (vec![0], Vec::new(), Vec::new());
         for document in 0..documents {
             if let Some(words) = words {
@@ -127,6 +134,7 @@ impl Ready {
             tickets,
             places,
             articles,
+            labels,
             words: packed,
             starts,
             lengths: length_ids(lengths),
@@ -197,35 +205,38 @@ impl Snapshot {
         let mut frequencies = previous.map_or_else(Frequencies::none, |previous| previous.frequencies.clone());
         let of = |id: SegmentId, segments: &'_ [Segment]| segments.iter().position(|segment| segment.id == id);
         let mut experience = previous.map_or_else(Experience::default, |previous| previous.experience.clone());
+        let mut labelled = previous.map_or_else(Experience::default, |previous| previous.labelled.clone());
         for segment in &segments {
             match of(segment.id, known).map(|place| &known[place]) {
                 None => {
                     segment.for_each_word(|document| segment.is_alive(document), |hash| frequencies.add(hash));
-                    segment.for_each_link(
-                        |document| segment.is_alive(document),
-                        |id, sum, n| experience.add(id, sum, n),
-                    )?;
-                    experience.linked += segment.linked(|document| segment.is_alive(document));
+                    let living = |document| segment.is_alive(document);
+                    segment.for_each_link(living, |id, sum, n| experience.add(id, sum, n))?;
+                    segment.for_each_label(living, |key, sum, n| labelled.add(key, sum, n))?;
+                    experience.linked += segment.linked(living);
                 }
                 Some(before) if before.living() == segment.living() => {}
                 Some(before) => {
                     let gone = |document| before.is_alive(document) && !segment.is_alive(document);
                     segment.for_each_word(gone, |hash| frequencies.subtract(hash));
                     segment.for_each_link(gone, |id, sum, n| experience.subtract(id, sum, n))?;
+                    segment.for_each_label(gone, |key, sum, n| labelled.subtract(key, sum, n))?;
                     experience.linked -= segment.linked(gone);
                 }
             }
         }
         for gone in known.iter().filter(|before| of(before.id, &segments).is_none()) {
             gone.for_each_word(|document| gone.is_alive(document), |hash| frequencies.subtract(hash));
-            gone.for_each_link(|document| gone.is_alive(document), |id, sum, n| experience.subtract(id, sum, n))?;
-            experience.linked -= gone.linked(|document| gone.is_alive(document));
+            let living = |document| gone.is_alive(document);
+            gone.for_each_link(living, |id, sum, n| experience.subtract(id, sum, n))?;
+            gone.for_each_label(living, |key, sum, n| labelled.subtract(key, sum, n))?;
+            experience.linked -= gone.linked(living);
         }
         frequencies.measure();
         let lengths = lengths(segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref())));
         let tickets = segments.iter().map(Segment::living).sum();
         let saturation = neighbours::saturation(lengths);
-        Ok(Self { version, segments, lengths, tickets, frequencies, saturation, experience })
+        Ok(Self { version, segments, lengths, tickets, frequencies, saturation, experience, labelled })
     }
 
     /// Asks the memory for the words of all these tickets, by segment and number, at once: mostly they are in no cache,
@@ -256,6 +267,7 @@ impl Segment {
         let columns = reader.fast_fields();
         let id = reader.segment_id();
         let ids = columns.str(ID_COLUMN)?;
+        let labels = columns.str(LABELS_COLUMN)?;
         let linked_ids = Links { solved: columns.str(ARTICLES_COLUMN)?, refused: columns.str(REFUSED_COLUMN)? };
         let words = columns.column_opt(WORDS_COLUMN)?;
         let text = reader.inverted_index(fields.text)?;
@@ -264,7 +276,7 @@ impl Segment {
             Some(segment) => Arc::clone(&segment.ready),
             None => Arc::new(Ready::load(
                 ids.as_ref(),
-                &linked_ids,
+                (&linked_ids, labels.as_ref()),
                 words.as_ref(),
                 (text.terms(), &lengths),
                 reader.max_doc(),
@@ -373,7 +385,17 @@ impl Segment {
         self.ready.linked[document as usize / 64] & 1 << (document % 64) != 0
     }
 
-    /// The bytes of a ticket's vector; none where it has no links.
+    /// The labels of a ticket, as [`labels::encode`] writes them.
+    pub(super) fn labels(&self, document: u32) -> impl Iterator<Item = &str> {
+        self.ready.labels.hashed_values_of(document).map(|(_, label)| label)
+    }
+
+    /// Whether a ticket has labels.
+    pub(super) fn is_labelled(&self, document: u32) -> bool {
+        self.ready.labels.has_any(document)
+    }
+
+    /// The bytes of a ticket's vector; none where it has no links and no labels.
     pub(super) fn vector(&self, document: u32) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         if let Some(vectors) = &self.vectors
@@ -393,21 +415,41 @@ impl Segment {
     fn for_each_link(
         &self,
         wanted: impl Fn(u32) -> bool,
+        act: impl FnMut(&str, &VectorSum, u32),
+    ) -> Result<(), TantivyError> {
+        let solved = &self.ready.articles.solved;
+        self.for_each_sum(solved, |document| wanted(document) && solved.has_any(document), act)
+    }
+
+    /// Each label, by [`labels::key`], with the sum of the vectors of these tickets that have it, and their number.
+    fn for_each_label(
+        &self,
+        wanted: impl Fn(u32) -> bool,
+        mut act: impl FnMut(&str, &VectorSum, u32),
+    ) -> Result<(), TantivyError> {
+        let values = &self.ready.labels;
+        let of_key = |value: &str, sum: &VectorSum, tickets| act(labels::key(value), sum, tickets);
+        self.for_each_sum(values, |document| wanted(document) && values.has_any(document), of_key)
+    }
+
+    fn for_each_sum(
+        &self,
+        names: &Names,
+        wanted: impl Fn(u32) -> bool,
         mut act: impl FnMut(&str, &VectorSum, u32),
     ) -> Result<(), TantivyError> {
         let Some(vectors) = &self.vectors else { return Ok(()) };
-        let solved = &self.ready.articles.solved;
         let mut sums: BTreeMap<usize, (VectorSum, u32)> = BTreeMap::new();
         for_each_value(vectors, (0..self.documents).filter(|document| wanted(*document)), |document, bytes| {
             let Some(vector) = TextVector::from_bytes(bytes) else { return };
-            for (number, _) in solved.of(document) {
+            for (number, _) in names.of(document) {
                 let (sum, count) = sums.entry(number).or_default();
                 sum.add(&vector);
                 *count += 1;
             }
         })?;
         for (number, (sum, count)) in &sums {
-            act(solved.value(*number), sum, *count);
+            act(names.value(*number), sum, *count);
         }
         Ok(())
     }

@@ -152,6 +152,7 @@ impl Experienced<'_> {
 
     /// Cosine of the ticket's vector and the sum of those that the article solved; 0 where there are none.
     pub(crate) fn likeness(&self, article: &str, vector: &TextVector) -> f32 {
-        self.view.snapshot.experience.likeness(article, vector, self.own.as_ref())
+        let likeness = self.view.snapshot.experience.likeness(article, vector, self.own.as_ref());
+        likeness.map_or(0.0, |(cosine, _)| cosine)
     }
 }

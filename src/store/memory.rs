@@ -2,22 +2,25 @@
 //! index follows. Text comes here prepared and redacted. What is deleted is gone from the database's files when the
 //! call returns.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::{
     Store, StoreError,
-    changes::{CHANGES_PAGE_BYTES, Change, ContentHash, Effect, ImportCounts, closed, closed_or_null},
+    changes::{CHANGES_PAGE_BYTES, Change, Effect, ImportCounts, closed, closed_or_null},
+    decision_feedback,
     feedback::{forget_ticket, with_links},
     jobs,
+    overlay::{self, Overlaid},
 };
 use crate::domain::{
     article::Day,
     memory::{ConfirmedTicket, LinkCounts},
 };
 
-const COLUMNS: &str = "id, summary, description, service, configuration_item, labels, resolution, resolved_on";
+const COLUMNS: &str =
+    "id, summary, description, service, configuration_item, labels, resolution, resolved_on, own_labels, voices";
 const SOLVED: &str = "solved";
 const REFUSED: &str = "refused";
 
@@ -39,7 +42,8 @@ impl Store {
     }
 
     /// Adds or replaces tickets by id, with their links: all of them or, on an error, none. Of two with one id the
-    /// later counts. Links that came through feedback stay, but where the ticket says otherwise of the article.
+    /// later counts. Links and labels that came through feedback stay, but where the ticket says otherwise of the article
+    /// or comes with another label than before.
     pub fn upsert_memory_tickets(&self, tickets: &[ConfirmedTicket]) -> Result<ImportCounts, StoreError> {
         let failed = self.failed("writing confirmed tickets");
         let mut writer = self.writer();
@@ -56,7 +60,8 @@ impl Store {
         let mut counts = ImportCounts::default();
         let mut planned = HashMap::new();
         for ticket in tickets {
-            let hash = content_hash(&*with_links(&reader, ticket).map_err(&failed)?);
+            let linked = with_links(&reader, ticket).map_err(&failed)?;
+            let hash = Overlaid::of(&reader, &linked).map_err(&failed)?.content_hash();
             let known = match planned.get(ticket.id.as_str()) {
                 Some(hash) => Some(*hash),
                 None => stored_hash(&reader, &ticket.id).map_err(&failed)?,
@@ -113,58 +118,68 @@ impl Store {
 
 pub(super) fn upsert(transaction: &Transaction<'_>, tickets: &[ConfirmedTicket]) -> rusqlite::Result<ImportCounts> {
     let mut counts = ImportCounts::default();
-    let mut sequence = last_change(transaction)?;
-    let mut write = transaction.prepare_cached(&format!(
-        "INSERT INTO memory_tickets ({COLUMNS}, content_hash, sequence) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-         ON CONFLICT (id) DO UPDATE SET summary = excluded.summary, description = excluded.description, \
-         service = excluded.service, configuration_item = excluded.configuration_item, labels = excluded.labels, \
-         resolution = excluded.resolution, resolved_on = excluded.resolved_on, \
-         content_hash = excluded.content_hash, sequence = excluded.sequence"
-    ))?;
-    let mut unlink = transaction.prepare_cached("DELETE FROM memory_links WHERE ticket_id = ?1")?;
-    let mut link =
-        transaction.prepare_cached("INSERT INTO memory_links (ticket_id, article_id, outcome) VALUES (?1, ?2, ?3)")?;
-    let mut revive = transaction.prepare_cached("DELETE FROM deleted_memory_tickets WHERE id = ?1")?;
     for ticket in tickets {
-        let ticket = &*with_links(transaction, ticket)?;
-        let hash = content_hash(ticket);
-        let effect = Effect::of(stored_hash(transaction, &ticket.id)?, hash);
-        counts.add(effect);
-        if effect == Effect::Same {
-            continue;
-        }
-        sequence += 1;
-        let labels = serde_json::to_string(&ticket.labels)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        write.execute(params![
+        let linked = with_links(transaction, ticket)?;
+        let overlaid = Overlaid::of(transaction, &linked)?;
+        decision_feedback::supersede(transaction, &ticket.id, &overlaid.superseded)?;
+        counts.add(write(transaction, &overlaid)?);
+    }
+    Ok(counts)
+}
+
+/// Writes a ticket with its links where it is another than before.
+pub(super) fn write(transaction: &Transaction<'_>, overlaid: &Overlaid) -> rusqlite::Result<Effect> {
+    let Overlaid { ticket, own_labels, .. } = overlaid;
+    let hash = overlaid.content_hash();
+    let effect = Effect::of(stored_hash(transaction, &ticket.id)?, hash);
+    if effect == Effect::Same {
+        return Ok(effect);
+    }
+    let sequence = last_change(transaction)? + 1;
+    let json = |labels: &BTreeMap<String, String>| {
+        serde_json::to_string(labels).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    };
+    transaction
+        .prepare_cached(&format!(
+            "INSERT INTO memory_tickets ({COLUMNS}, content_hash, sequence) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             ON CONFLICT (id) DO UPDATE SET summary = excluded.summary, description = excluded.description, \
+             service = excluded.service, configuration_item = excluded.configuration_item, labels = excluded.labels, \
+             resolution = excluded.resolution, resolved_on = excluded.resolved_on, \
+             own_labels = excluded.own_labels, voices = excluded.voices, \
+             content_hash = excluded.content_hash, sequence = excluded.sequence"
+        ))?
+        .execute(params![
             ticket.id,
             ticket.summary,
             ticket.description,
             ticket.service,
             ticket.configuration_item,
-            labels,
+            json(&ticket.labels)?,
             ticket.resolution,
             ticket.resolved_on.map(|day| day.to_string()),
+            own_labels.as_ref().map(json).transpose()?,
+            overlay::voices_to_json(&ticket.voices)?,
             hash,
             sequence,
         ])?;
-        if effect == Effect::New {
-            revive.execute([&ticket.id])?;
-        } else {
-            unlink.execute([&ticket.id])?;
-        }
-        for (ids, outcome) in [(&ticket.articles, SOLVED), (&ticket.refused, REFUSED)] {
-            for article in ids {
-                link.execute(params![ticket.id, article, outcome])?;
-            }
+    if effect == Effect::New {
+        transaction.prepare_cached("DELETE FROM deleted_memory_tickets WHERE id = ?1")?.execute([&ticket.id])?;
+    } else {
+        transaction.prepare_cached("DELETE FROM memory_links WHERE ticket_id = ?1")?.execute([&ticket.id])?;
+    }
+    let mut link =
+        transaction.prepare_cached("INSERT INTO memory_links (ticket_id, article_id, outcome) VALUES (?1, ?2, ?3)")?;
+    for (ids, outcome) in [(&ticket.articles, SOLVED), (&ticket.refused, REFUSED)] {
+        for article in ids {
+            link.execute(params![ticket.id, article, outcome])?;
         }
     }
     set_last_change(transaction, sequence)?;
-    Ok(counts)
+    Ok(effect)
 }
 
-fn delete(transaction: &Transaction<'_>, ids: &[String]) -> rusqlite::Result<Vec<String>> {
+pub(super) fn delete(transaction: &Transaction<'_>, ids: &[String]) -> rusqlite::Result<Vec<String>> {
     let mut unknown = Vec::new();
     let mut sequence = last_change(transaction)?;
     let mut delete = transaction.prepare_cached("DELETE FROM memory_tickets WHERE id = ?1")?;
@@ -178,6 +193,7 @@ fn delete(transaction: &Transaction<'_>, ids: &[String]) -> rusqlite::Result<Vec
         sequence += 1;
         remember.execute(params![id, sequence])?;
         forget_ticket(transaction, id)?;
+        decision_feedback::forget_ticket(transaction, id)?;
         jobs::forget_ticket(transaction, id)?;
     }
     set_last_change(transaction, sequence)?;
@@ -286,7 +302,7 @@ fn changes_since(
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {COLUMNS}, sequence, 0 AS deleted FROM memory_tickets WHERE sequence > ?1 \
          UNION ALL \
-         SELECT id, '', '', '', '', '', '', NULL, sequence, 1 FROM deleted_memory_tickets WHERE sequence > ?1 \
+         SELECT id, '', '', '', '', '', '', NULL, NULL, '', sequence, 1 FROM deleted_memory_tickets WHERE sequence > ?1 \
          ORDER BY sequence LIMIT ?2"
     ))?;
     let mut rows = statement.query(params![sequence, limit])?;
@@ -323,6 +339,7 @@ fn read_ticket(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Confi
         articles,
         refused,
         resolved_on: closed_or_null(row, "resolved_on", Day::parse)?,
+        voices: closed(row, "voices", overlay::voices_from_json)?,
     })
 }
 
@@ -333,32 +350,6 @@ fn is_solved(link: &Row<'_>) -> rusqlite::Result<bool> {
         REFUSED => Some(false),
         _ => None,
     })
-}
-
-fn content_hash(ticket: &ConfirmedTicket) -> [u8; 32] {
-    let ConfirmedTicket {
-        id,
-        summary,
-        description,
-        service,
-        configuration_item,
-        labels,
-        resolution,
-        articles,
-        refused,
-        resolved_on,
-    } = ticket;
-    let mut hash = ContentHash::default();
-    for text in [id, summary, description, service, configuration_item, resolution] {
-        hash.part(text);
-    }
-    hash.part(&resolved_on.map(|day| day.to_string()).unwrap_or_default());
-    // With the lengths of the lists, so that an entry moved from one to the next is another content.
-    hash.part(&format!("{} {}", labels.len(), articles.len()));
-    for text in labels.iter().flat_map(|(name, value)| [name, value]).chain(articles).chain(refused) {
-        hash.part(text);
-    }
-    hash.finish()
 }
 
 #[cfg(test)]
@@ -405,6 +396,7 @@ mod tests {
             articles: ids(["b", "a;c"]),
             refused: ids(["z"]),
             resolved_on: Day::parse("2026-02-28"),
+            voices: BTreeMap::new(),
         };
         store.upsert_memory_tickets(std::slice::from_ref(&written)).unwrap();
         assert_eq!(store.memory_ticket("INC/1").unwrap(), Some(written.clone()));
@@ -504,6 +496,8 @@ mod tests {
     fn an_entry_moved_to_the_next_list_is_another_content() {
         let solved = linked("1", ids(["x", "y"]), ids([]));
         let refused = linked("1", ids(["x"]), ids(["y"]));
-        assert_ne!(content_hash(&solved), content_hash(&refused));
+        let (_folder, store) = store();
+        store.upsert_memory_tickets(&[solved]).unwrap();
+        assert_eq!(store.plan_memory_tickets(&[refused]).unwrap(), counts(0, 1, 0));
     }
 }

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_article_feedback.sql"),
     include_str!("migrations/0004_learned.sql"),
     include_str!("migrations/0005_jobs.sql"),
+    include_str!("migrations/0006_feedback.sql"),
 ];
 
 pub(super) fn apply(connection: &mut Connection, database: &Path) -> Result<(), StoreError> {

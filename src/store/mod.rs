@@ -5,12 +5,14 @@
 
 mod articles;
 mod changes;
+mod decision_feedback;
 mod feedback;
 mod jobs;
 mod learned;
 mod lock;
 mod memory;
 mod migrations;
+mod overlay;
 mod seen_ids;
 
 use std::{
@@ -26,6 +28,7 @@ use self::lock::DirectoryLock;
 pub use self::{
     articles::ArticlePage,
     changes::{Change, ImportCounts},
+    decision_feedback::{FeedbackFilter, LeanRow},
     jobs::{ChunkCommit, Committed, Created, Imported, JobChunk, JobOrigin, JobRecord, NewJob, Relabelled},
     memory::MemoryPage,
     seen_ids::SeenIds,

@@ -88,6 +88,14 @@ fn because(field: &FieldDecision, value: &str) -> String {
     match &field.source {
         ValueSource::Form => " (from the form)".to_owned(),
         ValueSource::ImpactTable(source) => format!(" ({source} counts as {value})"),
+        ValueSource::Memory => {
+            let like = field.witnesses.iter().find(|witness| witness.value == value);
+            let like = like.map(|like| {
+                let corrected = if like.corrected { ", corrected" } else { "" };
+                format!(": like {} ({}{corrected})", like.ticket_id, percent(like.similarity))
+            });
+            format!(" ({}{})", percent(field.confidence), like.unwrap_or_default())
+        }
         ValueSource::Model | ValueSource::GroupTable => {
             let mut because = format!(" ({}", percent(field.confidence));
             because.push_str(&words(field));

@@ -1,34 +1,41 @@
 //! The path one ticket takes: text to scores, scores and form to a decision, text to articles and to tickets like it.
 //! Everything here is synchronous; callers run it on the compute pool.
 
+mod blend;
 mod explain;
+mod learnt;
 mod overview;
 mod policy;
+mod review;
 mod route;
 mod suggest;
 
+use learnt::Decided;
 pub use overview::FieldOverview;
+pub use review::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, Verdict, source_violations};
 pub(crate) use suggest::Learning;
 pub use suggest::{Suggester, Suggestions};
 
 pub(crate) use explain::percent;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, RwLock},
+    time::Instant,
+};
 
 use crate::{
-    classify::{Classification, Classifier},
+    classify::Classifier,
     domain::{
         article::ArticleHit,
-        decision::{FieldDecision, PriorityDecision, TriageDecision, Versions},
+        decision::{TriageDecision, Versions},
         memory::SimilarTicket,
         priority::{Impact, Priority, Urgency},
-        route::Precision,
         taxonomy::{ASSIGNMENT_GROUP, IMPACT, PRIORITY, Taxonomy, URGENCY},
         ticket::Ticket,
     },
     encode::Redactor,
     error::{FieldViolation, TriageError},
-    feedback::Feedback,
+    feedback::{Feedback, Standing},
     knowledge::{self, KnowledgeBase},
     memory::Memory,
     telemetry::{METRICS, Stage},
@@ -69,6 +76,8 @@ pub struct Triager {
     memory: Option<Memory>,
     suggester: Option<Suggester>,
     feedback: Option<Feedback>,
+    /// What feedback taught about model and memory.
+    standing: Arc<RwLock<Arc<Standing>>>,
 }
 
 impl Triager {
@@ -85,7 +94,16 @@ impl Triager {
             Urgency::ALL.map(|urgency| taxonomy.matrix.priority(impact, urgency).number().to_string()).concat()
         });
         let matrix = rows.join("/").into();
-        Ok(Self { classifier, taxonomy, matrix, knowledge, memory, suggester, feedback: None })
+        Ok(Self {
+            classifier,
+            taxonomy,
+            matrix,
+            knowledge,
+            memory,
+            suggester,
+            feedback: None,
+            standing: Arc::default(),
+        })
     }
 
     /// What is taken out of texts before they are read.
@@ -102,13 +120,17 @@ impl Triager {
     #[must_use]
     pub fn with_classifier(&self, classifier: Classifier) -> Self {
         let classifier = classifier.with_redactor(self.classifier.redactor().clone());
-        Self { classifier, ..self.clone() }
+        let triager = Self { classifier, standing: Arc::default(), ..self.clone() };
+        triager.relearn_or_log();
+        triager
     }
 
-    /// The same with a handle for feedback on every suggestion.
+    /// The same with a handle for feedback on every decision and suggestion, and with what feedback taught so far.
     #[must_use]
     pub fn with_feedback(self, feedback: Feedback) -> Self {
-        Self { feedback: Some(feedback), ..self }
+        let triager = Self { feedback: Some(feedback), standing: Arc::default(), ..self };
+        triager.relearn_or_log();
+        triager
     }
 
     /// Decides one ticket.
@@ -125,6 +147,7 @@ impl Triager {
             priority: None,
             reasons: Vec::new(),
             articles: Vec::new(),
+            decision_handle: None,
             suggestion_handle: None,
             similar: Vec::new(),
             truncated: false,
@@ -132,9 +155,10 @@ impl Triager {
         };
         if options.fields || options.explanation {
             let started = Instant::now();
-            let (classification, fields, priority) = self.decide(ticket);
+            let Decided { classification, fields, priority, memory, feedback } = self.decide_with_memory(ticket)?;
             decision.truncated = classification.truncated;
             (decision.fields, decision.priority) = (fields, priority);
+            (decision.versions.memory, decision.versions.feedback) = (memory, feedback);
             METRICS.record_stage(Stage::Classify, started.elapsed());
             for field in &decision.fields {
                 METRICS.count_decision(&field.field, field.route.as_str());
@@ -148,6 +172,7 @@ impl Triager {
                 decision.reasons = explain::reasons(&decision);
                 METRICS.record_stage(Stage::Explain, started.elapsed());
             }
+            decision.decision_handle = self.decision_handle(ticket, &decision)?;
             for field in &mut decision.fields {
                 field.candidates.truncate(options.top_n);
             }
@@ -156,24 +181,14 @@ impl Triager {
             let (articles, versions) = self.suggest_articles(ticket, options.top_n)?;
             decision.suggestion_handle = self.suggestion_handle(ticket, &articles)?;
             decision.articles = articles;
-            decision.versions = versions;
+            let Versions { knowledge, learned, .. } = versions;
+            (decision.versions.knowledge, decision.versions.learned) = (knowledge, learned);
         }
         if options.similar {
-            let (similar, versions) = self.similar_tickets(ticket, options.top_n)?;
-            (decision.similar, decision.versions.memory) = (similar, versions.memory);
+            let (similar, _) = self.similar_tickets(ticket, options.top_n)?;
+            decision.similar = similar;
         }
         Ok(decision)
-    }
-
-    /// What model and taxonomy make of a ticket, without reasons: for work over many tickets, which counts them itself.
-    pub(crate) fn decide(&self, ticket: &Ticket) -> (Classification, Vec<FieldDecision>, Option<PriorityDecision>) {
-        let classification = self.classifier.classify(ticket.text());
-        let certifies = |guess: &FieldDecision, precision: Precision| {
-            self.classifier.certifies(&guess.field, &guess.value, guess.confidence, precision)
-        };
-        let fields = policy::decide(&classification.fields, &self.taxonomy, ticket, &certifies);
-        let priority = policy::prioritise(&fields, &self.taxonomy, ticket);
-        (classification, fields, priority)
     }
 
     /// Published articles that may solve the ticket, most useful first, and what made the answer; none without a
@@ -217,6 +232,7 @@ impl Triager {
             matrix: self.matrix.to_string(),
             knowledge: self.knowledge.as_ref().map(|knowledge| knowledge.version().to_string()).unwrap_or_default(),
             memory: self.memory.as_ref().map(|memory| memory.version().to_string()).unwrap_or_default(),
+            feedback: self.standing().version.to_string(),
             learned: self
                 .suggester
                 .as_ref()

@@ -40,6 +40,7 @@ pub(super) fn decide(
             abstention,
             candidates,
             evidence: Vec::new(),
+            witnesses: Vec::new(),
             disagreement: false,
             route: Route::default(),
         });
@@ -169,6 +170,7 @@ fn group_of(category: &FieldDecision, taxonomy: &Taxonomy) -> FieldDecision {
         abstention: if category.source == ValueSource::Form { None } else { category.abstention },
         candidates,
         evidence: Vec::new(),
+        witnesses: Vec::new(),
         disagreement: false,
         route: Route::default(),
     }

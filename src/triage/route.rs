@@ -22,8 +22,8 @@ pub(super) fn of_field(
     let certified = |guess: &FieldDecision| guess.abstention.is_none() && certifies(guess, precision);
     let fills = match decision.source {
         ValueSource::Model => certified(decision),
-        // There is nothing left to fill in.
-        ValueSource::Form => false,
+        // There is nothing left to fill in; and no certificate speaks of what confirmed tickets say against the model.
+        ValueSource::Form | ValueSource::Memory => false,
         // The desk's own rule, and no guess.
         ValueSource::ImpactTable(_) => true,
         ValueSource::GroupTable => {

@@ -415,6 +415,8 @@ async fn a_server_answers_the_command_line_as_the_bundle_alone_does() {
                 decision["versions"]["knowledge"].take();
                 decision["versions"]["memory"].take();
                 decision["versions"]["learned"].take();
+                decision["versions"]["feedback"].take();
+                decision["decision_handle"].take();
                 decision
             },
         );

@@ -88,13 +88,14 @@ impl TestServer {
 
         let taxonomy = Arc::new(config.taxonomy.clone());
         let (redactor, job_folders) = (config.redactor.clone(), config.job_folders.clone());
+        let corrections_per_hour = config.corrections_per_hour;
         let data_dir = folder.path().join("data");
         let load = move || {
             before_loading();
             let store = Store::open(&data_dir)?;
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
             let memory = Memory::open(store.clone(), &data_dir, redactor)?;
-            let feedback = Feedback::open(store.clone(), memory.clone())?;
+            let feedback = Feedback::open(store.clone(), memory.clone())?.with_hourly_limit(corrections_per_hour);
             let jobs = Jobs::serve(store, &data_dir, &job_folders)?;
             let triager =
                 Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()))?

@@ -1,10 +1,94 @@
-//! Feedback on articles, between wire and domain.
+//! Feedback on decisions and articles, between wire and domain.
 
+use prost_types::Timestamp;
+
+use super::{wire_abstention, wire_route};
 use crate::{
-    domain::feedback::{ArticleEvent, ArticleUsage},
+    domain::feedback::{ArticleEvent, ArticleUsage, FeedbackRecord, FieldOutcome, KeptOutcome},
     error::{FieldViolation, TriageError},
     pb,
+    store::FeedbackFilter,
+    triage::{FieldTally, Verdict},
 };
+
+/// More fields than any decision has.
+const MAX_FIELDS: usize = 64;
+/// Of a page of feedback.
+const DEFAULT_PAGE: usize = 100;
+const MAX_PAGE: usize = 1_000;
+
+/// Handle and verdict, with the violations that show without opening the handle.
+pub(in crate::grpc) fn verdict(request: pb::RecordFeedbackRequest) -> Result<(String, Verdict), TriageError> {
+    let pb::RecordFeedbackRequest { decision_handle, source, given_at, accepted, corrections } = request;
+    let mut violations = Vec::new();
+    if decision_handle.is_empty() {
+        let problem = "must be set: it comes with every decision that holds fields";
+        violations.push(FieldViolation::new("decision_handle", problem));
+    }
+    for (field, count) in [("accepted", accepted.len()), ("corrections", corrections.len())] {
+        if count > MAX_FIELDS {
+            violations.push(FieldViolation::new(field, format!("must be at most {MAX_FIELDS}, are {count}")));
+        }
+    }
+    let seconds = given_at.map(|time| u64::try_from(time.seconds)).transpose();
+    if seconds.is_err() {
+        violations.push(FieldViolation::new("given_at", "lies before 1970: give the time when it was said"));
+    }
+    let given_at = seconds.ok().flatten();
+    if violations.is_empty() {
+        let corrections = corrections.into_iter().collect();
+        return Ok((decision_handle, Verdict { source, given_at, accepted, corrections }));
+    }
+    Err(TriageError::InvalidRequest(violations))
+}
+
+/// What is listed, and how much of it at once.
+pub(in crate::grpc) fn feedback_filter(
+    request: pb::ListFeedbackRequest,
+) -> Result<(FeedbackFilter, usize, String), Vec<FieldViolation>> {
+    let pb::ListFeedbackRequest { ticket_id, source, corrections_only, page_size, page_token } = request;
+    let given = |text: String| Some(text).filter(|text| !text.is_empty());
+    let filter = FeedbackFilter { ticket_id: given(ticket_id), source: given(source), corrections: corrections_only };
+    let size = super::at_most(page_size, "page_size", DEFAULT_PAGE, MAX_PAGE)?;
+    Ok((filter, size, page_token))
+}
+
+pub(in crate::grpc) fn feedback_record(record: FeedbackRecord) -> pb::Feedback {
+    let FeedbackRecord { id, ticket_id, source, given_at, recorded_at, withdrawn_at, model, taxonomy, outcomes } =
+        record;
+    pb::Feedback {
+        id: id.0,
+        ticket_id,
+        source,
+        given_at: Some(timestamp(given_at)),
+        recorded_at: Some(timestamp(recorded_at)),
+        withdrawn_at: withdrawn_at.map(timestamp),
+        model,
+        taxonomy,
+        outcomes: outcomes.into_iter().map(outcome).collect(),
+    }
+}
+
+fn outcome(kept: KeptOutcome) -> pb::FieldOutcome {
+    let KeptOutcome { outcome: FieldOutcome { field, value, proposal, hindsight: _ }, counts } = kept;
+    let mut wire = pb::FieldOutcome { field, value, counts, ..pb::FieldOutcome::default() };
+    if let Some(proposal) = proposal {
+        wire.proposed = proposal.value;
+        wire.confidence = proposal.confidence;
+        wire.route = wire_route(proposal.route).into();
+        wire.abstention = wire_abstention(proposal.abstention).into();
+    }
+    wire
+}
+
+fn timestamp(seconds: u64) -> Timestamp {
+    Timestamp { seconds: i64::try_from(seconds).unwrap_or(i64::MAX), nanos: 0 }
+}
+
+pub(in crate::grpc) fn tally((field, tally): (String, FieldTally)) -> pb::FieldTally {
+    let FieldTally { tickets, right, right_by_model } = tally;
+    pb::FieldTally { field, tickets, right, right_by_model }
+}
 
 /// Handle, article and event, with the violations that show without opening the handle.
 pub(in crate::grpc) fn article_feedback(

@@ -65,9 +65,38 @@ pub(in crate::grpc) fn confirmed_ticket(
         articles: set(articles, "articles"),
         refused: set(refused, "refused"),
         resolved_on: day,
+        ..ConfirmedTicket::default()
     };
     violations.extend(ticket.violations(path, limits));
     if violations.is_empty() { Ok(ticket) } else { Err(violations) }
+}
+
+pub(in crate::grpc) fn wire_confirmed_ticket(ticket: ConfirmedTicket) -> pb::ConfirmedTicket {
+    let ConfirmedTicket {
+        id,
+        summary,
+        description,
+        service,
+        configuration_item,
+        labels,
+        resolution,
+        articles,
+        refused,
+        resolved_on,
+        voices: _,
+    } = ticket;
+    pb::ConfirmedTicket {
+        id,
+        summary,
+        description,
+        service,
+        configuration_item,
+        labels: labels.into_iter().collect(),
+        resolution,
+        articles: articles.into_iter().collect(),
+        refused: refused.into_iter().collect(),
+        resolved_on: resolved_on.map(|day| day.to_string()).unwrap_or_default(),
+    }
 }
 
 pub(in crate::grpc) fn similar_ticket(ticket: SimilarTicket) -> pb::SimilarTicket {
