@@ -11,13 +11,14 @@ use std::{
 
 use prost::Message as _;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "triage/v1/ticket.proto",
     "triage/v1/triage.proto",
     "triage/v1/knowledge.proto",
     "triage/v1/memory.proto",
     "triage/v1/feedback.proto",
     "triage/v1/job.proto",
+    "triage/v1/taxonomy.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

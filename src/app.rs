@@ -3,6 +3,7 @@
 mod jobs;
 mod learning;
 mod reload;
+mod taxonomy;
 
 use std::{
     future::{Future, ready},
@@ -35,19 +36,23 @@ use crate::{
     config::{Config, Limits},
     domain::ticket::{TicketDraft, TicketLimits},
     error::TriageError,
-    grpc::{Api, Core, FeedbackHandler, JobHandler, KnowledgeHandler, MemoryHandler, TriageHandler, connections, edge},
+    grpc::{
+        Api, Core, FeedbackHandler, JobHandler, KnowledgeHandler, MemoryHandler, TaxonomyHandler, TriageHandler,
+        connections, edge,
+    },
     pb,
     telemetry::METRICS,
     triage::TriageOptions,
 };
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "",
     <pb::triage_service_server::TriageServiceServer<TriageHandler> as NamedService>::NAME,
     <pb::knowledge_service_server::KnowledgeServiceServer<KnowledgeHandler> as NamedService>::NAME,
     <pb::memory_service_server::MemoryServiceServer<MemoryHandler> as NamedService>::NAME,
     <pb::feedback_service_server::FeedbackServiceServer<FeedbackHandler> as NamedService>::NAME,
     <pb::job_service_server::JobServiceServer<JobHandler> as NamedService>::NAME,
+    <pb::taxonomy_service_server::TaxonomyServiceServer<TaxonomyHandler> as NamedService>::NAME,
 ];
 
 /// Threads for calls that wait for the disk: some go on while another reads or writes for long.
@@ -74,11 +79,12 @@ impl App {
         Ok(Self { config, listener, admin_listener, reloads: None })
     }
 
-    /// While it serves, reads the model in `folder` again at every request; without a folder it says that there is
-    /// none.
+    /// While it serves, reads the model in `folder` and the taxonomy file of the configuration again at every request;
+    /// without a folder it says that there is none.
     #[must_use]
     pub fn reload_on(self, requests: impl Stream<Item = ()> + Send + 'static, folder: Option<PathBuf>) -> Self {
-        Self { reloads: Some(Reloads { requests: Box::pin(requests), folder }), ..self }
+        let taxonomy_file = self.config.taxonomy_file.clone();
+        Self { reloads: Some(Reloads { requests: Box::pin(requests), folder, taxonomy_file }), ..self }
     }
 
     /// Where gRPC listens, with the port that was chosen.
@@ -221,6 +227,9 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
     let jobs = pb::job_service_server::JobServiceServer::new(JobHandler(api.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limits.batch_bytes);
+    let taxonomy = pb::taxonomy_service_server::TaxonomyServiceServer::new(TaxonomyHandler(api.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limits.batch_bytes);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
@@ -237,6 +246,7 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
         .add_service(memory)
         .add_service(feedback)
         .add_service(jobs)
+        .add_service(taxonomy)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
 }

@@ -45,6 +45,16 @@ pub enum TriageError {
     /// A job stands where it cannot be moved as asked for; says where it stands.
     #[error("{0}")]
     JobState(String),
+    /// Another taxonomy is in force than the one that a change was made for.
+    #[error("the taxonomy is {found} by now, and the change was made for {expected}: look at it again")]
+    TaxonomyChanged { expected: String, found: String },
+    /// The configuration names a taxonomy file.
+    #[error(
+        "the taxonomy is read from {}, as the configuration says (taxonomy.file): change that file and send SIGHUP to \
+         the server, or take the setting out",
+        file.display()
+    )]
+    TaxonomyInFile { file: PathBuf },
     /// A file belongs to somebody else.
     #[error("{problem}: {}", path.display())]
     OutputTaken { path: PathBuf, problem: String },
@@ -78,6 +88,8 @@ impl TriageError {
             Self::NotReady { .. } => "NOT_READY",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::JobState(_) => "JOB_STATE",
+            Self::TaxonomyChanged { .. } => "TAXONOMY_CHANGED",
+            Self::TaxonomyInFile { .. } => "TAXONOMY_IN_FILE",
             Self::OutputTaken { .. } => "OUTPUT_TAKEN",
             Self::PathNotAllowed { .. } => "PATH_NOT_ALLOWED",
             Self::Unwritable { .. } => "UNWRITABLE",

@@ -18,5 +18,6 @@ pub mod memory;
 pub mod pb;
 pub mod rows;
 pub mod store;
+pub mod taxonomy;
 pub mod telemetry;
 pub mod triage;

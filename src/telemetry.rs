@@ -43,14 +43,14 @@ impl Stage {
     }
 }
 
-/// What came of reading the model folder again; the label `outcome` of `triage_reloads_total`.
+/// What came of reading the model folder, or the taxonomy, again; the label `outcome` of `triage_reloads_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReloadOutcome {
-    /// Another model serves now.
+    /// Another one serves now.
     Replaced,
-    /// The folder holds the model that serves already.
+    /// It is the one that serves already.
     Unchanged,
-    /// The bundle cannot be used; the old model serves on.
+    /// It cannot be used; the old one serves on.
     Refused,
     /// The bundle inside the program serves; there is no folder.
     Embedded,
@@ -63,6 +63,24 @@ impl ReloadOutcome {
             Self::Unchanged => "unchanged",
             Self::Refused => "refused",
             Self::Embedded => "embedded",
+        }
+    }
+}
+
+/// Where another taxonomy comes from; the label `cause` of `triage_taxonomy_changes_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaxonomyCause {
+    /// Somebody called `TaxonomyService`.
+    Call,
+    /// The file was read again on SIGHUP.
+    File,
+}
+
+impl TaxonomyCause {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::File => "file",
         }
     }
 }
@@ -87,6 +105,7 @@ pub struct Metrics {
     job_tickets: Family<[(&'static str, &'static str); 1], Counter>,
     jobs: Family<[(&'static str, &'static str); 1], Gauge>,
     model: Family<[(&'static str, String); 1], Gauge>,
+    taxonomy_changes: Family<[(&'static str, &'static str); 2], Counter>,
     /// Queued calls whose caller had left before they were worked on.
     pub abandoned: Counter,
     pub connections: Gauge,
@@ -114,6 +133,7 @@ impl Metrics {
             job_tickets: Family::default(),
             jobs: Family::default(),
             model: Family::default(),
+            taxonomy_changes: Family::default(),
             abandoned: Counter::default(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
@@ -136,6 +156,8 @@ impl Metrics {
         registry.register("job_tickets", "Tickets that jobs decided, by what became of them", self.job_tickets.clone());
         registry.register("jobs", "Jobs that have not ended, by state", self.jobs.clone());
         registry.register("model_info", "The version of the model that serves", self.model.clone());
+        let help = "Taxonomies that were to take the place of another, by cause and outcome";
+        registry.register("taxonomy_changes", help, self.taxonomy_changes.clone());
         registry.register("abandoned", "Queued calls whose caller had left", self.abandoned.clone());
         registry.register("connections", "Open gRPC connections", self.connections.clone());
         registry.register("refused_connections", "Connections over the limit", self.refused_connections.clone());
@@ -169,6 +191,11 @@ impl Metrics {
     /// Counts a SIGHUP by what came of it.
     pub fn count_reload(&self, outcome: ReloadOutcome) {
         self.reloads.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+
+    /// Counts a taxonomy that was to take the place of the one in force: `embedded` where there is no file.
+    pub fn count_taxonomy_change(&self, cause: TaxonomyCause, outcome: ReloadOutcome) {
+        self.taxonomy_changes.get_or_create(&[("cause", cause.as_str()), ("outcome", outcome.as_str())]).inc();
     }
 
     /// Counts what became of a suggested article, once it is recorded.
@@ -242,6 +269,7 @@ mod tests {
         metrics.count_decision("type", "autofill");
         metrics.count_reload(ReloadOutcome::Refused);
         metrics.count_article_feedback("helped");
+        metrics.count_taxonomy_change(TaxonomyCause::Call, ReloadOutcome::Replaced);
         metrics.count_job_tickets([2, 0, 5, 0]);
         metrics.set_open_jobs(&[(JobState::Queued, 3)].into());
         metrics.set_open_jobs(&[(JobState::Running, 1)].into());
@@ -255,6 +283,7 @@ mod tests {
             r#"triage_decisions_total{field="type",route="autofill"} 1"#,
             r#"triage_reloads_total{outcome="refused"} 1"#,
             r#"triage_article_feedback_total{event="helped"} 1"#,
+            r#"triage_taxonomy_changes_total{cause="call",outcome="replaced"} 1"#,
             r#"triage_job_tickets_total{outcome="kept"} 5"#,
             r#"triage_jobs{state="queued"} 0"#,
             r#"triage_jobs{state="running"} 1"#,

@@ -1,5 +1,5 @@
-//! Reads the model's folder again when the process is asked to, and hands the model over to the calls that follow.
-//! A bundle that is refused leaves the old one serving.
+//! Reads the model's folder and the taxonomy file again when the process is asked to, and hands them over to the calls
+//! that follow. What is refused leaves the old one serving.
 
 use std::{
     error::Error,
@@ -11,20 +11,23 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _};
 
+use super::taxonomy;
 use crate::{
     classify::Classifier,
     compute::Pool,
     error::TriageError,
     grpc::{Api, Core},
-    telemetry::{METRICS, ReloadOutcome},
+    telemetry::{METRICS, ReloadOutcome, TaxonomyCause},
     triage::Triager,
 };
 
-/// When to read the model again, and from where.
+/// When to read model and taxonomy again, and from where.
 pub(super) struct Reloads {
     pub(super) requests: Pin<Box<dyn Stream<Item = ()> + Send>>,
     /// `None`: the bundle inside the program serves.
     pub(super) folder: Option<PathBuf>,
+    /// `None`: the taxonomy comes from the data directory, or is the default one.
+    pub(super) taxonomy_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for Reloads {
@@ -44,6 +47,9 @@ impl Reloads {
                 ReloadOutcome::Embedded
             };
             METRICS.count_reload(outcome);
+            if let Some(file) = &self.taxonomy_file {
+                METRICS.count_taxonomy_change(TaxonomyCause::File, taxonomy::read_again(file, &api, &pool).await);
+            }
         }
     }
 }

@@ -192,11 +192,11 @@ impl Classifier {
         })
     }
 
-    /// Why the best of these labels of a field, most likely first, should not be used unseen: as [`Self::classify`] says it
-    /// of its own.
-    pub fn doubt(&self, field: &str, ranked: &[Ranked]) -> Option<Abstention> {
-        let known = self.model.fields.iter().zip(&self.model.manifest.fields).find(|(known, _)| &*known.name == field);
-        known.and_then(|(_, manifest)| doubt(manifest, ranked))
+    /// Why a best guess of `field` with this confidence should not be used unseen, where the next best has the
+    /// `second` one; for labels that are weighed otherwise than the model did.
+    pub fn doubt(&self, field: &str, first: f32, second: Option<f32>) -> Option<Abstention> {
+        let known = self.model.manifest.fields.iter().find(|known| known.name == field)?;
+        doubt(known, first, second)
     }
 
     /// For each of these fields, the words that spoke for one of its labels, strongest first, at most `at_most`; words
@@ -289,17 +289,19 @@ impl Field {
             labels.map(|(label, confidence)| Ranked { label: Arc::clone(label), confidence }).collect();
         ranked.swap(0, best);
         ranked[1..].sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-        let abstention = of_text.or_else(|| doubt(manifest, &ranked));
+        let abstention = of_text.or_else(|| {
+            let confidence = |place: usize| ranked.get(place).map(|ranked: &Ranked| ranked.confidence);
+            doubt(manifest, confidence(0)?, confidence(1))
+        });
         FieldScores { name: Arc::clone(&self.name), ranked, abstention }
     }
 }
 
-fn doubt(manifest: &FieldManifest, ranked: &[Ranked]) -> Option<Abstention> {
-    match ranked {
-        [first, second, ..] if first.confidence - second.confidence < manifest.min_gap => Some(Abstention::Ambiguous),
-        [first, ..] if first.confidence < manifest.min_confidence => Some(Abstention::LowConfidence),
-        _ => None,
+fn doubt(manifest: &FieldManifest, first: f32, second: Option<f32>) -> Option<Abstention> {
+    if second.is_some_and(|second| first - second < manifest.min_gap) {
+        return Some(Abstention::Ambiguous);
     }
+    (first < manifest.min_confidence).then_some(Abstention::LowConfidence)
 }
 
 #[cfg(test)]

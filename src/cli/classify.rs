@@ -10,7 +10,14 @@ use clap::Args;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{DEFAULT_ID, UsageError, block_on, memory::similar_json, progress::Progress, render, warn_without_id};
+use super::{
+    DEFAULT_ID, UsageError, block_on,
+    memory::similar_json,
+    progress::Progress,
+    render,
+    taxonomy::{sla_json, taxonomy_in_force},
+    warn_without_id,
+};
 use crate::{
     classify::Classifier,
     config::Config,
@@ -186,15 +193,15 @@ fn local_triager(args: &ClassifyArgs, config: &Config) -> anyhow::Result<Triager
 pub(super) fn open_triager(model: Option<&Path>, data_dir: Option<&Path>, config: &Config) -> anyhow::Result<Triager> {
     let classifier = model.map_or_else(Classifier::embedded, Classifier::load)?;
     let classifier = classifier.with_redactor(config.redactor.clone());
-    let taxonomy = Arc::new(config.taxonomy.clone());
     let triager = if let Some(data_dir) = data_dir {
         let store = Store::open(data_dir)?;
+        let taxonomy = taxonomy_in_force(&store, config)?;
         let knowledge = KnowledgeBase::open(store.clone(), data_dir)?;
         let memory = Memory::open(store.clone(), data_dir, config.redactor.clone())?;
         let feedback = Feedback::open(store, memory.clone())?.with_hourly_limit(config.corrections_per_hour);
         Triager::new(classifier, taxonomy, Some(knowledge), Some(memory))?.with_feedback(feedback)
     } else {
-        Triager::new(classifier, taxonomy, None, None)?
+        Triager::new(classifier, Arc::new(config.taxonomy.clone()), None, None)?
     };
     for mismatch in triager.mismatches() {
         eprintln!("warning: {mismatch}");
@@ -251,6 +258,7 @@ fn write_without_text(
         ),
         priority: None,
         priority_route: None,
+        sla: None,
         reasons: &["there is no text to go by".to_owned()],
         articles: Vec::new(),
         decision_handle: None,
@@ -276,6 +284,8 @@ struct Document<'a> {
     fields: Fields<'a>,
     priority: Option<String>,
     priority_route: Option<&'static str>,
+    /// How soon the desk wants such tickets answered and solved.
+    sla: Option<Value>,
     reasons: &'a [String],
     articles: Vec<Value>,
     decision_handle: Option<&'a str>,
@@ -344,6 +354,7 @@ impl<'a> Document<'a> {
             fields: Fields(decision.fields.iter().map(FieldDocument::of).collect()),
             priority: decision.priority.as_ref().map(|priority| priority.priority.to_string()),
             priority_route: decision.priority.as_ref().map(|priority| priority.route.as_str()),
+            sla: decision.priority.as_ref().and_then(|priority| priority.sla).map(sla_json),
             reasons: &decision.reasons,
             articles: decision.articles.iter().map(article_json).collect(),
             decision_handle: decision.decision_handle.as_deref(),

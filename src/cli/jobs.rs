@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 pub(super) use self::watch::{Pauses, watch};
-use super::{DEFAULT_DATA_DIR, UsageError, block_on, job, reclassify};
+use super::{DEFAULT_DATA_DIR, UsageError, block_on, job, reclassify, taxonomy::taxonomy_in_force};
 use crate::{
     config::Config,
     domain::{
@@ -250,6 +250,7 @@ fn resume(args: &ResumeArgs, config: &Config) -> anyhow::Result<ExitCode> {
         })?,
         None => reclassify::triager(None, config)?,
     };
+    let triager = triager.with_taxonomy(taxonomy_in_force(&store, config)?);
     if let Some(folder) = &model {
         jobs.look_for_model(*id, folder)?;
     }

@@ -18,6 +18,7 @@ mod render;
 mod report;
 mod serve;
 mod suspects;
+mod taxonomy;
 mod train;
 
 use std::{
@@ -73,6 +74,9 @@ enum Command {
     /// Say what became of what was proposed
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
+    /// Look at what tickets are sorted into, and change it
+    #[command(subcommand)]
+    Taxonomy(taxonomy::TaxonomyCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell to complete for
@@ -128,6 +132,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Feedback(command) => {
             feedback::run(command, &load_config(config, &Overrides::default())?)?;
         }
+        Command::Taxonomy(command) => taxonomy::run(&command, &load_config(config, &Overrides::default())?)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triage", &mut io::stdout());
             io::stdout().flush()?;

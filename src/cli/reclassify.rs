@@ -17,6 +17,7 @@ use super::{
     jobs::{Pauses, watch},
     parse_share,
     progress::JobProgress,
+    taxonomy::taxonomy_in_force,
 };
 use crate::{
     classify::Classifier,
@@ -163,6 +164,7 @@ pub(super) fn run(args: &ReclassifyArgs, config: &Config) -> anyhow::Result<Exit
     let known: Vec<String> = triager.fields().into_iter().map(|field| field.name).collect();
     let asked = args.asked(&known)?;
     let store = Store::open(&args.data_dir)?;
+    let triager = triager.with_taxonomy(taxonomy_in_force(&store, config)?);
     let jobs = Jobs::open(store.clone(), &args.data_dir);
     let max_bad_share = asked.pace.max_bad_share;
     let job = jobs.create(asked, None, JobOrigin::CommandLine, &triager)?;
@@ -233,7 +235,7 @@ fn must_be_resumed(job: &Job, max_bad_share: f64) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// What decides, without articles or memory.
+/// What decides, without articles or memory, with the taxonomy of the configuration.
 pub(super) fn triager(model: Option<&Path>, config: &Config) -> anyhow::Result<Triager> {
     let classifier = model.map_or_else(Classifier::embedded, Classifier::load)?;
     let classifier = classifier.with_redactor(config.redactor.clone());

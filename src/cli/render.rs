@@ -12,6 +12,7 @@ use crate::{
         decision::{Abstention, FieldDecision, TriageDecision, ValueSource},
         memory::SimilarTicket,
         route::Route,
+        sla::written,
         steering,
         suggestion::{Reason, ReasonKind},
         taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
@@ -39,6 +40,11 @@ pub(super) fn decision(out: &mut impl Write, decision: &TriageDecision) -> io::R
         let doubt = if doubtful { styled(YELLOW, "  not sure") } else { String::new() };
         let why = format!("impact {} × urgency {}", priority.impact, priority.urgency);
         let mark = mark(priority.route);
+        let within = priority.sla.map(|target| {
+            let [response, resolution] = [target.response(), target.resolution()].map(written);
+            format!("  respond within {response}, resolve within {resolution}")
+        });
+        let why = format!("{why}{}", within.unwrap_or_default());
         writeln!(out, "{}  {}{doubt}{mark}", styled(BOLD, &priority.priority.to_string()), styled(DIM, &why))?;
     }
     for field in &decision.fields {

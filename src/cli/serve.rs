@@ -5,7 +5,6 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     panic,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use clap::Args;
@@ -23,6 +22,7 @@ use crate::{
     knowledge::{KnowledgeBase, import},
     memory::Memory,
     store::Store,
+    taxonomy::Taxonomies,
     telemetry,
     triage::Triager,
 };
@@ -76,7 +76,8 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
     runtime.block_on(async {
         // Before anything is printed: who reads the address may send the signal at once.
         let (shutdown, hangups) = (shutdown_signal()?, hangups()?);
-        let taxonomy = Arc::new(config.taxonomy.clone());
+        let taxonomies = Taxonomies::new(store.clone(), config.taxonomy_file.as_deref());
+        let taxonomy = taxonomies.in_force(&config.taxonomy)?;
         let corrections_per_hour = config.corrections_per_hour;
         let app = App::bind(config).await?.reload_on(hangups, model);
         let address = app.address()?;
@@ -101,7 +102,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
             for mismatch in triager.mismatches() {
                 tracing::warn!("{mismatch}");
             }
-            Ok(Core { triager, knowledge, memory, feedback, jobs })
+            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies })
         };
         let on_ready = move || {
             if demo {

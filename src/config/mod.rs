@@ -44,6 +44,8 @@ pub struct Config {
     pub limits: Limits,
     pub compute_threads: NonZeroUsize,
     pub taxonomy: Taxonomy,
+    /// The file that it was read from; `None`: the default taxonomy, unless the data directory keeps another.
+    pub taxonomy_file: Option<PathBuf>,
     /// What is taken out of a ticket's text before it is read.
     pub redactor: Redactor,
     /// Where clients may have files of jobs read and written; absolute and without links.
@@ -225,9 +227,9 @@ impl Config {
         if let Some(error) = log.as_ref().and_then(|raw| EnvFilter::try_new(&raw.filter).err()) {
             problems.push(format!("log.filter: {error}"));
         }
-        let taxonomy = taxonomy.and_then(|raw| {
-            let path = (!raw.file.as_os_str().is_empty()).then_some(raw.file);
-            taxonomy::load(path.as_deref()).map_err(|error| problems.extend(error.problems)).ok()
+        let taxonomy_file = taxonomy.as_ref().map(|raw| raw.file.clone()).filter(|file| !file.as_os_str().is_empty());
+        let taxonomy = taxonomy.and_then(|_| {
+            taxonomy::load(taxonomy_file.as_deref()).map_err(|error| problems.extend(error.problems)).ok()
         });
         let redactor = redaction.and_then(|raw| redaction::check(&raw, &mut problems));
         let job_folders = jobs.map(|raw| jobs::check(&raw, &mut problems)).unwrap_or_default();
@@ -244,19 +246,19 @@ impl Config {
         else {
             return Err(ConfigError { problems });
         };
-        let warnings =
-            taxonomy.matrix.inversion().map(|inversion| format!("the priority matrix is not monotonic: {inversion}"));
+        let warnings = taxonomy.warnings();
         Ok(Self {
             server,
             limits,
             compute_threads: NonZeroUsize::new(compute.threads)
                 .unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
             taxonomy,
+            taxonomy_file,
             redactor,
             job_folders,
             corrections_per_hour: learning.corrections_per_hour,
             log_filter: log.filter,
-            warnings: warnings.into_iter().collect(),
+            warnings,
         })
     }
 }

@@ -7,6 +7,7 @@ use super::{
     memory::SimilarTicket,
     priority::{Impact, Priority, Urgency},
     route::Route,
+    sla::SlaTarget,
     ticket::{Ticket, TicketPart},
 };
 
@@ -156,6 +157,8 @@ pub struct PriorityDecision {
     pub urgency: Urgency,
     /// The form holds another priority.
     pub disagreement: bool,
+    /// How soon the desk wants such tickets answered and solved; `None` only from a server that says nothing of it.
+    pub sla: Option<SlaTarget>,
     /// The more careful of impact's and urgency's.
     pub route: Route,
 }

@@ -8,6 +8,7 @@ pub mod job;
 pub mod memory;
 pub mod priority;
 pub mod route;
+pub mod sla;
 pub mod steering;
 pub mod suggestion;
 pub mod taxonomy;

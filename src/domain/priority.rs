@@ -52,6 +52,9 @@ level!(Urgency);
 pub struct Priority(u8);
 
 impl Priority {
+    /// The most urgent first.
+    pub const ALL: [Self; 5] = [Self(1), Self(2), Self(3), Self(4), Self(5)];
+
     /// `None` outside 1..=5.
     pub fn new(number: u8) -> Option<Self> {
         (1..=5).contains(&number).then_some(Self(number))
@@ -113,6 +116,14 @@ impl PriorityMatrix {
             }
         }
         None
+    }
+}
+
+impl fmt::Display for PriorityMatrix {
+    /// Row by row, as versions name it: `123/234/345`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.0.map(|row| row.map(|priority| priority.number().to_string()).concat());
+        f.write_str(&rows.join("/"))
     }
 }
 

@@ -66,6 +66,15 @@ impl RouteSetting {
     }
 }
 
+impl fmt::Display for RouteSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Autofill(precision) => write!(f, "autofill at {precision}"),
+            Self::Off | Self::Monitor | Self::Recommend => f.write_str(self.as_str()),
+        }
+    }
+}
+
 /// The share of filled values that must be right, 0.5 to 0.999.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Precision(f64);

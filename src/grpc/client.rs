@@ -4,6 +4,7 @@ mod feedback;
 mod jobs;
 mod knowledge;
 mod memory;
+mod taxonomy;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,6 +18,7 @@ use tonic_types::StatusExt as _;
 pub use self::{
     jobs::{JobChanges, JobResults},
     knowledge::UpsertedArticles,
+    taxonomy::ServedTaxonomy,
 };
 use super::convert;
 use crate::{
@@ -28,6 +30,7 @@ use crate::{
         },
         priority::{Impact, Priority, Urgency},
         route::Route,
+        sla::SlaTarget,
         ticket::{TicketDraft, TicketPart},
     },
     pb::{self, triage_service_client::TriageServiceClient},
@@ -138,7 +141,7 @@ fn domain_versions(versions: pb::Versions) -> Versions {
 }
 
 fn priority_decision(decision: pb::PriorityDecision) -> anyhow::Result<PriorityDecision> {
-    let pb::PriorityDecision { priority, impact, urgency, disagreement, route } = decision;
+    let pb::PriorityDecision { priority, impact, urgency, disagreement, route, sla } = decision;
     let newer = || {
         format!(
             "the server answers priority {priority} of impact {impact} and urgency {urgency}, which this version does not know"
@@ -149,8 +152,16 @@ fn priority_decision(decision: pb::PriorityDecision) -> anyhow::Result<PriorityD
         impact: Impact::parse(&impact).with_context(newer)?,
         urgency: Urgency::parse(&urgency).with_context(newer)?,
         disagreement,
+        sla: sla.and_then(sla_target),
         route: domain_route(route)?,
     })
+}
+
+/// `None` for what no taxonomy can hold, as from a server that knows no targets.
+fn sla_target(target: pb::SlaTarget) -> Option<SlaTarget> {
+    let pb::SlaTarget { response, resolution } = target;
+    let span = |span: Option<prost_types::Duration>| Duration::try_from(span?).ok();
+    SlaTarget::new(span(response)?, span(resolution)?).ok()
 }
 
 fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> {

@@ -3,6 +3,7 @@
 mod feedback;
 mod jobs;
 mod memory;
+mod taxonomy;
 
 pub(super) use self::feedback::{
     article_event, article_feedback, article_usage, feedback_filter, feedback_record, tally, verdict,
@@ -12,6 +13,9 @@ pub(super) use self::jobs::{
     ticket_result, undo_outcome,
 };
 pub(super) use self::memory::{confirmed_ticket, similar_request, similar_ticket, wire_confirmed_ticket};
+pub(super) use self::taxonomy::{
+    asked_changes, asked_document, asked_version, outcome, revision, taxonomy, taxonomy_version, wire_change,
+};
 use crate::{
     config::Limits,
     domain::{
@@ -21,6 +25,7 @@ use crate::{
             ValueSource, Versions,
         },
         route::{Precision, Route, RouteSetting},
+        sla::SlaTarget,
         suggestion::{Reason, ReasonKind},
         taxonomy::Label,
         ticket::{Ticket, TicketDraft, TicketLimits, TicketPart},
@@ -150,13 +155,14 @@ pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
         ticket_id,
         fields: fields.into_iter().map(field_decision).collect(),
         priority: priority.map(|decision| {
-            let PriorityDecision { priority, impact, urgency, disagreement, route } = decision;
+            let PriorityDecision { priority, impact, urgency, disagreement, sla, route } = decision;
             pb::PriorityDecision {
                 priority: priority.to_string(),
                 impact: impact.to_string(),
                 urgency: urgency.to_string(),
                 disagreement,
                 route: wire_route(route).into(),
+                sla: sla.map(sla_target),
             }
         }),
         reasons,
@@ -167,6 +173,12 @@ pub(super) fn decision(decision: TriageDecision) -> pb::Decision {
         versions: Some(versions(made_by)),
         similar_tickets: similar.into_iter().map(similar_ticket).collect(),
     }
+}
+
+fn sla_target(target: SlaTarget) -> pb::SlaTarget {
+    let [response, resolution] =
+        [target.response(), target.resolution()].map(|span| prost_types::Duration::try_from(span).ok());
+    pb::SlaTarget { response, resolution }
 }
 
 fn field_decision(decision: FieldDecision) -> pb::FieldDecision {
@@ -291,7 +303,7 @@ pub(super) fn server_info(made_by: Versions, fields: Vec<FieldOverview>, limits:
 
 fn field_info(field: FieldOverview) -> pb::FieldInfo {
     let FieldOverview { name, labels, route, is_certified } = field;
-    let label = |Label { value, description }: Label| pb::LabelInfo { value, description };
+    let label = |Label { value, description, examples: _ }: Label| pb::LabelInfo { value, description };
     let precision = match route {
         RouteSetting::Off | RouteSetting::Monitor | RouteSetting::Recommend => None,
         RouteSetting::Autofill(precision) => Some(Precision::share(precision)),

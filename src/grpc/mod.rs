@@ -11,6 +11,7 @@ mod knowledge;
 mod memory;
 mod pages;
 mod status;
+mod taxonomy;
 mod triage;
 
 use std::{
@@ -29,7 +30,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 pub(crate) use self::{
     feedback::FeedbackHandler, jobs::JobHandler, knowledge::KnowledgeHandler, memory::MemoryHandler,
-    triage::TriageHandler,
+    taxonomy::TaxonomyHandler, triage::TriageHandler,
 };
 use crate::{
     compute::{Place, Pool},
@@ -39,6 +40,7 @@ use crate::{
     jobs::Jobs,
     knowledge::KnowledgeBase,
     memory::Memory,
+    taxonomy::Taxonomies,
     telemetry::{METRICS, Stage},
     triage::Triager,
 };
@@ -57,6 +59,7 @@ pub struct Core {
     pub memory: Memory,
     pub feedback: Feedback,
     pub jobs: Jobs,
+    pub taxonomies: Taxonomies,
 }
 
 /// What all handlers share. Cheap to clone.
@@ -69,7 +72,7 @@ pub struct Api {
     disk: Pool,
     limits: Arc<Limits>,
     draining: CancellationToken,
-    /// Changes to the knowledge base and the memory take turns here, where waiting costs no thread of the pool.
+    /// Changes to the knowledge base, the memory and the taxonomy take turns here, where waiting costs no thread of the pool.
     writes: Arc<Semaphore>,
     links_changed: Arc<Notify>,
 }

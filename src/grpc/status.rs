@@ -49,9 +49,11 @@ impl From<TriageError> for Status {
                 Code::Unavailable
             }
             TriageError::DeadlineExceeded => Code::DeadlineExceeded,
-            TriageError::JobState(_) | TriageError::OutputTaken { .. } | TriageError::Unwritable { .. } => {
-                Code::FailedPrecondition
-            }
+            TriageError::JobState(_)
+            | TriageError::TaxonomyInFile { .. }
+            | TriageError::OutputTaken { .. }
+            | TriageError::Unwritable { .. } => Code::FailedPrecondition,
+            TriageError::TaxonomyChanged { .. } => Code::Aborted,
             TriageError::PathNotAllowed { .. } => Code::PermissionDenied,
             TriageError::Internal(source) => {
                 tracing::error!(error = source.as_ref(), "call failed");

@@ -348,7 +348,10 @@ impl Jobs {
             "model" => {
                 format!("resume it with the folder of {pinned} (`triage jobs resume {} --model DIR`)", record.id)
             }
-            _ => format!("bring {pinned} back and resume the job"),
+            _ => format!(
+                "bring {pinned} back (`triage taxonomy revert`, or the taxonomy file that it was read from) and resume \
+                 the job"
+            ),
         };
         paused(format!(
             "the job began with {what} {pinned}, and now {found} is there: {remedy}, or cancel it and begin anew"

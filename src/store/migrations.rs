@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_learned.sql"),
     include_str!("migrations/0005_jobs.sql"),
     include_str!("migrations/0006_feedback.sql"),
+    include_str!("migrations/0007_taxonomy.sql"),
 ];
 
 pub(super) fn apply(connection: &mut Connection, database: &Path) -> Result<(), StoreError> {

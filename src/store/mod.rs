@@ -14,6 +14,7 @@ mod memory;
 mod migrations;
 mod overlay;
 mod seen_ids;
+mod taxonomy;
 
 use std::{
     io,
@@ -32,6 +33,7 @@ pub use self::{
     jobs::{ChunkCommit, Committed, Created, Imported, JobChunk, JobOrigin, JobRecord, NewJob, Relabelled},
     memory::MemoryPage,
     seen_ids::SeenIds,
+    taxonomy::{NewTaxonomy, TaxonomyRecord},
 };
 use crate::error::TriageError;
 

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::naming;
 use crate::{
     classify::{Classification, Classifier},
     domain::{
         decision::{Evidence, FieldDecision, TriageDecision, ValueSource},
         route::Route,
-        taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
+        taxonomy::{ASSIGNMENT_GROUP, IMPACT, Taxonomy, URGENCY},
         ticket::Ticket,
     },
     encode::html,
@@ -16,14 +17,20 @@ use crate::{
 /// Words shown for one field.
 const MAX_EVIDENCE: usize = 5;
 
-/// Adds to every field the words that spoke for the model's best guess.
+/// Adds to every field the words that spoke for the model's best guess; of a merged label, those for the best of the
+/// model's labels that stand behind it.
 pub(super) fn add_evidence(
     decision: &mut TriageDecision,
     classifier: &Classifier,
+    taxonomy: &Taxonomy,
     classification: &Classification,
     ticket: &Ticket,
 ) {
     let guessed = decision.fields.iter().filter_map(|field| Some((&*field.field, &*field.candidates.first()?.value)));
+    let guessed = guessed.map(|(field, value)| {
+        let behind = naming::behind(&classification.fields, taxonomy, field, value);
+        (field, behind.map_or(value, |ranked| &*ranked.label))
+    });
     let explained = classifier.explain(classification, &guessed.collect::<Vec<_>>(), MAX_EVIDENCE);
     let guessed = decision.fields.iter_mut().filter(|field| !field.candidates.is_empty());
     for (field, attributions) in guessed.zip(explained) {

@@ -1,6 +1,8 @@
-//! What a ticket is by the model alone, and by model and confirmed tickets together.
+//! What a ticket is by the model alone, and by model and confirmed tickets together; both under the names that labels
+//! have now, and with labels that the model does not know yet.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     sync::{Arc, PoisonError},
 };
@@ -8,7 +10,7 @@ use std::{
 use super::{
     Triager,
     blend::{self, Blended, NewLabel},
-    policy,
+    naming, policy,
 };
 use crate::{
     classify::{Classification, FieldScores},
@@ -17,10 +19,10 @@ use crate::{
         route::{Precision, RouteSetting},
         ticket::Ticket,
     },
-    encode::PlainText,
+    encode::{PlainText, TextVector},
     error::TriageError,
     feedback::Standing,
-    memory::{LabelVotes, Memory},
+    memory::{LabelVotes, Memory, Witness},
 };
 
 /// From so many tickets on what they have in common stands for their label.
@@ -37,29 +39,45 @@ pub(super) struct Decided {
     pub feedback: String,
 }
 
+/// What there is to compare a ticket with, beside what the model learnt.
+struct Experience<'a> {
+    votes: Option<&'a LabelVotes<'a>>,
+    vector: Option<TextVector>,
+    standing: Arc<Standing>,
+}
+
 impl Triager {
     /// What model and taxonomy make of a ticket, without reasons and without the memory: for work over many tickets,
     /// which counts them itself and must come out the same however the memory changes meanwhile.
     pub(crate) fn decide(&self, ticket: &Ticket) -> (Classification, Vec<FieldDecision>, Option<PriorityDecision>) {
         let classification = self.classifier.classify(ticket.text());
-        let fields = self.apply_policy(&classification, &classification.fields, ticket);
+        let mut scores = self.renamed(&classification);
+        if !self.examples.is_empty() {
+            let vector = Some(TextVector::of(&self.plain(ticket)));
+            let experience = Experience { votes: None, vector, standing: Arc::default() };
+            for scores in &mut scores {
+                self.blend(scores, &experience);
+            }
+        }
+        let fields = self.apply_policy(&classification, &scores, ticket);
         let priority = policy::prioritise(&fields, &self.taxonomy, ticket);
         (classification, fields, priority)
     }
 
     /// The same with what confirmed tickets like it say; the one with its id is left out.
     pub(super) fn decide_with_memory(&self, ticket: &Ticket) -> Result<Decided, TriageError> {
+        let Some(view) = self.memory.as_ref().map(Memory::view) else {
+            let (classification, fields, priority) = self.decide(ticket);
+            let (memory, feedback) = (String::new(), String::new());
+            return Ok(Decided { classification, fields, priority, memory, feedback });
+        };
         let classification = self.classifier.classify(ticket.text());
-        let (mut memory, mut feedback) = (String::new(), String::new());
-        let mut scores = classification.fields.clone();
-        let mut blended = Vec::new();
-        if let Some(view) = self.memory.as_ref().map(Memory::view) {
-            let standing = self.standing();
-            let text = PlainText::of(ticket.text(), usize::MAX, self.redactor());
-            let votes = view.label_votes(text.as_str(), ticket.id())?;
-            blended = scores.iter_mut().map(|scores| self.blend(scores, &votes, &standing)).collect();
-            (memory, feedback) = (view.version().to_string(), standing.version.to_string());
-        }
+        let mut scores = self.renamed(&classification);
+        let text = self.plain(ticket);
+        let votes = view.label_votes(&text, ticket.id())?;
+        let vector = (!self.examples.is_empty()).then(|| TextVector::of(&text));
+        let experience = Experience { votes: Some(&votes), vector, standing: self.standing() };
+        let blended: Vec<Blended> = scores.iter_mut().map(|scores| self.blend(scores, &experience)).collect();
         let mut fields = self.apply_policy(&classification, &scores, ticket);
         for (scores, Blended { memory_leads, witnesses, .. }) in scores.iter().zip(blended) {
             let Some(field) = fields.iter_mut().find(|field| *field.field == *scores.name) else { continue };
@@ -69,47 +87,75 @@ impl Triager {
             }
         }
         let priority = policy::prioritise(&fields, &self.taxonomy, ticket);
+        let (memory, feedback) = (view.version().to_string(), experience.standing.version.to_string());
         Ok(Decided { classification, fields, priority, memory, feedback })
     }
 
-    /// The proposal for every field. What is certified is the model's own guess at its own confidence: where the
-    /// confirmed tickets only agree, it is no less right.
+    /// As it is compared with other texts.
+    fn plain(&self, ticket: &Ticket) -> String {
+        PlainText::of(ticket.text(), usize::MAX, self.redactor()).as_str().to_owned()
+    }
+
+    /// What the model says, under the names that its labels have now.
+    pub(super) fn renamed(&self, classification: &Classification) -> Vec<FieldScores> {
+        let doubt = |field: &str, first: f32, second: Option<f32>| self.classifier.doubt(field, first, second);
+        naming::rename(&classification.fields, &self.taxonomy, &doubt).into_owned()
+    }
+
+    /// The proposal for every field. Training certified the model's own labels at its own confidence: the best one
+    /// behind a value must be as sure as is asked, and where confirmed tickets only agree, the value is no less right.
     fn apply_policy(&self, own: &Classification, scores: &[FieldScores], ticket: &Ticket) -> Vec<FieldDecision> {
         let certifies = |guess: &FieldDecision, precision: Precision| {
-            let field = own.fields.iter().find(|field| *field.name == *guess.field);
-            let known = field.and_then(|field| field.ranked.iter().find(|ranked| *ranked.label == *guess.value));
-            known
-                .is_some_and(|known| self.classifier.certifies(&guess.field, &guess.value, known.confidence, precision))
+            let FieldDecision { field, value, .. } = guess;
+            naming::behind(&own.fields, &self.taxonomy, field, value)
+                .is_some_and(|behind| self.classifier.certifies(field, &behind.label, behind.confidence, precision))
         };
         policy::decide(scores, &self.taxonomy, ticket, &certifies)
     }
 
-    /// Takes what the witnesses say into the scores of one field.
-    fn blend(&self, scores: &mut FieldScores, votes: &LabelVotes<'_>, standing: &Standing) -> Blended {
+    /// Takes what witnesses and examples say into the scores of one field.
+    fn blend(&self, scores: &mut FieldScores, experience: &Experience<'_>) -> Blended {
         let field = scores.name.clone();
-        let current = |label| self.taxonomy.allows(&field, label).then_some(label);
-        let is_new = |label: &&str| scores.ranked.iter().all(|ranked| *ranked.label != **label);
-        let of_taxonomy = self.taxonomy.fields.get(&*field).into_iter().flatten().map(|label| label.value.as_str());
-        let of_witnesses = votes.witnesses.iter().flat_map(|witness| &witness.labels);
-        let of_witnesses = of_witnesses.filter(|said| *said.field == *field).filter_map(|said| current(said.label));
-        let mut new: Vec<&str> = of_taxonomy.chain(of_witnesses).filter(is_new).collect();
-        new.sort_unstable();
-        new.dedup();
+        let names = self.taxonomy.names(&field);
+        let current = |label| names.current(label);
+        let witnesses: &[Witness<'_>] = experience.votes.map_or(&[], |votes| &votes.witnesses);
+        let is_new = |label: &str| scores.ranked.iter().all(|ranked| *ranked.label != *label);
+        // By label, the sum of likenesses, each as often as there are texts, and how many there are.
+        let mut new: BTreeMap<&str, (f32, u32)> = BTreeMap::new();
+        if let Some(vector) = &experience.vector {
+            for (label, likeness, texts) in self.examples.likenesses(&field, vector) {
+                new.insert(label, (weighted(likeness, texts), texts));
+            }
+        }
+        if let Some(votes) = experience.votes {
+            let of_taxonomy = self.taxonomy.fields.get(&*field).into_iter().flatten().map(|label| label.value.as_str());
+            let said = witnesses.iter().flat_map(|witness| &witness.labels).filter(|said| *said.field == *field);
+            let mut known: Vec<&str> =
+                said.filter_map(|said| current(said.label)).chain(of_taxonomy).filter(|label| is_new(label)).collect();
+            known.sort_unstable();
+            known.dedup();
+            for label in known {
+                let Some((likeness, tickets)) = votes.likeness(&field, label) else { continue };
+                let (sum, texts) = new.entry(label).or_default();
+                *sum += weighted(likeness, tickets);
+                *texts += tickets;
+            }
+        }
         let new: Vec<NewLabel<'_>> = new
             .into_iter()
-            .filter_map(|label| {
-                let (likeness, count) = votes.likeness(&field, label)?;
-                Some(NewLabel { label, likeness, count })
-            })
+            .map(|(label, (sum, count))| NewLabel { label, likeness: sum / weighted(1.0, count), count })
             .collect();
-        let best = scores.ranked.first().and_then(|best| votes.likeness(&field, &best.label));
+        let of_best = |best: &crate::classify::Ranked| experience.votes?.likeness(&field, &best.label);
+        let best = scores.ranked.first().and_then(of_best);
         let best = best.filter(|(_, tickets)| *tickets >= ENOUGH_TICKETS).map(|(likeness, _)| likeness);
-        let mut blended = blend::blend(scores, &votes.witnesses, &new, best, standing, &current);
+        let mut blended = blend::blend(scores, witnesses, &new, best, &experience.standing, &current);
         if let Some(ranked) = blended.ranked.take() {
             let of_text = scores.abstention.filter(|abstention| abstention.is_of_text());
             // A text whose like is confirmed is in scope, and its language is known at the desk.
             let of_text = of_text.filter(|of_text| !blended.memory_leads || *of_text == Abstention::TooShort);
-            scores.abstention = of_text.or_else(|| self.classifier.doubt(&field, &ranked));
+            let confidence = |place: usize| ranked.get(place).map(|ranked| ranked.confidence);
+            let doubt = || self.classifier.doubt(&field, confidence(0).unwrap_or_default(), confidence(1));
+            scores.abstention = of_text.or_else(doubt);
             scores.ranked = ranked;
         }
         blended
@@ -148,4 +194,10 @@ impl Triager {
         };
         self.feedback.as_ref().map(|feedback| feedback.decision_handle(ticket, decision, &promised)).transpose()
     }
+}
+
+/// A likeness as often as there are texts.
+#[expect(clippy::cast_precision_loss, reason = "only the ratio of such numbers counts")]
+fn weighted(likeness: f32, texts: u32) -> f32 {
+    likeness * texts as f32
 }

@@ -2,14 +2,17 @@
 //! Everything here is synchronous; callers run it on the compute pool.
 
 mod blend;
+mod examples;
 mod explain;
 mod learnt;
+mod naming;
 mod overview;
 mod policy;
 mod review;
 mod route;
 mod suggest;
 
+use examples::Examples;
 use learnt::Decided;
 pub use overview::FieldOverview;
 pub use review::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, Verdict, source_violations};
@@ -30,7 +33,7 @@ use crate::{
         decision::{TriageDecision, Versions},
         memory::SimilarTicket,
         priority::{Impact, Priority, Urgency},
-        taxonomy::{ASSIGNMENT_GROUP, IMPACT, PRIORITY, Taxonomy, URGENCY},
+        taxonomy::{ASSIGNMENT_GROUP, IMPACT, LearntLabels, PRIORITY, Taxonomy, URGENCY},
         ticket::Ticket,
     },
     encode::Redactor,
@@ -70,6 +73,8 @@ impl Default for TriageOptions {
 pub struct Triager {
     classifier: Classifier,
     taxonomy: Arc<Taxonomy>,
+    /// Of labels that the model does not know.
+    examples: Arc<Examples>,
     /// The priorities of the taxonomy's matrix, as versions name them.
     matrix: Arc<str>,
     knowledge: Option<KnowledgeBase>,
@@ -90,14 +95,13 @@ impl Triager {
         let redactor = classifier.redactor().clone();
         let suggester = knowledge.clone().map(|knowledge| Suggester::new(knowledge, memory.clone(), redactor));
         let suggester = suggester.transpose()?;
-        let rows = Impact::ALL.map(|impact| {
-            Urgency::ALL.map(|urgency| taxonomy.matrix.priority(impact, urgency).number().to_string()).concat()
-        });
-        let matrix = rows.join("/").into();
+        let matrix = taxonomy.matrix.to_string().into();
+        let examples = Arc::new(Examples::new(&taxonomy, &classifier));
         Ok(Self {
             classifier,
             taxonomy,
             matrix,
+            examples,
             knowledge,
             memory,
             suggester,
@@ -120,9 +124,30 @@ impl Triager {
     #[must_use]
     pub fn with_classifier(&self, classifier: Classifier) -> Self {
         let classifier = classifier.with_redactor(self.classifier.redactor().clone());
-        let triager = Self { classifier, standing: Arc::default(), ..self.clone() };
+        let examples = Arc::new(Examples::new(&self.taxonomy, &classifier));
+        let triager = Self { classifier, examples, standing: Arc::default(), ..self.clone() };
         triager.relearn_or_log();
         triager
+    }
+
+    /// The same with another taxonomy.
+    #[must_use]
+    pub fn with_taxonomy(&self, taxonomy: Arc<Taxonomy>) -> Self {
+        let matrix = taxonomy.matrix.to_string().into();
+        let examples = Arc::new(Examples::new(&taxonomy, &self.classifier));
+        Self { taxonomy, examples, matrix, ..self.clone() }
+    }
+
+    /// What tickets are sorted into.
+    pub fn taxonomy(&self) -> &Arc<Taxonomy> {
+        &self.taxonomy
+    }
+
+    /// The labels that the model has learnt, under the names that it has for them.
+    pub fn learnt_labels(&self) -> LearntLabels {
+        let fields = self.classifier.fields().iter();
+        let labels = |labels: &[Arc<str>]| labels.iter().map(ToString::to_string).collect();
+        fields.map(|field| (field.name.to_string(), labels(&field.labels))).collect()
     }
 
     /// The same with a handle for feedback on every decision and suggestion, and with what feedback taught so far.
@@ -168,7 +193,7 @@ impl Triager {
             }
             if options.explanation {
                 let started = Instant::now();
-                explain::add_evidence(&mut decision, &self.classifier, &classification, ticket);
+                explain::add_evidence(&mut decision, &self.classifier, &self.taxonomy, &classification, ticket);
                 decision.reasons = explain::reasons(&decision);
                 METRICS.record_stage(Stage::Explain, started.elapsed());
             }
@@ -251,6 +276,7 @@ impl Triager {
                 PRIORITY if Priority::parse(value).is_none() => "must be P1 to P5".to_owned(),
                 IMPACT | URGENCY | PRIORITY | ASSIGNMENT_GROUP => continue,
                 known if self.classifier.fields().iter().any(|field| *field.name == *known) => continue,
+                known if self.taxonomy.restricts && self.taxonomy.fields.contains_key(known) => continue,
                 // The known fields are named once: a client that sends its whole form gets many of these.
                 _ if !violations.is_empty() => "no such field".to_owned(),
                 _ => {

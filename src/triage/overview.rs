@@ -1,5 +1,7 @@
 //! What this model and this taxonomy propose together, and where they do not fit: for clients, and for the log.
 
+use std::collections::HashSet;
+
 use super::Triager;
 use crate::domain::{
     priority::Impact,
@@ -26,16 +28,22 @@ impl Triager {
     pub fn fields(&self) -> Vec<FieldOverview> {
         let described = |field: &str, value: &str| {
             let known = self.taxonomy.fields.get(field).into_iter().flatten().find(|label| label.value == value);
-            known.cloned().unwrap_or_else(|| Label { value: value.to_owned(), description: String::new() })
+            known.cloned().unwrap_or_else(|| Label::new(value, ""))
         };
         let mut fields: Vec<_> = self
             .classifier
             .fields()
             .iter()
             .map(|field| {
-                let allowed = field.labels.iter().filter(|label| self.taxonomy.allows(&field.name, label));
-                let labels: Vec<_> = allowed.map(|label| described(&field.name, label)).collect();
-                let (route, is_certified) = self.route(&field.name, &field.name, &labels);
+                let names = self.taxonomy.names(&field.name);
+                let mut allowed: Vec<_> = field.labels.iter().filter_map(|label| names.current(label)).collect();
+                if !names.is_plain() {
+                    // Those of a merged label are one.
+                    let mut seen = HashSet::new();
+                    allowed.retain(|label| seen.insert(*label));
+                }
+                let labels: Vec<_> = allowed.into_iter().map(|label| described(&field.name, label)).collect();
+                let (route, is_certified) = self.route(&field.name, &field.name);
                 FieldOverview { name: field.name.to_string(), labels, route, is_certified }
             })
             .filter(|field| !field.labels.is_empty())
@@ -47,19 +55,20 @@ impl Triager {
                 categories.iter().map(|label| self.taxonomy.group(&label.value).to_owned()).collect();
             groups.sort_unstable();
             groups.dedup();
-            let labels = groups.into_iter().map(|value| Label { value, description: String::new() }).collect();
-            let (route, is_certified) = self.route(ASSIGNMENT_GROUP, CATEGORY, categories);
+            let labels = groups.into_iter().map(|value| Label::new(value, "")).collect();
+            let (route, is_certified) = self.route(ASSIGNMENT_GROUP, CATEGORY);
             fields.push(FieldOverview { name: ASSIGNMENT_GROUP.to_owned(), labels, route, is_certified });
         }
         fields
     }
 
-    /// The setting of `field`, and whether a guess among these of the field `guessed` can be certified for it.
-    fn route(&self, field: &str, guessed: &str, guesses: &[Label]) -> (RouteSetting, bool) {
-        let route = self.taxonomy.route(field);
-        let certifies = |precision: Precision| {
-            guesses.iter().any(|label| self.classifier.certifies(guessed, &label.value, 1.0, precision))
-        };
+    /// The setting of `field`, and whether any guess of the field `guessed` can be certified for it.
+    fn route(&self, field: &str, guessed: &str) -> (RouteSetting, bool) {
+        let (route, names) = (self.taxonomy.route(field), self.taxonomy.names(guessed));
+        let learnt = self.classifier.fields().iter().filter(|field| *field.name == *guessed);
+        let guesses = || learnt.clone().flat_map(|field| &field.labels).filter(|label| names.current(label).is_some());
+        let certifies =
+            |precision: Precision| guesses().any(|label| self.classifier.certifies(guessed, label, 1.0, precision));
         (route, matches!(route, RouteSetting::Autofill(precision) if certifies(precision)))
     }
 
@@ -84,7 +93,9 @@ impl Triager {
                 continue;
             }
             let wanted = self.taxonomy.fields.get(&*field.name).map(Vec::as_slice).unwrap_or_default();
-            let learnt = |label: &&Label| field.labels.iter().any(|known| **known == *label.value);
+            let names = self.taxonomy.names(&field.name);
+            let current: HashSet<_> = field.labels.iter().filter_map(|known| names.current(known)).collect();
+            let learnt = |label: &&Label| current.contains(label.value.as_str());
             let unlearnt: Vec<_> = wanted.iter().filter(|label| !learnt(label)).map(|label| &*label.value).collect();
             if !wanted.is_empty() && unlearnt.len() == wanted.len() {
                 mismatches.push(format!(
@@ -93,9 +104,23 @@ impl Triager {
                 ));
             } else if !unlearnt.is_empty() {
                 mismatches.push(format!(
-                    "the model has not learnt these labels of {} and will never propose them: {}",
+                    "the model has not learnt these labels of {}: only their descriptions and examples and confirmed \
+                     tickets speak for them: {}",
                     field.name,
-                    unlearnt.join(", ")
+                    some_of(&unlearnt)
+                ));
+            }
+            let retired = self.taxonomy.retired.get(&*field.name).map(Vec::as_slice).unwrap_or_default();
+            let is_retired = |label: &str| retired.iter().any(|retired| retired.value == label);
+            let unlisted = field.labels.iter().filter(|label| names.current(label).is_none());
+            let unlisted: Vec<_> =
+                unlisted.filter(|label| !is_retired(names.renamed(label))).map(|label| &**label).collect();
+            if !wanted.is_empty() && !unlisted.is_empty() {
+                mismatches.push(format!(
+                    "the taxonomy does not list these labels of {}, which the model has learnt: they are never \
+                     proposed: {}",
+                    field.name,
+                    some_of(&unlisted)
                 ));
             }
         }
@@ -137,4 +162,11 @@ impl Triager {
         }
         mismatches
     }
+}
+
+/// The first ones, and how many there are besides.
+fn some_of(labels: &[&str]) -> String {
+    const SHOWN: usize = 20;
+    let shown = labels[..labels.len().min(SHOWN)].join(", ");
+    if labels.len() > SHOWN { format!("{shown} and {} more", labels.len() - SHOWN) } else { shown }
 }

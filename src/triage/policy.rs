@@ -6,7 +6,7 @@ use super::route::{self, Certifies};
 use crate::{
     classify::FieldScores,
     domain::{
-        decision::{Abstention, Candidate, FieldDecision, PriorityDecision, ValueSource},
+        decision::{Candidate, FieldDecision, PriorityDecision, ValueSource},
         priority::{Impact, Priority, Urgency},
         route::{Route, RouteSetting},
         taxonomy::{ASSIGNMENT_GROUP, CATEGORY, IMPACT, ImpactSource, ImpactSourceKind, PRIORITY, Taxonomy, URGENCY},
@@ -14,7 +14,8 @@ use crate::{
     },
 };
 
-/// The proposal for every field that is not off and has a label the taxonomy allows, assignment group included.
+/// The proposal for every field that is not off, assignment group included. `scores` are those of labels that the
+/// taxonomy allows, under the names of now (see [`super::naming`]); so are form values that have an older name.
 /// `candidates` holds all of them; evidence is added later.
 pub(super) fn decide(
     scores: &[FieldScores],
@@ -24,20 +25,17 @@ pub(super) fn decide(
 ) -> Vec<FieldDecision> {
     let mut decisions: Vec<FieldDecision> = Vec::new();
     for FieldScores { name, ranked, abstention } in scores {
-        let allowed = ranked.iter().filter(|ranked| taxonomy.allows(name, &ranked.label));
-        let candidates: Vec<_> = allowed
+        let candidates: Vec<_> = ranked
+            .iter()
             .map(|ranked| Candidate { value: ranked.label.to_string(), confidence: ranked.confidence })
             .collect();
         let Some(best) = candidates.first() else { continue };
-        // A guess that the model itself ranks lower is none that it stands by.
-        let own_guess = ranked.first().is_some_and(|first| *first.label == best.value);
-        let abstention = if own_guess { *abstention } else { abstention.or(Some(Abstention::LowConfidence)) };
         decisions.push(FieldDecision {
             field: name.to_string(),
             value: best.value.clone(),
             source: ValueSource::Model,
             confidence: best.confidence,
-            abstention,
+            abstention: *abstention,
             candidates,
             evidence: Vec::new(),
             witnesses: Vec::new(),
@@ -46,7 +44,7 @@ pub(super) fn decide(
         });
     }
     for decision in &mut decisions {
-        keep_form_value(decision, ticket);
+        keep_form_value(decision, taxonomy, ticket);
         if decision.field == IMPACT {
             raise_impact(decision, taxonomy, ticket);
         }
@@ -55,7 +53,7 @@ pub(super) fn decide(
     if decisions.iter().all(|decision| decision.field != ASSIGNMENT_GROUP) {
         let category = decisions.iter().find(|decision| decision.field == CATEGORY);
         if let Some(mut group) = category.map(|category| group_of(category, taxonomy)) {
-            keep_form_value(&mut group, ticket);
+            keep_form_value(&mut group, taxonomy, ticket);
             decisions.push(group);
         }
     }
@@ -94,13 +92,16 @@ pub(super) fn prioritise(fields: &[FieldDecision], taxonomy: &Taxonomy, ticket: 
         impact,
         urgency,
         disagreement: form.is_some_and(|form| form != priority),
+        sla: Some(taxonomy.sla.of(priority)),
         route: route::of_priority(fields, taxonomy),
     })
 }
 
-/// The form's value is kept, whatever the model thinks of it.
-fn keep_form_value(decision: &mut FieldDecision, ticket: &Ticket) {
+/// The form's value is kept, whatever the model thinks of it; one that is called otherwise now, under its new name.
+fn keep_form_value(decision: &mut FieldDecision, taxonomy: &Taxonomy, ticket: &Ticket) {
     let Some(form) = ticket.field_value(&decision.field) else { return };
+    let names = taxonomy.names(&decision.field);
+    let form = names.renamed(form);
     decision.disagreement = decision.value != form && decision.abstention.is_none();
     let known = decision.candidates.iter().find(|candidate| candidate.value == form);
     decision.confidence = known.map_or(0.0, |candidate| candidate.confidence);
@@ -178,13 +179,15 @@ fn group_of(category: &FieldDecision, taxonomy: &Taxonomy) -> FieldDecision {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Duration};
 
-    use super::*;
+    use super::{super::naming, *};
     use crate::{
         classify::Ranked,
         domain::{
+            decision::Abstention,
             route::Precision,
+            sla::{SlaTarget, SlaTargets},
             taxonomy::Label,
             ticket::{TicketDraft, TicketLimits},
         },
@@ -298,17 +301,50 @@ mod tests {
 
     #[test]
     fn a_label_that_the_taxonomy_does_not_list_is_never_proposed() {
-        let labels = vec![Label { value: "question".to_owned(), description: String::new() }];
-        let fields = [("type".to_owned(), labels)].into();
+        let fields = [("type".to_owned(), vec![Label::new("question", "")])].into();
         let taxonomy = Taxonomy { fields, restricts: true, ..Taxonomy::default() };
         let scores = scores(&[("type", &[("incident", 0.9), ("question", 0.1)])]);
-        let decisions = decide(&scores, &taxonomy, &ticket(&[]), &NOTHING_IS_CERTIFIED);
+        let decide = |scores: &[FieldScores], taxonomy: &Taxonomy, ticket: &Ticket| {
+            let renamed = naming::rename(scores, taxonomy, &|_, _, _| None);
+            decide(&renamed, taxonomy, ticket, &NOTHING_IS_CERTIFIED)
+        };
+        let decisions = decide(&scores, &taxonomy, &ticket(&[]));
         assert_eq!(field(&decisions, "type").value, "question");
         assert_eq!(field(&decisions, "type").candidates.len(), 1);
         assert_eq!(field(&decisions, "type").abstention, Some(Abstention::LowConfidence));
 
         let describing = Taxonomy { restricts: false, ..taxonomy };
-        assert_eq!(field(&decide(&scores, &describing, &ticket(&[]), &NOTHING_IS_CERTIFIED), "type").value, "incident");
+        assert_eq!(field(&decide(&scores, &describing, &ticket(&[])), "type").value, "incident");
+    }
+
+    #[test]
+    fn a_form_value_is_understood_under_the_name_that_it_has_now() {
+        let aliases = [("vpn", "network/vpn")].map(|(old, new)| (old.to_owned(), new.to_owned()));
+        let taxonomy = Taxonomy { aliases: [(CATEGORY.to_owned(), aliases.into())].into(), ..Taxonomy::default() };
+        let check = |form: &str, value: &str, disagreement: bool| {
+            let scores = scores(&[("category", &[("network/vpn", 0.8), ("access/password", 0.2)])]);
+            let decisions = decide(&scores, &taxonomy, &ticket(&[("category", form)]), &NOTHING_IS_CERTIFIED);
+            let decision = field(&decisions, CATEGORY);
+            assert_eq!(
+                (&*decision.value, &decision.source, decision.disagreement),
+                (value, &ValueSource::Form, disagreement)
+            );
+            assert_eq!(field(&decisions, ASSIGNMENT_GROUP).value, value.split('/').next().unwrap());
+        };
+        check("vpn", "network/vpn", false);
+        check("network/vpn", "network/vpn", false);
+        check("access/password", "access/password", true);
+        check("other", "other", true);
+    }
+
+    #[test]
+    fn a_priority_comes_with_its_targets() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let target = SlaTarget::new(minutes(5), minutes(30)).unwrap();
+        let sla = SlaTargets::default().with(Priority::new(3).unwrap(), target);
+        let taxonomy = Taxonomy { sla, ..Taxonomy::default() };
+        let fields = decide(&scores(&LEVELS), &taxonomy, &ticket(&[]), &NOTHING_IS_CERTIFIED);
+        assert_eq!(prioritise(&fields, &taxonomy, &ticket(&[])).unwrap().sla, Some(target));
     }
 
     #[test]

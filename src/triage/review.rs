@@ -100,7 +100,10 @@ impl Triager {
             return Err(TriageError::InvalidRequest(violations));
         }
         let SealedDecision { digest, ticket, mut proposals, model, taxonomy } = sealed;
-        let finals = finals(verdict, &proposals);
+        let mut finals = finals(verdict, &proposals);
+        for (field, value) in &mut finals {
+            *value = self.taxonomy.names(field).renamed(value).to_owned();
+        }
         let outcomes = finals.iter().map(|(field, value)| FieldOutcome {
             field: field.clone(),
             value: value.clone(),
@@ -120,7 +123,7 @@ impl Triager {
         // Of another model nothing can be said now.
         if feedback.model == self.classifier.version() {
             let text = feedback.ticket.text();
-            let scores = self.classifier.classify(&text).fields;
+            let scores = self.renamed(&self.classifier.classify(&text));
             self.look_back(&mut feedback, &scores, &text)?;
         }
         Ok(feedback)
@@ -185,7 +188,10 @@ impl Triager {
         now: u64,
     ) -> Result<(DecisionFeedback, Vec<(String, FieldTally)>), TriageError> {
         let mut kept = memory::prepared_within(ticket, usize::MAX, self.redactor());
-        let labels = std::mem::take(&mut kept.labels);
+        let mut labels = std::mem::take(&mut kept.labels);
+        for (field, value) in &mut labels {
+            *value = self.taxonomy.names(field).renamed(value).to_owned();
+        }
         let draft = TicketDraft {
             id: kept.id.clone(),
             summary: kept.summary.clone(),
@@ -197,7 +203,7 @@ impl Triager {
         // Of a ticket that was nothing but what is taken out nothing is left to decide.
         let asked = draft.parse("", &UNLIMITED).map_err(TriageError::InvalidRequest)?;
         let decided = self.decide_with_memory(&asked)?;
-        let own = &decided.classification.fields;
+        let own = self.renamed(&decided.classification);
         let tallies = own.iter().filter_map(|scores| {
             let value = labels.get(&*scores.name)?;
             let proposed = decided.fields.iter().find(|decided| *decided.field == *scores.name);
@@ -227,7 +233,7 @@ impl Triager {
             agreement: Vec::new(),
             ticket: kept,
         };
-        self.look_back(&mut feedback, own, asked.text())?;
+        self.look_back(&mut feedback, &own, asked.text())?;
         Ok((feedback, tallies))
     }
 
@@ -301,6 +307,7 @@ impl Triager {
             // Groups come from the desk's table and from its tool; no list of them is complete.
             ASSIGNMENT_GROUP => None,
             _ => {
+                let value = self.taxonomy.names(field).renamed(value);
                 let fields = self.fields();
                 let Some(known) = fields.iter().find(|known| known.name == field) else {
                     let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();

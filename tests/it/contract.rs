@@ -213,6 +213,8 @@ fn the_reasons_of_errors_stay_as_programs_know_them() {
         "OUTPUT_TAKEN",
         "OVERLOADED",
         "PATH_NOT_ALLOWED",
+        "TAXONOMY_CHANGED",
+        "TAXONOMY_IN_FILE",
         "TOO_LARGE",
         "UNWRITABLE",
     ];

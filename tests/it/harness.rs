@@ -5,7 +5,6 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
-    sync::Arc,
     thread,
     time::Duration,
 };
@@ -24,9 +23,10 @@ use ticket_triage::{
     pb::{
         self, feedback_service_client::FeedbackServiceClient, job_service_client::JobServiceClient,
         knowledge_service_client::KnowledgeServiceClient, memory_service_client::MemoryServiceClient,
-        triage_service_client::TriageServiceClient,
+        taxonomy_service_client::TaxonomyServiceClient, triage_service_client::TriageServiceClient,
     },
     store::Store,
+    taxonomy::Taxonomies,
     triage::Triager,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -86,7 +86,7 @@ impl TestServer {
         let overrides = Overrides { listen: free(), admin_listen: free(), insecure: false };
         let config = Config::load(Some(&file), [], &overrides).unwrap();
 
-        let taxonomy = Arc::new(config.taxonomy.clone());
+        let (taxonomy, taxonomy_file) = (config.taxonomy.clone(), config.taxonomy_file.clone());
         let (redactor, job_folders) = (config.redactor.clone(), config.job_folders.clone());
         let corrections_per_hour = config.corrections_per_hour;
         let data_dir = folder.path().join("data");
@@ -96,11 +96,13 @@ impl TestServer {
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
             let memory = Memory::open(store.clone(), &data_dir, redactor)?;
             let feedback = Feedback::open(store.clone(), memory.clone())?.with_hourly_limit(corrections_per_hour);
+            let taxonomies = Taxonomies::new(store.clone(), taxonomy_file.as_deref());
+            let taxonomy = taxonomies.in_force(&taxonomy)?;
             let jobs = Jobs::serve(store, &data_dir, &job_folders)?;
             let triager =
                 Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()))?
                     .with_feedback(feedback.clone());
-            Ok(Core { triager, knowledge, memory, feedback, jobs })
+            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies })
         };
         let app = App::bind(config).await.unwrap();
         let (address, admin_address) = (app.address().unwrap(), app.admin_address().unwrap().unwrap());
@@ -134,6 +136,10 @@ impl TestServer {
 
     pub async fn jobs(&self) -> JobServiceClient<Channel> {
         JobServiceClient::new(self.channel().await)
+    }
+
+    pub async fn taxonomy(&self) -> TaxonomyServiceClient<Channel> {
+        TaxonomyServiceClient::new(self.channel().await)
     }
 
     /// Where the server keeps what it keeps.
@@ -435,6 +441,10 @@ impl ServerProcess {
 
     pub async fn jobs(&self) -> JobServiceClient<Channel> {
         JobServiceClient::new(connect(&self.address).await)
+    }
+
+    pub async fn taxonomy(&self) -> TaxonomyServiceClient<Channel> {
+        TaxonomyServiceClient::new(connect(&self.address).await)
     }
 
     /// Sends a signal by its name, such as `TERM`.

@@ -234,7 +234,7 @@ async fn an_import_that_says_otherwise_stands_above_older_feedback_and_the_same_
     assert_eq!(import("data/reporting").await.imported, 1);
     let handle = desk.decide(asked("INC1")).await.decision_handle;
     let said = desk.correct(&handle, "ann", "network/telephony").await.unwrap();
-    let mut label = async || {
+    let label = async || {
         let similar = pb::FindSimilarTicketsRequest { ticket: Some(ticket(ASKED, "")), top_n: None };
         let tickets = server.memory().await.find_similar_tickets(similar).await.unwrap().into_inner().tickets;
         tickets[0].labels["category"].clone()

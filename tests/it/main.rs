@@ -33,4 +33,6 @@ mod redaction;
 mod reload;
 mod shutdown;
 mod suggest;
+mod taxonomy;
+mod taxonomy_commands;
 mod triage;

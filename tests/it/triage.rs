@@ -91,7 +91,8 @@ async fn what_the_form_holds_is_kept_and_priority_follows_it() {
     assert_eq!(category.candidates[0].value, "network/vpn");
     let unknown = field(&decision, "assignment_group");
     assert!(unknown.confidence <= 0.0, "sure of a group that the model does not know: {unknown:?}");
-    let pb::PriorityDecision { priority, impact, urgency, disagreement, route } = decision.priority.unwrap();
+    let pb::PriorityDecision { priority, impact, urgency, disagreement, route, sla } = decision.priority.unwrap();
+    assert!(sla.is_some_and(|target| target.response.is_some() && target.resolution.is_some()));
     assert_eq!((priority.as_str(), impact.as_str(), urgency.as_str()), ("P1", "high", "high"));
     assert!(disagreement && route == i32::from(pb::Route::Recommend));
     let reasons = decision.reasons.join("\n");
