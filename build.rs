@@ -11,7 +11,7 @@ use std::{
 
 use prost::Message as _;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "triage/v1/ticket.proto",
     "triage/v1/triage.proto",
     "triage/v1/knowledge.proto",
@@ -19,6 +19,7 @@ const FILES: [&str; 7] = [
     "triage/v1/feedback.proto",
     "triage/v1/job.proto",
     "triage/v1/taxonomy.proto",
+    "triage/v1/model.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

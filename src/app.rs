@@ -3,6 +3,7 @@
 mod jobs;
 mod learning;
 mod reload;
+mod retraining;
 mod taxonomy;
 
 use std::{
@@ -37,15 +38,15 @@ use crate::{
     domain::ticket::{TicketDraft, TicketLimits},
     error::TriageError,
     grpc::{
-        Api, Core, FeedbackHandler, JobHandler, KnowledgeHandler, MemoryHandler, TaxonomyHandler, TriageHandler,
-        connections, edge,
+        Api, Core, FeedbackHandler, JobHandler, KnowledgeHandler, MemoryHandler, ModelHandler, TaxonomyHandler,
+        TriageHandler, connections, edge,
     },
     pb,
     telemetry::METRICS,
     triage::TriageOptions,
 };
 
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "",
     <pb::triage_service_server::TriageServiceServer<TriageHandler> as NamedService>::NAME,
     <pb::knowledge_service_server::KnowledgeServiceServer<KnowledgeHandler> as NamedService>::NAME,
@@ -53,6 +54,7 @@ const SERVICES: [&str; 7] = [
     <pb::feedback_service_server::FeedbackServiceServer<FeedbackHandler> as NamedService>::NAME,
     <pb::job_service_server::JobServiceServer<JobHandler> as NamedService>::NAME,
     <pb::taxonomy_service_server::TaxonomyServiceServer<TaxonomyHandler> as NamedService>::NAME,
+    <pb::model_service_server::ModelServiceServer<ModelHandler> as NamedService>::NAME,
 ];
 
 /// Threads for calls that wait for the disk: some go on while another reads or writes for long.
@@ -143,6 +145,7 @@ impl App {
                 tracing::info!(model = versions.model, taxonomy = versions.taxonomy, knowledge = versions.knowledge, memory = versions.memory, "serving");
                 on_ready();
                 tasks.spawn(learning::run(api.clone(), pool.clone()));
+                tasks.spawn(retraining::run(api.clone(), disk.clone(), config.learning));
                 let (threads, limits, stop) = (config.compute_threads, config.limits.ticket, draining.clone());
                 worker.spawn(Worker { api: api.clone(), pool: pool.clone(), disk, threads, limits, stop }.run());
                 if let Some(reloads) = reloads {
@@ -230,6 +233,9 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
     let taxonomy = pb::taxonomy_service_server::TaxonomyServiceServer::new(TaxonomyHandler(api.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limits.batch_bytes);
+    let models = pb::model_service_server::ModelServiceServer::new(ModelHandler(api.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limits.batch_bytes);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
@@ -247,6 +253,7 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
         .add_service(feedback)
         .add_service(jobs)
         .add_service(taxonomy)
+        .add_service(models)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
 }

@@ -71,6 +71,24 @@ impl Pool {
         Ok(Place { _permit: permit, _bulk: Some(bulk) })
     }
 
+    /// Has `work` done that nobody waits for, unless calls need the threads: half of the places must be free. Whether it
+    /// will be done.
+    pub fn offer(&self, work: impl FnOnce() + Send + 'static) -> bool {
+        let places = self.queue.capacity().unwrap_or(0);
+        if self.taken() > places / 2 {
+            return false;
+        }
+        let Ok(place) = self.admit() else { return false };
+        let job: Work = Box::new(move || {
+            // A panic ends this work, not the thread.
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                tracing::error!("work that nobody waits for panicked");
+            }
+            drop(place);
+        });
+        self.queue.try_send(job).is_ok()
+    }
+
     /// Runs `work` on one of the threads, in the caller's span.
     pub async fn run<T: Send + 'static>(
         &self,
@@ -134,6 +152,26 @@ mod tests {
         let waiting = Box::pin(pool.wait());
         tokio::select! { biased; _ = waiting => panic!("bulk work has a third place"), () = std::future::ready(()) => {} }
         assert!(pool.admit().is_ok());
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_leaves_half_of_the_places_to_calls() {
+        let pool = pool(4);
+        let (release, blocked) = mpsc::channel::<()>();
+        let (ran, runs) = mpsc::channel();
+        assert!(pool.offer(move || blocked.recv().unwrap()));
+        for _ in 0..2 {
+            let ran = ran.clone();
+            assert!(pool.offer(move || ran.send(()).unwrap()));
+        }
+        assert!(!pool.offer(|| unreachable!("three of four places are taken")));
+        assert!(pool.admit().is_ok());
+        release.send(()).unwrap();
+        assert!(runs.recv().is_ok() && runs.recv().is_ok());
+        // It ends the work, and not the thread.
+        while !pool.offer(|| panic!("on purpose")) {}
+        let place = pool.wait().await.unwrap();
+        assert_eq!(pool.run(place, || 7).await.unwrap(), 7);
     }
 
     #[tokio::test]

@@ -55,6 +55,9 @@ pub enum TriageError {
         file.display()
     )]
     TaxonomyInFile { file: PathBuf },
+    /// Models stand so that what is asked for must not be; says how.
+    #[error("{0}")]
+    ModelState(String),
     /// A file belongs to somebody else.
     #[error("{problem}: {}", path.display())]
     OutputTaken { path: PathBuf, problem: String },
@@ -90,6 +93,7 @@ impl TriageError {
             Self::JobState(_) => "JOB_STATE",
             Self::TaxonomyChanged { .. } => "TAXONOMY_CHANGED",
             Self::TaxonomyInFile { .. } => "TAXONOMY_IN_FILE",
+            Self::ModelState(_) => "MODEL_STATE",
             Self::OutputTaken { .. } => "OUTPUT_TAKEN",
             Self::PathNotAllowed { .. } => "PATH_NOT_ALLOWED",
             Self::Unwritable { .. } => "UNWRITABLE",

@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod knowledge;
 pub mod memory;
 pub mod pb;
+pub mod registry;
 pub mod rows;
 pub mod store;
 pub mod taxonomy;

@@ -52,7 +52,7 @@ pub enum ReloadOutcome {
     Unchanged,
     /// It cannot be used; the old one serves on.
     Refused,
-    /// The bundle inside the program serves; there is no folder.
+    /// The active model of the data directory or the one inside the program serves; there is no folder.
     Embedded,
 }
 
@@ -85,6 +85,22 @@ impl TaxonomyCause {
     }
 }
 
+/// What a shadow proposed for a field, beside the active model; the label `outcome` of `triage_shadow_guesses_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShadowOutcome {
+    Agreed,
+    Differed,
+}
+
+impl ShadowOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Agreed => "agreed",
+            Self::Differed => "differed",
+        }
+    }
+}
+
 /// Upper bounds of the histogram's buckets, in seconds.
 const BUCKETS: [f64; 15] =
     [25e-6, 50e-6, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 1.0, 10.0];
@@ -106,6 +122,11 @@ pub struct Metrics {
     jobs: Family<[(&'static str, &'static str); 1], Gauge>,
     model: Family<[(&'static str, String); 1], Gauge>,
     taxonomy_changes: Family<[(&'static str, &'static str); 2], Counter>,
+    shadow_guesses: Family<[(&'static str, String); 2], Counter>,
+    /// Times that another model began to answer calls.
+    pub model_swaps: Counter,
+    /// Tickets that there was no time for the shadow to answer.
+    pub shadow_dropped: Counter,
     /// Queued calls whose caller had left before they were worked on.
     pub abandoned: Counter,
     pub connections: Gauge,
@@ -134,6 +155,9 @@ impl Metrics {
             jobs: Family::default(),
             model: Family::default(),
             taxonomy_changes: Family::default(),
+            shadow_guesses: Family::default(),
+            model_swaps: Counter::default(),
+            shadow_dropped: Counter::default(),
             abandoned: Counter::default(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
@@ -158,6 +182,10 @@ impl Metrics {
         registry.register("model_info", "The version of the model that serves", self.model.clone());
         let help = "Taxonomies that were to take the place of another, by cause and outcome";
         registry.register("taxonomy_changes", help, self.taxonomy_changes.clone());
+        registry.register("model_swaps", "Times that another model began to serve", self.model_swaps.clone());
+        let shadow_guesses = self.shadow_guesses.clone();
+        registry.register("shadow_guesses", "Best guesses of the shadow beside the active model's", shadow_guesses);
+        registry.register("shadow_dropped", "Tickets that the shadow had no time for", self.shadow_dropped.clone());
         registry.register("abandoned", "Queued calls whose caller had left", self.abandoned.clone());
         registry.register("connections", "Open gRPC connections", self.connections.clone());
         registry.register("refused_connections", "Connections over the limit", self.refused_connections.clone());
@@ -186,6 +214,12 @@ impl Metrics {
     /// Counts a decided field by what may be done with its value.
     pub fn count_decision(&self, field: &str, route: &'static str) {
         self.decisions.get_or_create(&[("field", field.to_owned()), ("route", route.to_owned())]).inc();
+    }
+
+    /// Counts what the shadow proposed for a field.
+    pub fn count_shadow(&self, field: &str, outcome: ShadowOutcome) {
+        let labels = [("field", field.to_owned()), ("outcome", outcome.as_str().to_owned())];
+        self.shadow_guesses.get_or_create(&labels).inc();
     }
 
     /// Counts a SIGHUP by what came of it.

@@ -81,11 +81,12 @@ impl Worker {
     async fn work_on(&self, job: Job) -> Result<(), JobError> {
         // What serves now decides to the end, also where another model takes over meanwhile.
         let core = self.api.core()?;
-        let Core { triager, memory, jobs, .. } = core.as_ref();
+        let Core { triager, memory, jobs, registry, .. } = core.as_ref();
         let workshop = Workshop {
             pool: self.pool.clone(),
             width: self.threads.get(),
             memory: Some(memory.clone()),
+            registry: Some(registry.clone()),
             limits: self.limits,
         };
         let id = job.record.id;

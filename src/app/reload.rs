@@ -43,7 +43,7 @@ impl Reloads {
             let outcome = if let Some(folder) = &self.folder {
                 reload(folder, &api, &pool).await
             } else {
-                tracing::info!("the bundle inside the program serves: without --model there is no folder to read");
+                say_without_folder(&api);
                 ReloadOutcome::Embedded
             };
             METRICS.count_reload(outcome);
@@ -51,6 +51,15 @@ impl Reloads {
                 METRICS.count_taxonomy_change(TaxonomyCause::File, taxonomy::read_again(file, &api, &pool).await);
             }
         }
+    }
+}
+
+fn say_without_folder(api: &Api) {
+    let is_active = api.core().is_ok_and(|core| core.registry.active().is_ok_and(|active| !active.is_embedded));
+    if is_active {
+        tracing::info!("the active model of the data directory serves: without --model there is no folder to read");
+    } else {
+        tracing::info!("the bundle inside the program serves: without --model there is no folder to read");
     }
 }
 

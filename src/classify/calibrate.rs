@@ -46,6 +46,11 @@ impl Threshold {
         Self { confidence, never: Vec::new(), stricter: BTreeMap::new() }
     }
 
+    /// What most labels need.
+    pub fn confidence(&self) -> f32 {
+        self.confidence
+    }
+
     /// Whether a best guess with this confidence keeps the promise.
     pub fn is_met(&self, label: &str, confidence: f32) -> bool {
         let needed = self.stricter.get(label).copied().unwrap_or(self.confidence);

@@ -102,7 +102,7 @@ impl Classifier {
     }
 
     /// Checks the files and makes the model of them.
-    pub(super) fn from_files(files: &Files) -> Result<Self, BundleError> {
+    pub(crate) fn from_files(files: &Files) -> Result<Self, BundleError> {
         let raw = files.get(bundle::MANIFEST).map(AsRef::as_ref).unwrap_or_default();
         let manifest = Manifest::parse(raw)?;
         bundle::check_hashes(&manifest, files)?;
@@ -159,6 +159,10 @@ impl Classifier {
 
     pub fn fields(&self) -> &[Field] {
         &self.model.fields
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.model.manifest
     }
 
     /// Texts of a higher [`Classification::out_of_scope`] are out of scope.
@@ -311,7 +315,7 @@ mod tests {
     use super::*;
     use crate::classify::{
         counts::{self, Counts, Reader},
-        train::{TrainOptions, train},
+        train::{NEVER, TrainOptions, train},
         training_set::TrainingSet,
     };
 
@@ -364,6 +368,7 @@ mod tests {
             threads: 1,
             find_suspects: false,
             progress: &|_, _, _| {},
+            stop: &NEVER,
         };
         let model = Classifier::from_files(&train(set, &options).unwrap().files).unwrap();
         let text = "please write to cleo@x.example";
@@ -387,6 +392,7 @@ mod tests {
             threads: 1,
             find_suspects: false,
             progress: &|_, _, _| {},
+            stop: &NEVER,
         };
         let trained = train(set, &options).unwrap();
         let model = Classifier::from_files(&trained.files).unwrap();

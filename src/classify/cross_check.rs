@@ -157,6 +157,10 @@ impl<'a> Trainer<'a> {
             let cost = COSTS[best_trial(&self.try_costs(number, &rows, &COSTS), USUAL)];
             let mut best = (f64::NEG_INFINITY, VECTOR_WEIGHTS[0]);
             for vectors in VECTOR_WEIGHTS {
+                // What is chosen then is of no use, and nobody uses it.
+                if self.options.is_stopped() {
+                    break;
+                }
                 self.samples.weigh_vectors(vectors);
                 let merit = self.try_costs(number, &rows, &[cost]).into_iter().sum();
                 if merit > best.0 {
@@ -183,6 +187,12 @@ impl<'a> Trainer<'a> {
         let score = |untouched: Separation<'_>| {
             let mut scores = vec![Vec::new(); costs.len()];
             for (fold, judged) in (0..).zip(&judged) {
+                if self.options.is_stopped() {
+                    for scores in &mut scores {
+                        scores.resize(scores.len() + judged.len(), 0.0);
+                    }
+                    continue;
+                }
                 let mut separation = untouched.clone();
                 let others = places(&hashes, |hash| folds.of(hash) != fold);
                 for (cost, scores) in costs.iter().zip(&mut scores) {
@@ -240,8 +250,11 @@ impl<'a> Trainer<'a> {
             })
             .collect();
         let fit = |mut separation: Separation<'_>| {
-            separation.fit(&all, cost, PASSES);
             let mut scores = vec![0.0; self.judged.len()];
+            if self.options.is_stopped() {
+                return (separation.into_weights(), scores);
+            }
+            separation.fit(&all, cost, PASSES);
             for (fold, (held_back, others)) in (0..).zip(&parted) {
                 let mut without = separation.clone();
                 without.forget(held_back);
@@ -332,6 +345,7 @@ mod tests {
         classify::{
             features::Block,
             samples::{DenseRows, Feature, SparseRows},
+            train::NEVER,
             training_set::TrainingField,
         },
         encode::DIMENSIONS,
@@ -359,8 +373,14 @@ mod tests {
             languages: Vec::new(),
             added: 100,
         };
-        let options =
-            TrainOptions { name: String::new(), seed: 1, threads: 1, find_suspects: false, progress: &|_, _, _| {} };
+        let options = TrainOptions {
+            name: String::new(),
+            seed: 1,
+            threads: 1,
+            find_suspects: false,
+            progress: &|_, _, _| {},
+            stop: &NEVER,
+        };
         let trainer = Trainer {
             rows: &rows,
             // Both labels alike in every fold.

@@ -2,7 +2,10 @@
 //! every field, and calibrates on scores that no row had a part in. The same rows, options and seed give the same
 //! bytes. No text of any row enters the bundle.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     bundle::{self, BundleError},
@@ -49,6 +52,9 @@ pub(crate) enum TrainError {
     NoLabels(String),
     #[error("no two texts share a word; there is nothing to learn from")]
     NoFeatures,
+    /// [`TrainOptions::stop`] was set.
+    #[error("the training was stopped")]
+    Stopped,
     #[error(transparent)]
     Bundle(#[from] BundleError),
 }
@@ -63,6 +69,17 @@ pub(crate) struct TrainOptions<'a> {
     pub(crate) find_suspects: bool,
     /// Told after each step: what is being done, how much of it is done, and how much there is.
     pub(crate) progress: &'a (dyn Fn(&'static str, usize, usize) + Sync),
+    /// Ends the training before its time once it is set.
+    pub(crate) stop: &'a AtomicBool,
+}
+
+/// For trainings that go on to their end.
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
+
+impl TrainOptions<'_> {
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
 }
 
 /// What came of it.
@@ -94,6 +111,9 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
     let mut trainer = Trainer::new(&rows, counts, options).ok_or(TrainError::NoFeatures)?;
     let choices = trainer.choose();
     let fitted = trainer.fit(&choices);
+    if options.is_stopped() {
+        return Err(TrainError::Stopped);
+    }
     let calibration = Calibration::new(&rows, &trainer.judged, &fitted.held_back);
     let duplicates = options.find_suspects.then(|| suspects::duplicates(&rows.text_hashes));
     let reports: Vec<_> = choices
@@ -144,6 +164,11 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
     Ok(Trained { files, fields, rows })
 }
 
+/// Whether so many different labels of so many rows are labels, and no ids or texts.
+pub(crate) fn is_label(labels: usize, rows: u64) -> bool {
+    labels <= MAX_LABELS && (labels <= MANY_LABELS || labels as u64 * 2 <= rows)
+}
+
 fn rows_with_label(field: &TrainingField) -> usize {
     field.of_row.iter().flatten().count()
 }
@@ -159,7 +184,7 @@ fn check(rows: &TrainingRows, counts: &Counts) -> Result<(), TrainError> {
             labels if labels.len() > MAX_LABELS => {
                 return Err(TrainError::TooManyLabels { field: field.name.clone(), labels: labels.len() });
             }
-            labels if labels.len() > MANY_LABELS && labels.len() * 2 > rows_with_label(field) => {
+            labels if !is_label(labels.len(), rows_with_label(field) as u64) => {
                 let (field, labels, rows) = (field.name.clone(), labels.len(), rows_with_label(field));
                 return Err(TrainError::LabelsOfTheirOwn { field, labels, rows });
             }
@@ -348,7 +373,14 @@ mod tests {
         }
         train(
             set,
-            &TrainOptions { name: "test".to_owned(), seed: 7, threads, find_suspects: true, progress: &|_, _, _| {} },
+            &TrainOptions {
+                name: "test".to_owned(),
+                seed: 7,
+                threads,
+                find_suspects: true,
+                progress: &|_, _, _| {},
+                stop: &NEVER,
+            },
         )
     }
 
@@ -368,6 +400,24 @@ mod tests {
 
         let found = Classifier::from_files(&trained.files).unwrap().classify("the printer has a paper jam");
         assert_eq!(&*found.fields[0].ranked[0].label, "printing");
+    }
+
+    #[test]
+    fn a_training_that_is_stopped_makes_nothing() {
+        let mut set = TrainingSet::new(&["topic".to_owned()], 1, crate::encode::Redactor::default()).unwrap();
+        for (text, label) in [("vpn is down", "a"), ("vpn is slow", "a"), ("mail is slow", "b"), ("mail is down", "b")]
+        {
+            set.add(text.to_owned(), vec![Some(label.to_owned())], false);
+        }
+        let (stop, steps) = (AtomicBool::new(false), std::sync::atomic::AtomicUsize::new(0));
+        let progress = |_: &'static str, _, _| {
+            steps.fetch_add(1, Ordering::Relaxed);
+            stop.store(true, Ordering::Relaxed);
+        };
+        let (name, seed) = ("test".to_owned(), 7);
+        let options = TrainOptions { name, seed, threads: 1, find_suspects: false, progress: &progress, stop: &stop };
+        assert!(matches!(train(set, &options), Err(TrainError::Stopped)));
+        assert!(steps.into_inner() > 0);
     }
 
     #[test]

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use super::{
     DEFAULT_ID, UsageError, block_on,
     memory::similar_json,
+    model::classifier,
     progress::Progress,
     render,
     taxonomy::{sla_json, taxonomy_in_force},
     warn_without_id,
 };
 use crate::{
-    classify::Classifier,
     config::Config,
     domain::{
         article::ArticleHit,
@@ -35,6 +35,7 @@ use crate::{
     grpc::client::Client,
     knowledge::KnowledgeBase,
     memory::Memory,
+    registry::Registry,
     rows::{Rows, parse_rename},
     store::Store,
     triage::{TriageOptions, Triager},
@@ -57,7 +58,7 @@ pub(super) struct ClassifyArgs {
     /// What the form already holds, such as impact=high; may be repeated
     #[arg(long, value_name = "FIELD=VALUE", value_parser = parse_form_value, conflicts_with = "input")]
     form: Vec<(String, String)>,
-    /// Model bundle; without it the one inside this program
+    /// Model bundle; without it the active one of --data-dir, else the one inside this program
     #[arg(long, value_name = "DIR", conflicts_with = "server")]
     model: Option<PathBuf>,
     /// Ask a running server
@@ -191,16 +192,17 @@ fn local_triager(args: &ClassifyArgs, config: &Config) -> anyhow::Result<Triager
 
 /// What decides on this machine: with what the desk keeps in `data_dir`, which is created where it is not there.
 pub(super) fn open_triager(model: Option<&Path>, data_dir: Option<&Path>, config: &Config) -> anyhow::Result<Triager> {
-    let classifier = model.map_or_else(Classifier::embedded, Classifier::load)?;
-    let classifier = classifier.with_redactor(config.redactor.clone());
     let triager = if let Some(data_dir) = data_dir {
         let store = Store::open(data_dir)?;
         let taxonomy = taxonomy_in_force(&store, config)?;
+        let registry = Registry::open(store.clone(), data_dir, config.redactor.clone())?;
+        let classifier = classifier(model, Some(&registry), config)?;
         let knowledge = KnowledgeBase::open(store.clone(), data_dir)?;
         let memory = Memory::open(store.clone(), data_dir, config.redactor.clone())?;
         let feedback = Feedback::open(store, memory.clone())?.with_hourly_limit(config.corrections_per_hour);
         Triager::new(classifier, taxonomy, Some(knowledge), Some(memory))?.with_feedback(feedback)
     } else {
+        let classifier = classifier(model, None, config)?;
         Triager::new(classifier, Arc::new(config.taxonomy.clone()), None, None)?
     };
     for mismatch in triager.mismatches() {

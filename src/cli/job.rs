@@ -77,7 +77,14 @@ fn input(job: &Job) -> String {
     match &job.specification.source {
         Source::File(file) if file.is_spool => "tickets sent by a client".to_owned(),
         Source::File(file) => file.path.display().to_string(),
-        Source::Memory => "the memory".to_owned(),
+        Source::Memory => match job.specification.training() {
+            None => "the memory".to_owned(),
+            Some(work) => {
+                let memory = (!work.training.without_memory).then(|| "the memory".to_owned());
+                let files = work.training.files.iter().map(|file| file.path.display().to_string());
+                memory.into_iter().chain(files).collect::<Vec<_>>().join(", ")
+            }
+        },
     }
 }
 
@@ -119,6 +126,7 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
     let kind = match job.specification.reclassification() {
         Some(work) if work.dry_run => "Dry run of a reclassification",
         Some(_) => "Reclassification",
+        None if job.specification.training().is_some() => "Training of a model",
         None => "Import into the memory",
     };
     writeln!(out, "{kind}, job {}: {}", job.record.id, state_name(job))?;
@@ -144,6 +152,11 @@ pub(super) fn summary(out: &mut impl Write, job: &Job, diff: &Diff, place: &str)
     }
     let verb = if job.specification.is_dry_run() { "would change" } else { "changed" };
     writeln!(out)?;
+    if job.specification.training().is_some() {
+        writeln!(out, "  learnt from {} tickets, {} bad rows left out", number(rows - failed), number(failed))?;
+        let is_done = job.record.state == JobState::Done;
+        return if is_done { writeln!(out, "\n  `triage model list{place}` shows the model") } else { Ok(()) };
+    }
     if job.specification.reclassification().is_none() {
         return writeln!(out, "  {} rows: {} new or changed, {} bad", number(rows), number(changed), number(failed));
     }

@@ -25,6 +25,7 @@ use crate::{
     },
     grpc::client::Client,
     jobs::{Diff, Job, JobError, Jobs, Undone},
+    registry::Registry,
     store::Store,
 };
 
@@ -245,10 +246,15 @@ fn resume(args: &ResumeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     // To undo a job nothing is decided anew: any model will do.
     let known = specification.pace.model.as_deref().filter(|_| !is_undone);
     let triager = match model.as_deref().or(known) {
-        Some(folder) => reclassify::triager(Some(folder), config).with_context(|| {
+        Some(folder) => reclassify::triager(Some(folder), None, config).with_context(|| {
             format!("job {id} began with model {}; name the folder that it is in now with --model", record.model)
         })?,
-        None => reclassify::triager(None, config)?,
+        // To undo a job, the active one need not even be whole.
+        None if is_undone => reclassify::triager(None, None, config)?,
+        None => {
+            let registry = Registry::open(store.clone(), &place.data_dir, config.redactor.clone())?;
+            reclassify::triager(None, Some(&registry), config)?
+        }
     };
     let triager = triager.with_taxonomy(taxonomy_in_force(&store, config)?);
     if let Some(folder) = &model {
@@ -312,7 +318,7 @@ fn undo_here(id: JobId, output: Option<&Path>, place: &Place, config: &Config) -
     let job = jobs.undo(id, output.as_deref())?;
     if job.record.state == JobState::Undoing {
         // Nothing is decided anew: any model will do.
-        let triager = reclassify::triager(None, config)?;
+        let triager = reclassify::triager(None, None, config)?;
         reclassify::work(&jobs, id, triager, store, &place.data_dir, config)?;
     }
     let Undone { counts, output: default } = jobs.undone(id)?;

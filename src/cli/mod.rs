@@ -10,6 +10,7 @@ mod job;
 mod jobs;
 mod kb;
 mod memory;
+mod model;
 mod output;
 mod progress;
 mod reclassify;
@@ -71,6 +72,9 @@ enum Command {
     /// Look at jobs, steer them, and take them back
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// Look at models, train and compare them, and choose which one serves
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Say what became of what was proposed
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
@@ -129,6 +133,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             return reclassify::run(&args, &load_config(config, &Overrides::default())?);
         }
         Command::Jobs(command) => return jobs::run(&command, &load_config(config, &Overrides::default())?),
+        Command::Model(command) => model::run(&command, &load_config(config, &Overrides::default())?)?,
         Command::Feedback(command) => {
             feedback::run(command, &load_config(config, &Overrides::default())?)?;
         }

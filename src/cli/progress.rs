@@ -145,6 +145,10 @@ impl JobProgress {
 
 fn progress_line(progress: &jobs::Progress) -> String {
     let JobCounts { rows, changed, abstained, failed } = progress.counts;
+    if rows == 0 {
+        // As of a training, which counts its tickets at the end.
+        return "at work".to_owned();
+    }
     let left =
         progress.seconds_left().map(|seconds| format!(", {} left", HumanDuration(Duration::from_secs_f64(seconds))));
     format!(

@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     DEFAULT_DATA_DIR, UsageError, block_on, job,
     jobs::{Pauses, watch},
+    model::classifier,
     parse_share,
     progress::JobProgress,
     taxonomy::taxonomy_in_force,
 };
 use crate::{
-    classify::Classifier,
     compute::Pool,
     config::Config,
     domain::job::{JobId, JobState, PauseCause},
@@ -30,6 +30,7 @@ use crate::{
         specification::{FieldColumn, FieldValue, Filter, Pace, Source},
     },
     memory::Memory,
+    registry::Registry,
     rows::{Rows, parse_rename},
     store::{JobOrigin, Store},
     triage::Triager,
@@ -81,7 +82,7 @@ pub(super) struct ReclassifyArgs {
     /// Pause when more than this share of the rows is bad, 0 to 1; below 100 rows only at 0, or when all are
     #[arg(long, value_name = "P", default_value_t = Pace::DEFAULT_MAX_BAD_SHARE, value_parser = parse_share)]
     max_bad_share: f64,
-    /// Model bundle; without it the one inside this program
+    /// Model bundle; without it the active one of --data-dir, else the one inside this program
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Read column THEIRS of --input under the name OURS
@@ -160,10 +161,13 @@ pub(super) fn run(args: &ReclassifyArgs, config: &Config) -> anyhow::Result<Exit
     if let Some(address) = &args.server {
         return block_on(run_at(args, address));
     }
-    let triager = triager(args.model.as_deref(), config)?;
+    // Before anything is created for a bundle that cannot be read.
+    let named = args.model.as_deref().map(|bundle| triager(Some(bundle), None, config)).transpose()?;
+    let store = Store::open(&args.data_dir)?;
+    let registry = Registry::open(store.clone(), &args.data_dir, config.redactor.clone())?;
+    let triager = named.map_or_else(|| triager(None, Some(&registry), config), Ok)?;
     let known: Vec<String> = triager.fields().into_iter().map(|field| field.name).collect();
     let asked = args.asked(&known)?;
-    let store = Store::open(&args.data_dir)?;
     let triager = triager.with_taxonomy(taxonomy_in_force(&store, config)?);
     let jobs = Jobs::open(store.clone(), &args.data_dir);
     let max_bad_share = asked.pace.max_bad_share;
@@ -235,10 +239,9 @@ fn must_be_resumed(job: &Job, max_bad_share: f64) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// What decides, without articles or memory, with the taxonomy of the configuration.
-pub(super) fn triager(model: Option<&Path>, config: &Config) -> anyhow::Result<Triager> {
-    let classifier = model.map_or_else(Classifier::embedded, Classifier::load)?;
-    let classifier = classifier.with_redactor(config.redactor.clone());
+/// What decides, without articles or memory: the model of this bundle, else that of the registry.
+pub(super) fn triager(bundle: Option<&Path>, registry: Option<&Registry>, config: &Config) -> anyhow::Result<Triager> {
+    let classifier = classifier(bundle, registry, config)?;
     Ok(Triager::new(classifier, Arc::new(config.taxonomy.clone()), None, None)?)
 }
 
@@ -255,13 +258,14 @@ pub(super) fn work(
     if !matches!(job.record.state, JobState::Queued | JobState::Running | JobState::Undoing) {
         return Ok(());
     }
+    let registry = Some(Registry::open(store.clone(), data_dir, config.redactor.clone())?);
     let memory =
         if job.is_over_memory() { Some(Memory::open(store, data_dir, config.redactor.clone())?) } else { None };
     let threads = config.compute_threads.get();
     // Some pieces wait, so that no processor does.
     let places = NonZeroUsize::new(8 * threads).map_or(8, NonZeroUsize::get);
     let pool = Pool::start(config.compute_threads, places)?;
-    let workshop = Workshop { pool, width: 2 * threads, memory, limits: config.limits.ticket };
+    let workshop = Workshop { pool, width: 2 * threads, memory, registry, limits: config.limits.ticket };
     let progress = JobProgress::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let job = runtime.block_on(async {

@@ -10,10 +10,9 @@ use std::{
 use clap::Args;
 use futures_util::{Stream, StreamExt as _, stream};
 
-use super::{load_config, render};
+use super::{load_config, model::classifier, render};
 use crate::{
     app::App,
-    classify::Classifier,
     config::Overrides,
     domain::article::Article,
     feedback::Feedback,
@@ -21,6 +20,7 @@ use crate::{
     jobs::Jobs,
     knowledge::{KnowledgeBase, import},
     memory::Memory,
+    registry::{Registry, Shadow},
     store::Store,
     taxonomy::Taxonomies,
     telemetry,
@@ -36,7 +36,8 @@ pub(super) struct ServeArgs {
     /// Fill an empty knowledge base with demo articles and print commands to try; keeps nothing without --data-dir
     #[arg(long)]
     demo: bool,
-    /// Model bundle to serve, read again on SIGHUP; without it the one inside this program
+    /// Model bundle to serve, read again on SIGHUP; without it the active one of the data directory (`triage model`), at
+    /// first the one inside this program
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Where gRPC and gRPC-Web listen [default: 127.0.0.1:50051; port 0 picks a free one]
@@ -67,10 +68,13 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
         (None, Some(data_dir)) => data_dir,
         (None, None) => PathBuf::from(super::DEFAULT_DATA_DIR),
     };
-    let classifier = model.as_deref().map_or_else(Classifier::embedded, Classifier::load)?;
-    let classifier = classifier.with_redactor(config.redactor.clone());
+    // Before anything is created for a bundle that cannot be read.
+    let named = model.as_deref().map(|bundle| classifier(Some(bundle), None, &config)).transpose()?;
     let (redactor, job_folders) = (config.redactor.clone(), config.job_folders.clone());
     let store = Store::open(&data_dir)?;
+    let registry = Registry::open(store.clone(), &data_dir, redactor.clone())?;
+    let classifier = named.map_or_else(|| classifier(None, Some(&registry), &config), Ok)?;
+    let registry = registry.pinned_to(model.as_deref());
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -102,7 +106,8 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
             for mismatch in triager.mismatches() {
                 tracing::warn!("{mismatch}");
             }
-            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies })
+            let shadow = shadow_at_work(&registry);
+            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies, registry, shadow })
         };
         let on_ready = move || {
             if demo {
@@ -111,6 +116,15 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
             }
         };
         app.serve(load, on_ready, shutdown).await
+    })
+}
+
+/// The server serves also where its shadow cannot.
+fn shadow_at_work(registry: &Registry) -> Option<Shadow> {
+    registry.shadow_at_work().unwrap_or_else(|error| {
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(error, "no model answers silently: set another shadow, or none");
+        None
     })
 }
 

@@ -27,8 +27,10 @@ use crate::{
     },
     error::TriageError,
     grpc::client::{Client, ServedTaxonomy},
+    registry::Registry,
     store::Store,
     taxonomy::{NewRevision, Outcome, Revision, Taxonomies},
+    triage::Triager,
 };
 
 #[derive(Debug, Subcommand)]
@@ -319,10 +321,10 @@ fn in_force(place: &Place, config: &Config) -> anyhow::Result<(Taxonomy, ServedT
             .map_err(|error| anyhow::anyhow!("{address} has a taxonomy that this version does not know: {error}"))?;
         return Ok((taxonomy, served));
     }
-    let triager = reclassify::triager(place.model.as_deref(), config)?;
     // Looking leaves no folder behind.
-    let (taxonomy, number) = if Store::exists(&place.data_dir) {
-        let store = Store::open(&place.data_dir)?;
+    let store = Store::exists(&place.data_dir).then(|| Store::open(&place.data_dir)).transpose()?;
+    let triager = triager(place, store.clone(), config)?;
+    let (taxonomy, number) = if let Some(store) = store {
         let number = in_plain_words(Taxonomies::new(store.clone(), config.taxonomy_file.as_deref()).number())?;
         (taxonomy_in_force(&store, config)?, number)
     } else {
@@ -406,13 +408,20 @@ fn revise(revision: Revision, how: &How, config: &Config) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// The model that decides: the one named, else the one that is active in the data directory.
+fn triager(place: &Place, store: Option<Store>, config: &Config) -> anyhow::Result<Triager> {
+    let registry = store.map(|store| Registry::open(store, &place.data_dir, config.redactor.clone())).transpose()?;
+    reclassify::triager(place.model.as_deref(), registry.as_ref(), config)
+}
+
 fn revise_here(asked: &NewRevision, dry_run: bool, place: &Place, config: &Config) -> anyhow::Result<Outcome> {
     if let Some(file) = &config.taxonomy_file {
         // Before a folder is made for what is not to be.
         return Err(TriageError::TaxonomyInFile { file: file.clone() }.into());
     }
-    let triager = reclassify::triager(place.model.as_deref(), config)?;
-    let taxonomies = Taxonomies::new(Store::open(&place.data_dir)?, None);
+    let store = Store::open(&place.data_dir)?;
+    let triager = triager(place, Some(store.clone()), config)?;
+    let taxonomies = Taxonomies::new(store, None);
     let now = in_plain_words(taxonomies.in_force(&config.taxonomy))?;
     let triager = triager.with_taxonomy(Arc::clone(&now));
     let revised = in_plain_words(taxonomies.plan(&triager, asked))?;

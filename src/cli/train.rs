@@ -86,6 +86,7 @@ pub(crate) fn run(args: &TrainArgs, config: &Config) -> anyhow::Result<()> {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         find_suspects: args.suspects.is_some(),
         progress: &on_progress,
+        stop: &train::NEVER,
     };
     let mut set = TrainingSet::new(&args.label, options.threads, config.redactor.clone())?;
     let mut loaded = Loaded { without_label: vec![0; args.label.len()], ..Loaded::default() };

@@ -3,6 +3,7 @@
 //! of its own: the caller hands both in.
 
 mod jobs;
+mod learning;
 mod redaction;
 pub mod taxonomy;
 
@@ -26,7 +27,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    domain::{taxonomy::Taxonomy, ticket::TicketLimits},
+    domain::{model::LearningPolicy, taxonomy::Taxonomy, ticket::TicketLimits},
     encode::Redactor,
 };
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub job_folders: Vec<PathBuf>,
     /// Values that one source may correct within an hour and that are learnt from.
     pub corrections_per_hour: u64,
+    /// When the server trains and promotes models by itself.
+    pub learning: LearningPolicy,
     pub log_filter: String,
     /// Settings that work but are probably not meant, for the log.
     pub warnings: Vec<String>,
@@ -171,12 +174,6 @@ struct RawTaxonomy {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawLearning {
-    corrections_per_hour: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawLog {
     filter: String,
 }
@@ -216,7 +213,7 @@ impl Config {
         let taxonomy = section::<RawTaxonomy>(&layers, "taxonomy", &mut problems);
         let redaction = section::<redaction::RawRedaction>(&layers, "redaction", &mut problems);
         let jobs = section::<jobs::RawJobs>(&layers, "jobs", &mut problems);
-        let learning = section::<RawLearning>(&layers, "learning", &mut problems);
+        let learning = section::<learning::RawLearning>(&layers, "learning", &mut problems);
         let log = section::<RawLog>(&layers, "log", &mut problems);
 
         let server = server.and_then(|raw| check_server(&raw, &mut problems));
@@ -233,13 +230,14 @@ impl Config {
         });
         let redactor = redaction.and_then(|raw| redaction::check(&raw, &mut problems));
         let job_folders = jobs.map(|raw| jobs::check(&raw, &mut problems)).unwrap_or_default();
+        let learning = learning.map(|raw| (raw.corrections_per_hour, learning::check(&raw, &mut problems)));
         let (
             Some(server),
             Some(limits),
             Some(compute),
             Some(taxonomy),
             Some(redactor),
-            Some(learning),
+            Some((corrections_per_hour, learning)),
             Some(log),
             true,
         ) = (server, limits, compute, taxonomy, redactor, learning, log, problems.is_empty())
@@ -256,7 +254,8 @@ impl Config {
             taxonomy_file,
             redactor,
             job_folders,
-            corrections_per_hour: learning.corrections_per_hour,
+            corrections_per_hour,
+            learning,
             log_filter: log.filter,
             warnings,
         })

@@ -84,10 +84,13 @@ pub enum PauseCause {
     InputChanged,
     /// The model or the taxonomy is not what the job began with.
     OtherVersion,
+    /// Nothing can be learnt from the tickets.
+    Untrainable,
 }
 
 impl PauseCause {
-    pub const ALL: [Self; 5] = [Self::Asked, Self::BadRows, Self::Storage, Self::InputChanged, Self::OtherVersion];
+    pub const ALL: [Self; 6] =
+        [Self::Asked, Self::BadRows, Self::Storage, Self::InputChanged, Self::OtherVersion, Self::Untrainable];
 
     /// As the database, scripts and the API name it.
     pub fn as_str(self) -> &'static str {
@@ -97,6 +100,7 @@ impl PauseCause {
             Self::Storage => "storage",
             Self::InputChanged => "input_changed",
             Self::OtherVersion => "other_version",
+            Self::Untrainable => "untrainable",
         }
     }
 

@@ -6,6 +6,7 @@ pub mod decision;
 pub mod feedback;
 pub mod job;
 pub mod memory;
+pub mod model;
 pub mod priority;
 pub mod route;
 pub mod sla;

@@ -1,6 +1,6 @@
 //! What the desk sorts tickets into: fields with their labels and routes, the priority matrix, the groups that
 //! take the tickets, the services and people that raise impact, and how soon tickets are to be solved. What may be
-//! changed about it, and how, is in [`change`].
+//! changed about it, and how, is in `change.rs`.
 
 mod change;
 mod difference;

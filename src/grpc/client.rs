@@ -4,6 +4,7 @@ mod feedback;
 mod jobs;
 mod knowledge;
 mod memory;
+mod models;
 mod taxonomy;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -18,6 +19,7 @@ use tonic_types::StatusExt as _;
 pub use self::{
     jobs::{JobChanges, JobResults},
     knowledge::UpsertedArticles,
+    models::ListedModels,
     taxonomy::ServedTaxonomy,
 };
 use super::convert;

@@ -3,16 +3,21 @@
 mod feedback;
 mod jobs;
 mod memory;
+mod models;
 mod taxonomy;
 
 pub(super) use self::feedback::{
-    article_event, article_feedback, article_usage, feedback_filter, feedback_record, tally, verdict,
+    article_event, article_feedback, article_usage, feedback_filter, feedback_record, field_verdict, tally,
 };
 pub(super) use self::jobs::{
     AskedJob, asked_import, asked_job, diff, import_spec, job, job_ticket, reclassification_spec, result_filter,
     ticket_result, undo_outcome,
 };
 pub(super) use self::memory::{confirmed_ticket, similar_request, similar_ticket, wire_confirmed_ticket};
+pub(super) use self::models::{
+    activation, activation_token, asked_activation, asked_comparison, asked_model_import, asked_rollback,
+    asked_training, comparison, domain_training, model, training_spec, verdict, version,
+};
 pub(super) use self::taxonomy::{
     asked_changes, asked_document, asked_version, outcome, revision, taxonomy, taxonomy_version, wire_change,
 };

@@ -1,20 +1,23 @@
 //! `FeedbackService`: parse, record on the compute pool, convert.
 
+use std::error::Error;
+
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Api, convert,
+    Api, Core, convert,
     import::{Frames, Refused},
     observe, pages,
 };
 use crate::{
     domain::{
-        feedback::{FeedbackEffect, FeedbackId, FeedbackReceipt},
+        feedback::{DecisionFeedback, FeedbackEffect, FeedbackId, FeedbackReceipt},
         memory::ConfirmedTicket,
     },
     error::{FieldViolation, TriageError},
     feedback::now,
     pb::{self, feedback_service_server::FeedbackService},
+    registry::Confirmed,
     triage::{ResolvedCounts, source_violations},
 };
 
@@ -25,7 +28,13 @@ impl FeedbackHandler {
     /// Records the valid tickets of one frame.
     async fn learn_frame(&self, tickets: Vec<ConfirmedTicket>, source: String) -> Result<ResolvedCounts, TriageError> {
         let (_turn, place) = self.0.wait_to_write().await?;
-        self.0.compute(place, move |core| core.triager.learn_resolved(&tickets, &source, now())).await
+        let learn = move |core: &Core| {
+            let mut on_new = |said: &DecisionFeedback| score_shadow(core, said);
+            core.triager.learn_resolved(&tickets, &source, now(), &mut on_new)
+        };
+        let counts = self.0.compute(place, learn).await?;
+        self.0.tell_links_changed();
+        Ok(counts)
     }
 }
 
@@ -37,14 +46,21 @@ impl FeedbackService for FeedbackHandler {
     ) -> Result<Response<pb::RecordFeedbackResponse>, Status> {
         self.0
             .unary("RecordFeedback", request, async |request| {
-                let (handle, verdict) = convert::verdict(request)?;
+                let (handle, verdict) = convert::field_verdict(request)?;
                 // Before it is its turn to write: what is wrong holds nobody up.
                 let place = self.0.pool.admit()?;
-                let review = move |core: &super::Core| core.triager.review_sealed(&handle, &verdict, now());
+                let review = move |core: &Core| core.triager.review_sealed(&handle, &verdict, now());
                 let feedback = self.0.compute(place, review).await?;
                 let (_turn, place) = self.0.wait_to_write().await?;
-                let record = move |core: &super::Core| core.triager.learn(&feedback);
+                let record = move |core: &Core| {
+                    let receipt = core.triager.learn(&feedback)?;
+                    if receipt.is_new {
+                        score_shadow(core, &feedback);
+                    }
+                    Ok(receipt)
+                };
                 let FeedbackReceipt { id, is_new, memory_changed, held_back } = self.0.compute(place, record).await?;
+                self.0.tell_links_changed();
                 Ok(pb::RecordFeedbackResponse { feedback_id: id.0, recorded: is_new, memory_changed, held_back })
             })
             .await
@@ -102,8 +118,9 @@ impl FeedbackService for FeedbackHandler {
                     return Err(TriageError::invalid("feedback_id", "must be the id of recorded feedback"));
                 }
                 let (_turn, place) = self.0.wait_to_write().await?;
-                let withdraw = move |core: &super::Core| core.triager.unlearn(FeedbackId(feedback_id));
+                let withdraw = move |core: &Core| core.triager.unlearn(FeedbackId(feedback_id));
                 let withdrawn = self.0.compute(place, withdraw).await?;
+                self.0.tell_links_changed();
                 Ok(pb::WithdrawFeedbackResponse { withdrawn })
             })
             .await
@@ -120,7 +137,7 @@ impl FeedbackService for FeedbackHandler {
                 let before = pages::parse_number_token(&token).map_err(wrong)?.map(FeedbackId);
                 let place = self.0.disk.admit()?;
                 // One more tells whether another page follows.
-                let list = move |core: &super::Core| core.feedback.list(&filter, before, size + 1);
+                let list = move |core: &Core| core.feedback.list(&filter, before, size + 1);
                 let mut listed = self.0.block(place, list).await?;
                 let more = listed.len() > size;
                 listed.truncate(size);
@@ -149,6 +166,20 @@ impl FeedbackService for FeedbackHandler {
                 Ok(pb::RecordArticleFeedbackResponse { recorded: is_new, memory_changed })
             })
             .await
+    }
+}
+
+/// Tells the shadow what a ticket was. What was said is recorded already: where this fails, only the shadow's score
+/// lacks a ticket.
+fn score_shadow(core: &Core, said: &DecisionFeedback) {
+    let Some(shadow) = &core.shadow else { return };
+    let text = said.ticket.text();
+    let labels = said.outcomes.iter().map(|outcome| (outcome.field.clone(), outcome.value.clone())).collect();
+    let classifier = core.triager.classifier();
+    let guesses = classifier.best_guesses(&text);
+    let confirmed = Confirmed { text: &text, labels: &labels, active: classifier.version(), guesses: &guesses };
+    if let Err(error) = shadow.score(confirmed) {
+        tracing::error!(error = &error as &dyn Error, "the shadow was not told what a ticket was");
     }
 }
 

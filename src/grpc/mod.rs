@@ -9,6 +9,7 @@ mod import;
 mod jobs;
 mod knowledge;
 mod memory;
+mod models;
 mod pages;
 mod status;
 mod taxonomy;
@@ -30,7 +31,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 pub(crate) use self::{
     feedback::FeedbackHandler, jobs::JobHandler, knowledge::KnowledgeHandler, memory::MemoryHandler,
-    taxonomy::TaxonomyHandler, triage::TriageHandler,
+    models::ModelHandler, taxonomy::TaxonomyHandler, triage::TriageHandler,
 };
 use crate::{
     compute::{Place, Pool},
@@ -40,6 +41,7 @@ use crate::{
     jobs::Jobs,
     knowledge::KnowledgeBase,
     memory::Memory,
+    registry::{Registry, Shadow},
     taxonomy::Taxonomies,
     telemetry::{METRICS, Stage},
     triage::Triager,
@@ -60,6 +62,9 @@ pub struct Core {
     pub feedback: Feedback,
     pub jobs: Jobs,
     pub taxonomies: Taxonomies,
+    pub registry: Registry,
+    /// Answers silently beside the triager's model; `None` where no model does.
+    pub shadow: Option<Shadow>,
 }
 
 /// What all handlers share. Cheap to clone.
@@ -74,7 +79,10 @@ pub struct Api {
     draining: CancellationToken,
     /// Changes to the knowledge base, the memory and the taxonomy take turns here, where waiting costs no thread of the pool.
     writes: Arc<Semaphore>,
+    /// Comparisons of models take turns: each may take seconds on a thread that activations wait for too.
+    comparisons: Arc<Semaphore>,
     links_changed: Arc<Notify>,
+    tickets_changed: Arc<Notify>,
 }
 
 impl Api {
@@ -86,7 +94,9 @@ impl Api {
             limits: Arc::new(limits),
             draining,
             writes: Arc::new(Semaphore::new(1)),
+            comparisons: Arc::new(Semaphore::new(1)),
             links_changed: Arc::default(),
+            tickets_changed: Arc::default(),
         }
     }
 
@@ -112,12 +122,21 @@ impl Api {
         let version = core.triager.versions().model;
         let previous = serving.replace(Arc::new(core));
         let previous = previous.map(|previous| previous.triager.versions().model);
+        if previous.as_ref().is_some_and(|previous| *previous != version) {
+            METRICS.model_swaps.inc();
+        }
         METRICS.set_model(&version, previous.as_deref());
     }
 
-    /// Says that links between tickets and articles may have come or gone.
+    /// Says that confirmed tickets, their links to articles, or models may have come or gone.
     pub(crate) fn tell_links_changed(&self) {
         self.links_changed.notify_one();
+        self.tickets_changed.notify_one();
+    }
+
+    /// As [`Self::links_changed`], for who trains on tickets.
+    pub(crate) async fn tickets_changed(&self) {
+        self.tickets_changed.notified().await;
     }
 
     /// Waits until links between tickets and articles came or went; at once where they did since the last time.

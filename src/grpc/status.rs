@@ -51,6 +51,7 @@ impl From<TriageError> for Status {
             TriageError::DeadlineExceeded => Code::DeadlineExceeded,
             TriageError::JobState(_)
             | TriageError::TaxonomyInFile { .. }
+            | TriageError::ModelState(_)
             | TriageError::OutputTaken { .. }
             | TriageError::Unwritable { .. } => Code::FailedPrecondition,
             TriageError::TaxonomyChanged { .. } => Code::Aborted,

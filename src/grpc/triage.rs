@@ -14,7 +14,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Api, Core, Observed, Outcome, convert, edge, observe, status, within};
 use crate::{
-    domain::ticket::Ticket,
+    compute::Pool,
+    domain::{decision::TriageDecision, ticket::Ticket},
     error::{FieldViolation, TriageError},
     pb::{self, triage_service_server::TriageService},
     triage::TriageOptions,
@@ -36,7 +37,8 @@ impl TriageHandler {
         let decision = async {
             let (core, ticket, options) = item?;
             let place = self.0.pool.wait().await?;
-            self.0.compute_with(core, place, move |core| core.triager.triage(&ticket, options)).await
+            let pool = self.0.pool.clone();
+            self.0.compute_with(core, place, move |core| core.triage(&ticket, options, &pool)).await
         };
         let result = match decision.await {
             Ok(decision) => pb::triage_result::Result::Decision(convert::decision(decision)),
@@ -57,6 +59,23 @@ impl TriageHandler {
     }
 }
 
+impl Core {
+    /// Decides a ticket, and has the shadow answer it too where the pool has time.
+    fn triage(&self, ticket: &Ticket, options: TriageOptions, pool: &Pool) -> Result<TriageDecision, TriageError> {
+        let decision = self.triager.triage(ticket, options)?;
+        if let Some(shadow) = &self.shadow
+            && (options.fields || options.explanation)
+        {
+            let (answering, active, text) =
+                (shadow.clone(), self.triager.classifier().clone(), ticket.text().to_owned());
+            if !pool.offer(move || answering.answer(&active, &text)) {
+                shadow.drop_one();
+            }
+        }
+        Ok(decision)
+    }
+}
+
 #[tonic::async_trait]
 impl TriageService for TriageHandler {
     async fn triage_ticket(
@@ -67,7 +86,8 @@ impl TriageService for TriageHandler {
             .unary("TriageTicket", request, async |request| {
                 let (ticket, options) = convert::triage_request(request, &self.0.limits.ticket)?;
                 let place = self.0.pool.admit()?;
-                let decision = self.0.compute(place, move |core| core.triager.triage(&ticket, options)).await?;
+                let pool = self.0.pool.clone();
+                let decision = self.0.compute(place, move |core| core.triage(&ticket, options, &pool)).await?;
                 Ok(pb::TriageTicketResponse { decision: Some(convert::decision(decision)) })
             })
             .await

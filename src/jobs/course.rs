@@ -30,6 +30,7 @@ use crate::{
         ticket::TicketLimits,
     },
     memory::Memory,
+    registry::Registry,
     store::{ChunkCommit, Committed, Imported, Store},
     telemetry::METRICS,
     triage::Triager,
@@ -52,6 +53,8 @@ pub(super) struct Tools {
     /// Slices at work or waiting for a processor.
     pub width: usize,
     pub memory: Option<Memory>,
+    /// For trainings.
+    pub registry: Option<Registry>,
     /// For tickets that are imported.
     pub limits: TicketLimits,
 }

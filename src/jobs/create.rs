@@ -256,7 +256,7 @@ impl Jobs {
         self.create_specified(|| new.specify(triager, &self.folders), request_id, origin, triager)
     }
 
-    fn create_specified(
+    pub(super) fn create_specified(
         &self,
         specify: impl FnOnce() -> Result<Specification, JobError>,
         request_id: Option<&str>,

@@ -6,6 +6,7 @@ use crate::{
     domain::job::{JobId, JobState},
     error::TriageError,
     knowledge::IndexError,
+    registry::RegistryError,
     rows::{RowError, RowsError},
     store::StoreError,
 };
@@ -29,7 +30,7 @@ pub enum JobError {
     #[error("job {id} is not about field `{field}`; its fields are {}", known.join(", "))]
     UnknownField { id: JobId, field: String, known: Vec<String> },
     /// The job changed nothing of what can be given back.
-    #[error("job {0} has nothing to undo: it was a dry run, an import, or over tickets that a client sent")]
+    #[error("job {0} has nothing to undo: it was a dry run, an import, a training, or over tickets that a client sent")]
     NothingToUndo(JobId),
     /// What was asked for makes no job.
     #[error("{0}")]
@@ -46,6 +47,8 @@ pub enum JobError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Index(#[from] IndexError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     #[error(transparent)]
     Triage(#[from] TriageError),
     /// What the store holds was not written by this program.
@@ -69,6 +72,8 @@ impl From<JobError> for TriageError {
             }
             JobError::Unwritable { path, source } => Self::Unwritable { path, problem: source.to_string() },
             JobError::Index(error) => error.into(),
+            JobError::Registry(RegistryError::Invalid(problem)) => Self::invalid("spec", problem),
+            JobError::Registry(error) => error.into(),
             JobError::Triage(error) => error,
             JobError::Internal(source) => Self::Internal(source),
             JobError::Store(_) | JobError::Damaged(_) => Self::internal(error),

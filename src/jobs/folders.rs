@@ -37,6 +37,22 @@ impl Folders {
         Ok(found)
     }
 
+    /// The folder that `path` leads to, otherwise as [`Self::to_read`].
+    pub(super) fn to_read_folder(&self, path: &Path) -> Result<PathBuf, JobError> {
+        let Self::Only(folders) = self else { return Ok(path.to_owned()) };
+        let Ok(found) = fs::canonicalize(path) else {
+            self.to_write(path)?;
+            return Err(JobError::Invalid(format!("{}: there is no such folder", path.display())));
+        };
+        if !is_below(folders, &found) {
+            return Err(JobError::PathNotAllowed(path.to_owned()));
+        }
+        if !found.is_dir() {
+            return Err(JobError::Invalid(format!("{} is no folder", path.display())));
+        }
+        Ok(found)
+    }
+
     /// The same file by the folder that its own leads to; it need not be there.
     ///
     /// Fails with [`JobError::PathNotAllowed`] where that folder lies elsewhere, and [`JobError::Invalid`] where it would
@@ -124,6 +140,12 @@ mod tests {
             ("in/deep/..", (None, false)),
         ] {
             desk.check(path, expected);
+        }
+        for (path, expected) in
+            [("in", true), ("in/deep", true), ("in/a.csv", false), ("out", false), ("in/new", false)]
+        {
+            let found = desk.folders.to_read_folder(&desk.folder.path().join(path));
+            assert_eq!(found.is_ok(), expected, "{path}");
         }
         assert!(Folders::Only([].into()).to_read(&desk.folder.path().join("in/a.csv")).is_err());
         assert!(Folders::Any.to_read(Path::new("nowhere")).is_ok() && Folders::Any.to_write(Path::new("x")).is_ok());

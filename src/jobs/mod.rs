@@ -17,6 +17,7 @@ mod spool;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod train;
 mod treat;
 mod undo;
 mod vacant;
@@ -45,6 +46,7 @@ pub use self::{
     rejects::{Reject, Rejects, too_many_bad},
     results::{ResultFilter, ResultPage, ResultPlace, Wanted, result_line},
     spool::Spool,
+    train::NewTraining,
     undo::Undone,
 };
 use crate::{
@@ -54,6 +56,7 @@ use crate::{
         ticket::TicketLimits,
     },
     memory::Memory,
+    registry::Registry,
     store::{JobOrigin, JobRecord, Store},
     triage::Triager,
 };
@@ -211,6 +214,11 @@ impl Jobs {
         Ok(self.store.respecify_job(id, &specification.to_json(), record.origin)?)
     }
 
+    /// The folder that a client names, where it may have it read.
+    pub fn folder_to_read(&self, path: &Path) -> Result<PathBuf, JobError> {
+        self.folders.to_read_folder(path)
+    }
+
     fn is_server(&self) -> bool {
         matches!(self.folders, Folders::Only(_))
     }
@@ -220,6 +228,9 @@ impl Jobs {
         if let Source::File(file) = &job.source
             && !file.is_spool
         {
+            self.folders.to_read(&file.path)?;
+        }
+        for file in train::files(&job.work) {
             self.folders.to_read(&file.path)?;
         }
         job.written().try_for_each(|path| self.folders.to_write(&path).map(|_| ()))
@@ -286,6 +297,7 @@ impl Jobs {
             disk: Pool::start(Tools::DISK_THREADS, 2 * Tools::DISK_THREADS.get()).map_err(JobError::internal)?,
             width: workshop.width,
             memory: workshop.memory,
+            registry: workshop.registry,
             limits: workshop.limits,
         };
         self.work_with(id, triager, &tools, stop, report).await
@@ -318,7 +330,10 @@ impl Jobs {
         };
         let ending = match self.other_version(&job, &triager) {
             Some(pause) => Ok(Ending::Paused(pause)),
-            None => Course::new(tools, job, triager)?.run(stop, &heard).await,
+            None => match &job.specification.work {
+                Work::Train(work) => train::work(tools, (&job, work), &triager, stop, self.news(), &heard).await,
+                Work::Reclassify(_) | Work::Import(_) => Course::new(tools, job, triager)?.run(stop, &heard).await,
+            },
         };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let jobs = self.clone();
@@ -344,7 +359,9 @@ impl Jobs {
             return None;
         };
         let remedy = match what {
-            "model" if self.is_server() => format!("serve {pinned} (`triage serve --model DIR`) and resume the job"),
+            "model" if self.is_server() => format!(
+                "have {pinned} serve (`triage model activate {pinned}`, or `triage serve --model DIR`) and resume the job"
+            ),
             "model" => {
                 format!("resume it with the folder of {pinned} (`triage jobs resume {} --model DIR`)", record.id)
             }
@@ -377,8 +394,11 @@ impl Jobs {
         match ending {
             Ok(Ending::Done) => {
                 // Gone before anybody hears that the job is done; every ticket is decided.
-                Self::discard_spool(&self.get(id)?)?;
-                self.store.move_job(id, &[JobState::Running], JobState::Done, None, now())?;
+                let job = self.get(id)?;
+                Self::discard_spool(&job)?;
+                // The memory goes on changing: asking for the same again is another job, also for who hears of the end
+                // first.
+                self.store.end_job(id, !job.is_over_memory(), now())?;
             }
             Ok(Ending::Paused(pause)) => _ = self.pause_with(id, &pause)?,
             Ok(Ending::Moved | Ending::Stopped) => {}
@@ -401,10 +421,6 @@ impl Jobs {
         let job = self.get(id)?;
         if !job.record.state.is_open() {
             Self::clear_away(&job)?;
-        }
-        if job.record.state == JobState::Done && job.is_over_memory() {
-            // The memory goes on changing: asking for the same again is another job.
-            self.store.release_job(id)?;
         }
         Ok(job)
     }
@@ -479,6 +495,8 @@ pub struct Workshop {
     pub width: usize,
     /// For jobs over the memory.
     pub memory: Option<Memory>,
+    /// For trainings.
+    pub registry: Option<Registry>,
     /// For tickets that are imported.
     pub limits: TicketLimits,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::output::is_csv;
-use crate::{domain::decision::Versions, memory::TicketColumns, rows::CsvStyle};
+use crate::{domain::decision::Versions, memory::TicketColumns, registry::Training, rows::CsvStyle};
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,22 @@ pub enum Work {
     Reclassify(Reclassification),
     /// The tickets of a file become confirmed tickets of the memory.
     Import(TicketColumns),
+    /// A model is trained, on the memory and on files.
+    Train(TrainingWork),
+}
+
+/// A training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingWork {
+    pub training: Training,
+    /// The content of each file, as [`super::input::Identity`] writes it.
+    #[serde(default)]
+    pub contents: Vec<String>,
+    /// Who asked for it.
+    pub by: String,
+    /// The server asked for it by itself, when this was the last change to the memory.
+    #[serde(default)]
+    pub automatic_since: Option<u64>,
 }
 
 /// A reclassification.
@@ -52,6 +68,7 @@ impl Work {
         match self {
             Self::Reclassify(_) => "reclassification",
             Self::Import(_) => "memory_import",
+            Self::Train(_) => "training",
         }
     }
 }
@@ -167,7 +184,7 @@ pub(super) fn is_at_or_below(label: &str, asked: &str) -> bool {
 }
 
 impl Specification {
-    /// The fields that are reclassified; none of an import.
+    /// The fields that are reclassified; none of other work.
     pub fn fields(&self) -> &[FieldColumn] {
         self.reclassification().map_or(&[], |work| &work.fields)
     }
@@ -177,11 +194,19 @@ impl Specification {
         self.reclassification().is_some_and(|work| work.dry_run)
     }
 
-    /// `None` for an import.
+    /// `None` for other work.
     pub fn reclassification(&self) -> Option<&Reclassification> {
         match &self.work {
             Work::Reclassify(work) => Some(work),
-            Work::Import(_) => None,
+            Work::Import(_) | Work::Train(_) => None,
+        }
+    }
+
+    /// `None` for other work.
+    pub fn training(&self) -> Option<&TrainingWork> {
+        match &self.work {
+            Work::Train(work) => Some(work),
+            Work::Reclassify(_) | Work::Import(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@ mod faults;
 mod imports;
 mod memory;
 mod pauses;
+mod training;
 
 use std::{
     collections::BTreeMap,
@@ -44,6 +45,7 @@ struct Desk {
     store: Store,
     jobs: Jobs,
     memory: Memory,
+    registry: Registry,
     triager: Triager,
     pool: Pool,
 }
@@ -54,9 +56,10 @@ impl Desk {
         let store = Store::open(&folder.path().join("data")).unwrap();
         let jobs = Jobs::open(store.clone(), &folder.path().join("data"));
         let memory = Memory::open(store.clone(), &folder.path().join("data"), Redactor::default()).unwrap();
+        let registry = Registry::open(store.clone(), &folder.path().join("data"), Redactor::default()).unwrap();
         let triager = Triager::new(Classifier::embedded().unwrap(), Arc::default(), None, None).unwrap();
         let pool = Pool::start(NonZeroUsize::new(2).unwrap(), 16).unwrap();
-        Self { folder, store, jobs, memory, triager, pool }
+        Self { folder, store, jobs, memory, registry, triager, pool }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -108,6 +111,7 @@ impl Desk {
             disk: Pool::start(Tools::DISK_THREADS, 4).unwrap(),
             width: 4,
             memory: Some(self.memory.clone()),
+            registry: Some(self.registry.clone()),
             limits: TicketLimits::default(),
         }
     }

@@ -77,7 +77,8 @@ impl Treatment {
                 format: Format::of(job),
                 is_effective: matches!(job.source, Source::Memory) && !work.dry_run,
             },
-            Work::Import(_) => Kind::Import(redactor),
+            // Of a training, no ticket comes here.
+            Work::Import(_) | Work::Train(_) => Kind::Import(redactor),
         };
         Self { kind, rejects: job.rejects().and_then(|_| RejectFormat::of(job)) }
     }

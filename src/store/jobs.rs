@@ -186,6 +186,15 @@ impl Store {
         moved.map(|rows| rows > 0).map_err(self.failed("changing the state of a job"))
     }
 
+    /// Says that a running job is done, and whether it goes on standing for its fingerprint. `at` is in seconds since
+    /// 1970.
+    pub fn end_job(&self, id: JobId, keeps_fingerprint: bool, at: u64) -> Result<(), StoreError> {
+        let statement = "UPDATE jobs SET state = ?2, ended_at = ?3, fingerprint = CASE WHEN ?4 THEN fingerprint END \
+                         WHERE id = ?1 AND state = ?5";
+        let values = params![id.0, JobState::Done.as_str(), at, keeps_fingerprint, JobState::Running.as_str()];
+        self.writer().execute(statement, values).map(|_| ()).map_err(self.failed("changing the state of a job"))
+    }
+
     /// Takes a job's fingerprint away: what it stood for may be asked for anew.
     pub fn release_job(&self, id: JobId) -> Result<(), StoreError> {
         let released = self.writer().execute("UPDATE jobs SET fingerprint = NULL WHERE id = ?1", [id.0]);

@@ -261,6 +261,28 @@ pub(super) fn tickets_with_changes(
     Ok(tickets)
 }
 
+/// Tickets, the latest change first, each with the change that wrote it; a page.
+pub(super) fn latest_tickets(
+    connection: &Connection,
+    before: Option<u64>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(ConfirmedTicket, u64)>> {
+    let statement =
+        format!("SELECT {COLUMNS}, sequence FROM memory_tickets WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
+    let mut statement = connection.prepare_cached(&statement)?;
+    let before = before.map_or(i64::MAX, |change| i64::try_from(change).unwrap_or(i64::MAX));
+    let mut rows = statement.query(params![before, limit])?;
+    let (mut tickets, mut bytes) = (Vec::new(), 0);
+    while bytes < LIST_PAGE_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let ticket = read_ticket(connection, row)?;
+        bytes += ticket.text_bytes();
+        tickets.push((ticket, row.get("sequence")?));
+    }
+    Ok(tickets)
+}
+
 /// The change that wrote a ticket; `None` where there is no such ticket.
 pub(super) fn change_of(connection: &Connection, id: &str) -> rusqlite::Result<Option<u64>> {
     connection

@@ -12,6 +12,7 @@ mod learned;
 mod lock;
 mod memory;
 mod migrations;
+mod models;
 mod overlay;
 mod seen_ids;
 mod taxonomy;
@@ -32,6 +33,7 @@ pub use self::{
     decision_feedback::{FeedbackFilter, LeanRow},
     jobs::{ChunkCommit, Committed, Created, Imported, JobChunk, JobOrigin, JobRecord, NewJob, Relabelled},
     memory::MemoryPage,
+    models::{ModelRecord, NewActivation},
     seen_ids::SeenIds,
     taxonomy::{NewTaxonomy, TaxonomyRecord},
 };

@@ -115,6 +115,11 @@ impl Triager {
         self.classifier.redactor()
     }
 
+    /// The model.
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
     /// What suggests articles; `None` without a knowledge base.
     pub fn suggester(&self) -> Option<&Suggester> {
         self.suggester.as_ref()

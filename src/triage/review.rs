@@ -153,12 +153,15 @@ impl Triager {
     /// in pieces of [`RESOLVED_AT_ONCE`]. The caller has checked [`ConfirmedTicket::violations`] and that each has a
     /// label; `now` counts for tickets that do not say when they were resolved.
     ///
+    /// Hands over what is new, once it is recorded.
+    ///
     /// Errors: `Internal` when the disk refuses the write; what came before the piece is recorded.
     pub fn learn_resolved(
         &self,
         tickets: &[ConfirmedTicket],
         source: &str,
         now: u64,
+        on_new: &mut dyn FnMut(&DecisionFeedback),
     ) -> Result<ResolvedCounts, TriageError> {
         let feedback = self.takes_feedback()?;
         let mut counts = ResolvedCounts::default();
@@ -171,7 +174,10 @@ impl Triager {
                     *counts.fields.entry(field).or_default() += tally;
                 }
             }
-            for receipt in feedback.record_resolved(&reviewed)? {
+            for (said, receipt) in reviewed.iter().zip(feedback.record_resolved(&reviewed)?) {
+                if receipt.is_new {
+                    on_new(said);
+                }
                 *(if receipt.is_new { &mut counts.recorded } else { &mut counts.unchanged }) += 1;
             }
             self.relearn()?;

@@ -208,6 +208,7 @@ fn the_reasons_of_errors_stay_as_programs_know_them() {
         "INTERNAL",
         "INVALID_REQUEST",
         "JOB_STATE",
+        "MODEL_STATE",
         "NOT_FOUND",
         "NOT_READY",
         "OUTPUT_TAKEN",

@@ -13,7 +13,6 @@ use prost::Message as _;
 use tempfile::TempDir;
 use ticket_triage::{
     app::App,
-    classify::Classifier,
     config::{Config, Overrides},
     feedback::Feedback,
     grpc::Core,
@@ -23,8 +22,10 @@ use ticket_triage::{
     pb::{
         self, feedback_service_client::FeedbackServiceClient, job_service_client::JobServiceClient,
         knowledge_service_client::KnowledgeServiceClient, memory_service_client::MemoryServiceClient,
-        taxonomy_service_client::TaxonomyServiceClient, triage_service_client::TriageServiceClient,
+        model_service_client::ModelServiceClient, taxonomy_service_client::TaxonomyServiceClient,
+        triage_service_client::TriageServiceClient,
     },
+    registry::Registry,
     store::Store,
     taxonomy::Taxonomies,
     triage::Triager,
@@ -94,15 +95,16 @@ impl TestServer {
             before_loading();
             let store = Store::open(&data_dir)?;
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
+            let registry = Registry::open(store.clone(), &data_dir, redactor.clone())?;
             let memory = Memory::open(store.clone(), &data_dir, redactor)?;
             let feedback = Feedback::open(store.clone(), memory.clone())?.with_hourly_limit(corrections_per_hour);
             let taxonomies = Taxonomies::new(store.clone(), taxonomy_file.as_deref());
             let taxonomy = taxonomies.in_force(&taxonomy)?;
             let jobs = Jobs::serve(store, &data_dir, &job_folders)?;
-            let triager =
-                Triager::new(Classifier::embedded()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()))?
-                    .with_feedback(feedback.clone());
-            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies })
+            let triager = Triager::new(registry.serving()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()))?
+                .with_feedback(feedback.clone());
+            let shadow = registry.shadow_at_work()?;
+            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies, registry, shadow })
         };
         let app = App::bind(config).await.unwrap();
         let (address, admin_address) = (app.address().unwrap(), app.admin_address().unwrap().unwrap());
@@ -140,6 +142,10 @@ impl TestServer {
 
     pub async fn taxonomy(&self) -> TaxonomyServiceClient<Channel> {
         TaxonomyServiceClient::new(self.channel().await)
+    }
+
+    pub async fn models(&self) -> ModelServiceClient<Channel> {
+        ModelServiceClient::new(self.channel().await)
     }
 
     /// Where the server keeps what it keeps.
@@ -445,6 +451,10 @@ impl ServerProcess {
 
     pub async fn taxonomy(&self) -> TaxonomyServiceClient<Channel> {
         TaxonomyServiceClient::new(connect(&self.address).await)
+    }
+
+    pub async fn models(&self) -> ModelServiceClient<Channel> {
+        ModelServiceClient::new(connect(&self.address).await)
     }
 
     /// Sends a signal by its name, such as `TERM`.

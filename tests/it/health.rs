@@ -10,12 +10,13 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::harness::{TestServer, http, in_time, request, serving, ticket, vpn_ticket};
 
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "",
     "triage.v1.TriageService",
     "triage.v1.KnowledgeService",
     "triage.v1.MemoryService",
     "triage.v1.TaxonomyService",
+    "triage.v1.ModelService",
     "triage.v1.FeedbackService",
     "triage.v1.JobService",
 ];
@@ -88,9 +89,16 @@ async fn reflection_lists_the_services_in_both_versions() {
     let check = |mut names: Vec<String>| {
         names.retain(|name| name.starts_with("triage.") || name == "grpc.health.v1.Health");
         names.sort_unstable();
-        let ours =
-            ["FeedbackService", "JobService", "KnowledgeService", "MemoryService", "TaxonomyService", "TriageService"]
-                .map(|name| format!("triage.v1.{name}"));
+        let ours = [
+            "FeedbackService",
+            "JobService",
+            "KnowledgeService",
+            "MemoryService",
+            "ModelService",
+            "TaxonomyService",
+            "TriageService",
+        ]
+        .map(|name| format!("triage.v1.{name}"));
         assert_eq!((names[0].as_str(), &names[1..]), ("grpc.health.v1.Health", &ours[..]));
     };
 

@@ -27,6 +27,7 @@ mod knowledge_commands;
 mod learning;
 mod memory;
 mod memory_import;
+mod models;
 mod reclassify;
 #[cfg(unix)]
 mod redaction;

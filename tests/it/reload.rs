@@ -58,7 +58,7 @@ async fn wait_for_reloads(admin: &str, outcome: &str, count: u32) -> String {
 }
 
 /// Sends batches until it is told to stop; fails where a call fails or two models decide one batch.
-async fn send_batches(
+pub async fn send_batches(
     mut client: pb::triage_service_client::TriageServiceClient<tonic::transport::Channel>,
     stop: Arc<AtomicBool>,
 ) {

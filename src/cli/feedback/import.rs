@@ -107,7 +107,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<()> {
         let (mut counts, mut milestones) = (ResolvedCounts::default(), Vec::new());
         let (mut done, mut last) = (0_u64, 0_u64);
         let mut learn = |tickets: &mut Vec<ConfirmedTicket>| -> anyhow::Result<()> {
-            counts += triager.learn_resolved(tickets, &args.source, now())?;
+            counts += triager.learn_resolved(tickets, &args.source, now(), &mut |_| ())?;
             done += tickets.len() as u64;
             tickets.clear();
             if args.every.is_some_and(|every| done / every > last / every) {

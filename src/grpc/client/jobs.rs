@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tonic::{Streaming, transport::Channel};
 
 use super::{
-    super::convert::{import_spec, reclassification_spec},
+    super::convert::{domain_training, import_spec, reclassification_spec},
     Client, domain_abstention,
 };
 use crate::{
@@ -18,7 +18,8 @@ use crate::{
     jobs::{
         Band, Diff, FieldDiff, Job, NewImport, NewReclassification, PairDiff, Progress, ResultFilter,
         specification::{
-            FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source, Specification, Work,
+            FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source, Specification, TrainingWork,
+            Work,
         },
     },
     memory::TicketColumns,
@@ -177,7 +178,7 @@ impl Client {
 }
 
 /// As a server is told of it, whose working directory is another: from the root on.
-fn sent_path(path: &Path) -> anyhow::Result<String> {
+pub(super) fn sent_path(path: &Path) -> anyhow::Result<String> {
     let path = std::path::absolute(path)?;
     let text = path.to_str().with_context(|| format!("{} cannot be sent: it is not UTF-8", path.display()))?;
     Ok(text.to_owned())
@@ -202,7 +203,7 @@ fn wire_spec(new: &NewReclassification) -> anyhow::Result<pb::ReclassificationSp
 }
 
 /// The job, but for what a server keeps to itself.
-fn job(job: Option<pb::Job>) -> anyhow::Result<Job> {
+pub(super) fn job(job: Option<pb::Job>) -> anyhow::Result<Job> {
     let job = job.context("the server answers no job")?;
     let state = state(job.state())?;
     let pb::Job { id, request_id, state: _, pause, work, versions, progress, create_time, end_time, rejects_path: _ } =
@@ -239,6 +240,7 @@ fn specification(work: Option<pb::job::Work>) -> Specification {
     match work {
         Some(pb::job::Work::MemoryImport(spec)) => import(spec),
         Some(pb::job::Work::Reclassification(spec)) => reclassification(spec),
+        Some(pb::job::Work::Training(spec)) => training(spec),
         None => reclassification(pb::ReclassificationSpec::default()),
     }
 }
@@ -256,6 +258,20 @@ fn import(spec: pb::MemoryImportSpec) -> Specification {
         import_rejects: Some(PathBuf::from(rejects_path)).filter(|path| !path.as_os_str().is_empty()),
         redaction: String::new(),
         pace,
+    }
+}
+
+fn training(spec: pb::TrainingSpec) -> Specification {
+    // Since when, the server keeps to itself.
+    let automatic_since = spec.automatic.then_some(0);
+    let training = domain_training(spec);
+    Specification {
+        source: Source::Memory,
+        work: Work::Train(TrainingWork { training, contents: Vec::new(), by: String::new(), automatic_since }),
+        output: None,
+        import_rejects: None,
+        redaction: String::new(),
+        pace: Pace::default(),
     }
 }
 
@@ -335,6 +351,7 @@ fn domain_pause(pause: pb::JobPause) -> Pause {
         pb::PauseCause::Storage => PauseCause::Storage,
         pb::PauseCause::InputChanged => PauseCause::InputChanged,
         pb::PauseCause::OtherVersion => PauseCause::OtherVersion,
+        pb::PauseCause::Untrainable => PauseCause::Untrainable,
     };
     Pause { cause, text: pause.message }
 }

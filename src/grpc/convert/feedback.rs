@@ -18,7 +18,7 @@ const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
 
 /// Handle and verdict, with the violations that show without opening the handle.
-pub(in crate::grpc) fn verdict(request: pb::RecordFeedbackRequest) -> Result<(String, Verdict), TriageError> {
+pub(in crate::grpc) fn field_verdict(request: pb::RecordFeedbackRequest) -> Result<(String, Verdict), TriageError> {
     let pb::RecordFeedbackRequest { decision_handle, source, given_at, accepted, corrections } = request;
     let mut violations = Vec::new();
     if decision_handle.is_empty() {

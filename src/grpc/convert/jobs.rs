@@ -258,6 +258,9 @@ fn wire_work(specification: Specification) -> pb::job::Work {
             let path = if let Source::File(file) = source { Some(file.path) } else { None };
             pb::job::Work::MemoryImport(import_spec(text(path), text(import_rejects), columns, &pace))
         }
+        Work::Train(work) => {
+            pb::job::Work::Training(super::models::training_spec(work.training, work.automatic_since.is_some()))
+        }
     }
 }
 
@@ -393,6 +396,7 @@ fn wire_cause(cause: PauseCause) -> pb::PauseCause {
         PauseCause::Storage => pb::PauseCause::Storage,
         PauseCause::InputChanged => pb::PauseCause::InputChanged,
         PauseCause::OtherVersion => pb::PauseCause::OtherVersion,
+        PauseCause::Untrainable => pb::PauseCause::Untrainable,
     }
 }
 
