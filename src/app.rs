@@ -1,5 +1,6 @@
 //! Puts the parts together and serves: bind, load, answer, and drain in order.
 
+mod counts;
 mod jobs;
 mod learning;
 mod reload;
@@ -111,6 +112,7 @@ impl App {
         let pool = Pool::start(config.compute_threads, config.limits.calls)?;
         let draining = CancellationToken::new();
         let disk = Pool::start(DISK_THREADS, config.limits.calls)?;
+        let counted = disk.clone();
         let api = Api::new(pool.clone(), disk.clone(), config.limits.clone(), draining.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         report(&health, ServingStatus::NotServing).await;
@@ -145,6 +147,7 @@ impl App {
                 tracing::info!(model = versions.model, taxonomy = versions.taxonomy, knowledge = versions.knowledge, memory = versions.memory, "serving");
                 on_ready();
                 tasks.spawn(learning::run(api.clone(), pool.clone()));
+                tasks.spawn(counts::run(api.clone(), disk.clone()));
                 tasks.spawn(retraining::run(api.clone(), disk.clone(), config.learning));
                 let (threads, limits, stop) = (config.compute_threads, config.limits.ticket, draining.clone());
                 worker.spawn(Worker { api: api.clone(), pool: pool.clone(), disk, threads, limits, stop }.run());
@@ -171,6 +174,9 @@ impl App {
         let drained = async {
             // A server that failed while it drained has nothing more to answer.
             (&mut server).await.ok();
+            if let Err(error) = counts::keep(&api, &counted).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the last counts of decisions are not kept");
+            }
             while worker.join_next().await.is_some() {}
         };
         if time::timeout(config.server.drain, drained).await.is_err() {
@@ -196,6 +202,7 @@ async fn load_core(pool: Pool, load: impl FnOnce() -> anyhow::Result<Core> + Sen
         let draft = TicketDraft { summary: "warm-up: cannot print".to_owned(), ..TicketDraft::default() };
         let ticket = draft.parse("", &TicketLimits::default()).map_err(TriageError::InvalidRequest)?;
         core.triager.triage(&ticket, TriageOptions::default())?;
+        core.feedback.forget_counts();
         Ok(core)
     };
     pool.run(place, warm_up).await?

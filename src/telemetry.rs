@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     io::{self, IsTerminal as _},
-    sync::LazyLock,
+    sync::{LazyLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -118,6 +118,10 @@ pub struct Metrics {
     reloads: Family<[(&'static str, &'static str); 1], Counter>,
     article_feedback: Family<[(&'static str, &'static str); 1], Counter>,
     feedback: Family<[(&'static str, String); 2], Counter>,
+    demoted: Family<[(&'static str, String); 1], Gauge>,
+    realised_precision: Family<[(&'static str, String); 1], Gauge<f64, AtomicU64>>,
+    words: Counter,
+    new_words: Counter,
     job_tickets: Family<[(&'static str, &'static str); 1], Counter>,
     jobs: Family<[(&'static str, &'static str); 1], Gauge>,
     model: Family<[(&'static str, String); 1], Gauge>,
@@ -151,6 +155,10 @@ impl Metrics {
             reloads: Family::default(),
             article_feedback: Family::default(),
             feedback: Family::default(),
+            demoted: Family::default(),
+            realised_precision: Family::default(),
+            words: Counter::default(),
+            new_words: Counter::default(),
             job_tickets: Family::default(),
             jobs: Family::default(),
             model: Family::default(),
@@ -176,6 +184,16 @@ impl Metrics {
         registry.register("decisions", "Decided fields by the route of their value", self.decisions.clone());
         registry.register("reloads", "Readings of the model folder on SIGHUP, by outcome", self.reloads.clone());
         registry.register("feedback", "Recorded feedback on decided fields, by what it said", self.feedback.clone());
+        registry.register("demoted_labels", "Values that break their promise, by field", self.demoted.clone());
+        let help =
+            "The share of values that might fill themselves in which feedback of the last 30 days says were right";
+        registry.register("realised_precision", help, self.realised_precision.clone());
+        registry.register("words", "Words of decided tickets", self.words.clone());
+        registry.register(
+            "new_words",
+            "Words of decided tickets that the model had never seen",
+            self.new_words.clone(),
+        );
         registry.register("article_feedback", "Recorded feedback on articles", self.article_feedback.clone());
         registry.register("job_tickets", "Tickets that jobs decided, by what became of them", self.job_tickets.clone());
         registry.register("jobs", "Jobs that have not ended, by state", self.jobs.clone());
@@ -241,6 +259,26 @@ impl Metrics {
             (false, false) => "accepted",
         };
         self.feedback.get_or_create(&[("field", field.to_owned()), ("verdict", verdict.to_owned())]).inc();
+    }
+
+    /// Sets how many values of each field break their promise.
+    pub fn set_demoted<'a>(&self, fields: impl Iterator<Item = &'a str>) {
+        let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+        fields.for_each(|field| *counts.entry(field).or_default() += 1);
+        self.demoted.clear();
+        for (field, count) in counts {
+            self.demoted.get_or_create(&[("field", field.to_owned())]).set(count);
+        }
+    }
+
+    /// Sets the share of a field's promised values that was right.
+    pub fn set_realised_precision(&self, field: &str, precision: f64) {
+        self.realised_precision.get_or_create(&[("field", field.to_owned())]).set(precision);
+    }
+
+    pub fn count_words(&self, words: usize, new_words: usize) {
+        self.words.inc_by(words as u64);
+        self.new_words.inc_by(new_words as u64);
     }
 
     pub fn count_article_feedback(&self, event: &'static str) {

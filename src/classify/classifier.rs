@@ -225,6 +225,12 @@ impl Classifier {
 }
 
 impl Classification {
+    /// How many words the text has, and how many of these the model has never seen.
+    pub fn words(&self) -> (usize, usize) {
+        let (known, all) = self.activation.counted_words();
+        (all, all - known)
+    }
+
     fn strongest(&self, shares: Shares, at_most: usize) -> Vec<Attribution> {
         let words = self.activation.words.iter().zip(shares.words).filter(|(_, weight)| *weight > 0.0);
         let mut words: Vec<Attribution> =

@@ -242,6 +242,11 @@ impl Activation {
         self.known_words as f32 / self.words.len().max(1) as f32
     }
 
+    /// How many of the text's words have a row, and how many there are.
+    pub(crate) fn counted_words(&self) -> (usize, usize) {
+        (self.known_words.min(self.words.len()), self.words.len())
+    }
+
     /// The share of the text's n-grams that have a row; 0 for a text without any.
     #[expect(clippy::cast_precision_loss, reason = "a text has some thousands at most")]
     pub(crate) fn known_share(&self) -> f32 {

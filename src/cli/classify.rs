@@ -248,6 +248,7 @@ fn write_without_text(
         candidates: Vec::new(),
         evidence: Vec::new(),
         witnesses: Vec::new(),
+        is_demoted: false,
         disagreement: false,
         // An abstention is never filled in.
         route: (*furthest).min(Route::Recommend),

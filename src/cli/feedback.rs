@@ -2,6 +2,7 @@
 
 mod decision;
 mod import;
+mod trust;
 
 use std::{
     io::{self, Write as _},
@@ -29,6 +30,8 @@ pub(super) enum FeedbackCommand {
     Import(Box<import::ImportArgs>),
     /// Show what was said of decisions, the latest first
     List(decision::ListArgs),
+    /// Show how far decisions may be trusted: volume, abstention, overrides, and whether promises are kept
+    Trust(trust::TrustArgs),
     /// Take feedback back, as if it had never been given
     Withdraw(decision::WithdrawArgs),
     /// Say what became of a suggested article: what helped becomes memory
@@ -69,6 +72,7 @@ pub(super) fn run(command: FeedbackCommand, config: &Config) -> anyhow::Result<(
         FeedbackCommand::Record(args) => decision::record(&args, config),
         FeedbackCommand::Import(args) => import::run(&args, config),
         FeedbackCommand::List(args) => decision::list(&args, config),
+        FeedbackCommand::Trust(args) => trust::run(&args, config),
         FeedbackCommand::Withdraw(args) => decision::withdraw(&args, config),
         FeedbackCommand::Article(args) => article(&args, config),
     }

@@ -142,6 +142,9 @@ pub struct FieldDecision {
     pub evidence: Vec<Evidence>,
     /// Confirmed tickets like it, most alike first; none where the memory had no say.
     pub witnesses: Vec<FieldWitness>,
+    /// Training certified it for autofill, and feedback shows that fewer such values are right than was promised: it is
+    /// recommended until that changes, or another model decides.
+    pub is_demoted: bool,
     /// The form's value differs from a best guess that the model stands by.
     pub disagreement: bool,
     /// What may be done with `value` on this ticket; never [`Route::Autofill`] where the model abstains or the form

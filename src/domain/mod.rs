@@ -14,3 +14,4 @@ pub mod steering;
 pub mod suggestion;
 pub mod taxonomy;
 pub mod ticket;
+pub mod trust;

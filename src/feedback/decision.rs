@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Feedback,
     handle::{Kind, NOT_OURS, SealedTicket},
-    standing::{ROWS_A_FIELD, Standing},
+    standing::{PROMISES, ROWS_A_FIELD, Standing},
 };
 use crate::{
     domain::{
@@ -64,7 +64,8 @@ impl Feedback {
         // What the form held was no proposal.
         let proposed = decision.fields.iter().filter(|field| field.source != ValueSource::Form);
         let proposals = proposed.map(|field| {
-            let promised = (field.route == Route::Autofill).then(|| promised(&field.field)).flatten();
+            let is_promised = field.route == Route::Autofill || field.is_demoted;
+            let promised = is_promised.then(|| promised(&field.field)).flatten();
             let Proposal { value, confidence, route, abstention, promised } = proposal(field, promised);
             let abstention = abstention.map(|abstention| abstention.as_str().to_owned());
             let sealed = SealedProposal { value, confidence, route: route.as_str().to_owned(), abstention, promised };
@@ -151,7 +152,8 @@ impl Feedback {
     pub(crate) fn standing(&self, model: &str, fields: &[&str]) -> Result<Standing, TriageError> {
         let version = self.store.last_feedback_change()?;
         let rows = self.store.lean_rows(model, fields, ROWS_A_FIELD)?;
-        Ok(Standing::learn(version, &rows, &self.store.agreement_by_source()?))
+        let promises = self.store.promise_rows(model, PROMISES)?;
+        Ok(Standing::learn(version, &rows, &self.store.agreement_by_source()?).with_promises(&promises))
     }
 }
 

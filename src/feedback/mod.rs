@@ -5,8 +5,11 @@
 mod decision;
 mod handle;
 mod standing;
+mod trust;
 
-use self::handle::Seal;
+use self::{handle::Seal, trust::Tally};
+use std::sync::Arc;
+
 pub(crate) use self::{
     decision::{day_of, fingerprint, fingerprint_of_resolved, now, proposal, seconds_of, seconds_of_text},
     standing::Standing,
@@ -35,13 +38,14 @@ pub struct Feedback {
     seal: Seal,
     /// Corrections that a source may make within an hour and that are learnt from.
     hourly_limit: u64,
+    tally: Arc<Tally>,
 }
 
 impl Feedback {
     /// Handles are sealed with the key of this database; `memory` is what grows by the feedback.
     pub fn open(store: Store, memory: Memory) -> Result<Self, StoreError> {
         let seal = Seal::new(&store.suggestion_key()?, memory.redactor().clone());
-        Ok(Self { store, memory, seal, hourly_limit: DEFAULT_HOURLY_LIMIT })
+        Ok(Self { store, memory, seal, hourly_limit: DEFAULT_HOURLY_LIMIT, tally: Arc::default() })
     }
 
     /// The same with another number of corrections that a source may make within an hour and that are learnt from.

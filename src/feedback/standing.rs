@@ -1,11 +1,14 @@
 //! What feedback teaches about the two that decide: how far a desk's confirmed tickets are to be trusted beside the
 //! model, by field, and how far what a source says is borne out by others. Pure: the same feedback, the same standing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    domain::feedback::{Agreement, Hindsight},
-    store::LeanRow,
+    domain::{
+        feedback::{Agreement, Hindsight},
+        trust::Promise,
+    },
+    store::{LeanRow, PromiseRow},
 };
 
 /// Before feedback says more: a model that learnt from a desk's history is the better one of the two.
@@ -23,6 +26,10 @@ const PRIOR_COMPARISONS: f32 = 6.0;
 /// Even what a source says that is always alone keeps some weight: it may be the only one who knows.
 const LEAST_RELIABILITY: f32 = 0.02;
 
+/// The latest promises of a model that are looked at, and of one value.
+pub(super) const PROMISES: usize = 5_000;
+const PROMISES_A_VALUE: u64 = 200;
+
 /// What feedback taught up to one change.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Standing {
@@ -32,6 +39,8 @@ pub(crate) struct Standing {
     leans: BTreeMap<String, f32>,
     /// By source.
     reliabilities: BTreeMap<String, f32>,
+    /// Field and value: what was promised of it was not kept.
+    demoted: BTreeSet<(String, String)>,
 }
 
 impl Standing {
@@ -51,7 +60,36 @@ impl Standing {
             (relative * relative).clamp(LEAST_RELIABILITY, 1.0)
         };
         let reliabilities = agreements.iter().map(|(source, one)| (source.clone(), reliability(one))).collect();
-        Self { version, leans, reliabilities }
+        Self { version, leans, reliabilities, demoted: BTreeSet::new() }
+    }
+
+    /// The same, with what came of promises, the latest first: a value of which fewer were right than was promised, and
+    /// chance does not explain it, is no longer filled in. Its promises go on being counted.
+    #[must_use]
+    pub(super) fn with_promises(self, rows: &[PromiseRow]) -> Self {
+        let mut promises: BTreeMap<(&str, &str), Promise> = BTreeMap::new();
+        for PromiseRow { field, label, promised, is_right } in rows {
+            let promise = promises.entry((field, label)).or_default();
+            if promise.reviewed < PROMISES_A_VALUE {
+                // What is promised now counts, which the latest row says.
+                promise.promised = if promise.reviewed == 0 { *promised } else { promise.promised };
+                promise.reviewed += 1;
+                promise.right += u64::from(*is_right);
+            }
+        }
+        let broken = promises.into_iter().filter(|(_, promise)| promise.is_broken());
+        let demoted = broken.map(|((field, label), _)| (field.to_owned(), label.to_owned())).collect();
+        Self { demoted, ..self }
+    }
+
+    /// Whether what was promised of this value was not kept.
+    pub(crate) fn is_demoted(&self, field: &str, label: &str) -> bool {
+        !self.demoted.is_empty() && self.demoted.contains(&(field.to_owned(), label.to_owned()))
+    }
+
+    /// Fields and values of which what was promised was not kept.
+    pub(crate) fn demoted(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.demoted.iter().map(|(field, label)| (field.as_str(), label.as_str()))
     }
 
     /// What speaks for the confirmed tickets rather than the model, as a logit.
@@ -103,6 +141,22 @@ mod tests {
             Standing::learn(1, &rows(0.1, 0.9, 100), &BTreeMap::new()).lean("type").to_bits(),
             USUAL_LEAN.to_bits()
         );
+    }
+
+    #[test]
+    fn a_value_that_breaks_its_promise_is_demoted_until_it_keeps_it_again() {
+        let row = |is_right| PromiseRow { field: "category".into(), label: "a".into(), promised: 0.95, is_right };
+        let check = |wrong: usize, right: usize, expected: bool| {
+            let rows: Vec<_> = (0..right).map(|_| row(true)).chain((0..wrong).map(|_| row(false))).collect();
+            let standing = Standing::default().with_promises(&rows);
+            assert_eq!(standing.is_demoted("category", "a"), expected, "{wrong} wrong, {right} right");
+            assert!(!standing.is_demoted("category", "b"));
+        };
+        check(0, 0, false);
+        check(1, 20, false);
+        check(4, 16, true);
+        // What is long ago does not count.
+        check(50, 200, false);
     }
 
     #[test]

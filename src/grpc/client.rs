@@ -181,6 +181,7 @@ fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> 
         raised_by,
         route,
         witnesses,
+        demoted,
     } = decision;
     Ok(FieldDecision {
         field,
@@ -208,6 +209,7 @@ fn field_decision(decision: pb::FieldDecision) -> anyhow::Result<FieldDecision> 
                 corrected,
             })
             .collect(),
+        is_demoted: demoted,
         disagreement,
         route: domain_route(route)?,
     })

@@ -7,7 +7,8 @@ mod models;
 mod taxonomy;
 
 pub(super) use self::feedback::{
-    article_event, article_feedback, article_usage, feedback_filter, feedback_record, field_verdict, tally,
+    article_event, article_feedback, article_usage, feedback_filter, feedback_record, field_verdict, tally, trust_days,
+    trust_report,
 };
 pub(super) use self::jobs::{
     AskedJob, asked_import, asked_job, diff, import_spec, job, job_ticket, reclassification_spec, result_filter,
@@ -196,6 +197,7 @@ fn field_decision(decision: FieldDecision) -> pb::FieldDecision {
         candidates,
         evidence,
         witnesses,
+        is_demoted,
         disagreement,
         route,
     } = decision;
@@ -220,6 +222,7 @@ fn field_decision(decision: FieldDecision) -> pb::FieldDecision {
         disagreement,
         raised_by,
         route: wire_route(route).into(),
+        demoted: is_demoted,
         witnesses: witnesses
             .into_iter()
             .map(|FieldWitness { ticket_id, similarity, value, corrected }| pb::FieldWitness {

@@ -150,6 +150,20 @@ impl FeedbackService for FeedbackHandler {
             .await
     }
 
+    async fn get_trust_figures(
+        &self,
+        request: Request<pb::GetTrustFiguresRequest>,
+    ) -> Result<Response<pb::GetTrustFiguresResponse>, Status> {
+        self.0
+            .unary("GetTrustFigures", request, async |request| {
+                let days = convert::trust_days(request).map_err(TriageError::InvalidRequest)?;
+                let place = self.0.disk.admit()?;
+                let report = self.0.block(place, move |core: &Core| core.triager.trust(days)).await?;
+                Ok(convert::trust_report(report))
+            })
+            .await
+    }
+
     async fn record_article_feedback(
         &self,
         request: Request<pb::RecordArticleFeedbackRequest>,

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_feedback.sql"),
     include_str!("migrations/0007_taxonomy.sql"),
     include_str!("migrations/0008_models.sql"),
+    include_str!("migrations/0009_trust.sql"),
 ];
 
 pub(super) fn apply(connection: &mut Connection, database: &Path) -> Result<(), StoreError> {

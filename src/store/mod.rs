@@ -16,6 +16,7 @@ mod models;
 mod overlay;
 mod seen_ids;
 mod taxonomy;
+mod trust;
 
 use std::{
     io,
@@ -36,6 +37,7 @@ pub use self::{
     models::{ModelRecord, NewActivation},
     seen_ids::SeenIds,
     taxonomy::{NewTaxonomy, TaxonomyRecord},
+    trust::{ByLabel, PromiseRow},
 };
 use crate::error::TriageError;
 

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     classify::{FieldScores, Ranked},
-    domain::{decision::FieldWitness, feedback::Hindsight},
+    domain::{
+        decision::{Abstention, FieldWitness},
+        feedback::Hindsight,
+    },
     feedback::Standing,
     memory::Witness,
 };
@@ -34,8 +37,11 @@ const OF_BEST_LIKENESS: f32 = -10.0;
 const OF_BEST_LOGIT: f32 = -0.25;
 const OF_COUNT: f32 = -0.42;
 const NEW_LABEL: f32 = -3.4;
-/// A text's likeness to the tickets of its own label, where none of these is known.
-const USUAL_LIKENESS: f32 = 0.6;
+/// How like a text is to the tickets of the model's best label, where none of these is known: the more, the surer the
+/// model is, and little where the text is like nothing that it knows.
+const USUAL_LIKENESS: f32 = 0.2;
+const LIKENESS_OF_SURE: f32 = 0.45;
+const LIKENESS_OUTSIDE: f32 = 0.4;
 /// From this weight on the memory is named as the source.
 const LEADS: f32 = 0.5;
 /// Shown as reasons.
@@ -96,6 +102,9 @@ pub(super) fn blend<'a>(
         }
         _ => (0.0, 0.0),
     };
+    let is_outside = scores.abstention == Some(Abstention::OutOfScope);
+    let usual = if is_outside { LIKENESS_OUTSIDE } else { USUAL_LIKENESS + LIKENESS_OF_SURE * model_best };
+    let best_likeness = best_likeness.unwrap_or(usual);
     let new = new_labels.iter().map(|new| (new.label, odds_of_new(new, best_likeness, model_best))).collect::<Vec<_>>();
     let shown = shown(field, witnesses, current);
     if weight == 0.0 && same_thing == 0.0 && new.is_empty() {
@@ -191,13 +200,13 @@ impl<'a> Poll<'a> {
 }
 
 /// The odds of a label that the model does not know against all that it knows.
-fn odds_of_new(new: &NewLabel<'_>, best_likeness: Option<f32>, model_best: f32) -> f32 {
+fn odds_of_new(new: &NewLabel<'_>, best_likeness: f32, model_best: f32) -> f32 {
     let best = model_best.clamp(0.001, 0.999);
     #[expect(clippy::cast_precision_loss, reason = "only its logarithm counts")]
     let count = new.count.max(1) as f32;
     let logit = NEW_LABEL
         + OF_NEW_LIKENESS * new.likeness
-        + OF_BEST_LIKENESS * best_likeness.unwrap_or(USUAL_LIKENESS)
+        + OF_BEST_LIKENESS * best_likeness
         + OF_BEST_LOGIT * (best / (1.0 - best)).ln()
         + OF_COUNT * count.ln();
     logit.clamp(-20.0, 20.0).exp()

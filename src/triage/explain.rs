@@ -85,6 +85,11 @@ fn field_reason(field: &FieldDecision) -> Option<String> {
             field.candidates.iter().take(2).map(|one| format!("{} {}", one.value, percent(one.confidence))).collect();
         return Some(format!("{}: not sure ({}): {}", field.field, abstention.as_str(), runners_up.join(", ")));
     }
+    if field.is_demoted {
+        let because = because(field, &best.value);
+        let demoted = "recommended only, since fewer of these were right than was promised";
+        return Some(format!("{} {}{because}; {demoted}", field.field, field.value));
+    }
     // Impact and urgency stand in the priority's sentence.
     (field.field != IMPACT && field.field != URGENCY)
         .then(|| format!("{} {}{}", field.field, field.value, because(field, &best.value)))

@@ -16,13 +16,14 @@ use crate::{
     classify::{Classification, FieldScores},
     domain::{
         decision::{Abstention, FieldDecision, PriorityDecision, TriageDecision, ValueSource},
-        route::{Precision, RouteSetting},
+        route::{Precision, Route, RouteSetting},
         ticket::Ticket,
     },
     encode::{PlainText, TextVector},
     error::TriageError,
     feedback::Standing,
     memory::{LabelVotes, Memory, Witness},
+    telemetry::METRICS,
 };
 
 /// From so many tickets on what they have in common stands for their label.
@@ -59,7 +60,7 @@ impl Triager {
                 self.blend(scores, &experience);
             }
         }
-        let fields = self.apply_policy(&classification, &scores, ticket);
+        let fields = self.apply_policy(&classification, &scores, ticket, &Standing::default());
         let priority = policy::prioritise(&fields, &self.taxonomy, ticket);
         (classification, fields, priority)
     }
@@ -78,12 +79,12 @@ impl Triager {
         let vector = (!self.examples.is_empty()).then(|| TextVector::of(&text));
         let experience = Experience { votes: Some(&votes), vector, standing: self.standing() };
         let blended: Vec<Blended> = scores.iter_mut().map(|scores| self.blend(scores, &experience)).collect();
-        let mut fields = self.apply_policy(&classification, &scores, ticket);
+        let mut fields = self.apply_policy(&classification, &scores, ticket, &experience.standing);
         for (scores, Blended { memory_leads, witnesses, .. }) in scores.iter().zip(blended) {
             let Some(field) = fields.iter_mut().find(|field| *field.field == *scores.name) else { continue };
             field.witnesses = witnesses;
             if memory_leads && field.source == ValueSource::Model {
-                field.source = ValueSource::Memory;
+                (field.source, field.is_demoted) = (ValueSource::Memory, false);
             }
         }
         let priority = policy::prioritise(&fields, &self.taxonomy, ticket);
@@ -104,13 +105,32 @@ impl Triager {
 
     /// The proposal for every field. Training certified the model's own labels at its own confidence: the best one
     /// behind a value must be as sure as is asked, and where confirmed tickets only agree, the value is no less right.
-    fn apply_policy(&self, own: &Classification, scores: &[FieldScores], ticket: &Ticket) -> Vec<FieldDecision> {
-        let certifies = |guess: &FieldDecision, precision: Precision| {
+    /// What feedback shows to be wrong more often than that is only recommended.
+    fn apply_policy(
+        &self,
+        own: &Classification,
+        scores: &[FieldScores],
+        ticket: &Ticket,
+        standing: &Standing,
+    ) -> Vec<FieldDecision> {
+        let certified = |guess: &FieldDecision, precision: Precision| {
             let FieldDecision { field, value, .. } = guess;
             naming::behind(&own.fields, &self.taxonomy, field, value)
                 .is_some_and(|behind| self.classifier.certifies(field, &behind.label, behind.confidence, precision))
         };
-        policy::decide(scores, &self.taxonomy, ticket, &certifies)
+        let certifies = |guess: &FieldDecision, precision: Precision| {
+            !standing.is_demoted(&guess.field, &guess.value) && certified(guess, precision)
+        };
+        let mut fields = policy::decide(scores, &self.taxonomy, ticket, &certifies);
+        for field in fields.iter_mut().filter(|field| standing.is_demoted(&field.field, &field.value)) {
+            if let (RouteSetting::Autofill(precision), Route::Recommend) =
+                (self.taxonomy.route(&field.field), field.route)
+            {
+                field.is_demoted =
+                    field.source == ValueSource::Model && field.abstention.is_none() && certified(field, precision);
+            }
+        }
+        fields
     }
 
     /// Takes what witnesses and examples say into the scores of one field.
@@ -171,7 +191,21 @@ impl Triager {
         let Some(feedback) = &self.feedback else { return Ok(()) };
         let fields: Vec<&str> = self.classifier.fields().iter().map(|field| &*field.name).collect();
         let standing = feedback.standing(self.classifier.version(), &fields)?;
-        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standing);
+        let standing = Arc::new(standing);
+        let mut current = self.standing.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, Arc::clone(&standing));
+        drop(current);
+        for (field, label) in standing.demoted().filter(|(field, label)| !before.is_demoted(field, label)) {
+            tracing::warn!(
+                field,
+                label,
+                "fewer of these are right than was promised: recommended, no longer filled in"
+            );
+        }
+        for (field, label) in before.demoted().filter(|(field, label)| !standing.is_demoted(field, label)) {
+            tracing::info!(field, label, "what was promised is kept again: filled in as before");
+        }
+        METRICS.set_demoted(standing.demoted().map(|(field, _)| field));
         Ok(())
     }
 

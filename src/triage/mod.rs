@@ -190,6 +190,11 @@ impl Triager {
             (decision.fields, decision.priority) = (fields, priority);
             (decision.versions.memory, decision.versions.feedback) = (memory, feedback);
             METRICS.record_stage(Stage::Classify, started.elapsed());
+            let (words, new_words) = classification.words();
+            METRICS.count_words(words, new_words);
+            if let Some(feedback) = &self.feedback {
+                feedback.tally().add(&decision.fields, words, new_words);
+            }
             for field in &decision.fields {
                 METRICS.count_decision(&field.field, field.route.as_str());
                 if let Some(abstention) = field.abstention {

@@ -39,6 +39,7 @@ pub(super) fn decide(
             candidates,
             evidence: Vec::new(),
             witnesses: Vec::new(),
+            is_demoted: false,
             disagreement: false,
             route: Route::default(),
         });
@@ -172,6 +173,7 @@ fn group_of(category: &FieldDecision, taxonomy: &Taxonomy) -> FieldDecision {
         candidates,
         evidence: Vec::new(),
         witnesses: Vec::new(),
+        is_demoted: false,
         disagreement: false,
         route: Route::default(),
     }

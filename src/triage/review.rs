@@ -18,10 +18,12 @@ use crate::{
         steering::steers,
         taxonomy::{ASSIGNMENT_GROUP, IMPACT, Label, PRIORITY, URGENCY},
         ticket::{MAX_NAME_CHARS, MAX_VALUE_CHARS, TicketDraft, TicketLimits},
+        trust::{FieldTrust, TrustReport},
     },
     error::{FieldViolation, TriageError},
     feedback::{self, Feedback, seconds_of},
     memory::{self, LabelVotes, Memory},
+    telemetry::METRICS,
 };
 
 /// Clocks differ; what is given later than this, in seconds, is from the future.
@@ -145,6 +147,21 @@ impl Triager {
         Ok(withdrawn)
     }
 
+    /// Keeps what was counted of decisions, and tells the metrics what came of promises in the last `days`.
+    pub(crate) fn measure_trust(&self, days: u32) -> Result<(), TriageError> {
+        for FieldTrust { field, reviews, .. } in self.trust(days)?.fields {
+            if let Some(precision) = reviews.promise.precision() {
+                METRICS.set_realised_precision(&field, precision);
+            }
+        }
+        Ok(())
+    }
+
+    /// How far decisions may be trusted, by the last `days`.
+    pub fn trust(&self, days: u32) -> Result<TrustReport, TriageError> {
+        self.takes_feedback()?.trust(days, self.classifier.version(), &self.standing())
+    }
+
     fn takes_feedback(&self) -> Result<&Feedback, TriageError> {
         self.feedback.as_ref().ok_or_else(|| TriageError::internal("feedback is kept nowhere"))
     }
@@ -245,9 +262,11 @@ impl Triager {
 
     /// What a decision proposes for a field, as feedback keeps it.
     fn proposal(&self, decided: &FieldDecision) -> Proposal {
-        let promised = match (decided.route, self.taxonomy.route(&decided.field)) {
-            (Route::Autofill, RouteSetting::Autofill(precision)) => Some(precision.share()),
-            _ => None,
+        let promised = match self.taxonomy.route(&decided.field) {
+            RouteSetting::Autofill(precision) if decided.route == Route::Autofill || decided.is_demoted => {
+                Some(precision.share())
+            }
+            RouteSetting::Autofill(_) | RouteSetting::Off | RouteSetting::Monitor | RouteSetting::Recommend => None,
         };
         feedback::proposal(decided, promised)
     }

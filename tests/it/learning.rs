@@ -339,3 +339,77 @@ fn the_command_line_goes_from_wrong_to_learnt_and_back() {
     let nowhere = folder.path().join("nowhere").display().to_string();
     run(["feedback", "list", "--data-dir", &nowhere]).check(1, &["nothing was decided from"]);
 }
+
+#[tokio::test]
+async fn a_value_that_breaks_its_promise_is_recommended_and_the_figures_say_so() {
+    let taxonomy = include_str!("../../models/default/taxonomy.toml");
+    let autofill = "\n[routes.category]\nroute = \"autofill\"\nprecision = 0.95\n";
+    let server = TestServer::start_with_taxonomy(&format!("{taxonomy}{autofill}")).await;
+    let mut desk = Desk::of(&server).await;
+    let texts = [
+        "VPN client disconnects every few minutes when I work from home",
+        "Cannot connect to the VPN from the hotel, it says timeout",
+        "My VPN disconnects after two minutes of inactivity",
+    ];
+    let asked = "GlobalProtect VPN gateway unreachable, colleagues abroad have no remote access";
+    let before = desk.decide(ticket(asked, "")).await;
+    let category = field(&before, "category");
+    assert_eq!((category.value.as_str(), category.route()), ("network/vpn", pb::Route::Autofill));
+    let mut handles = Vec::new();
+    for text in texts {
+        let decision = desk.decide(ticket(text, "")).await;
+        assert_eq!(field(&decision, "category").route(), pb::Route::Autofill, "{text}");
+        handles.push(decision.decision_handle);
+    }
+    for handle in handles {
+        desk.correct(&handle, "ann", "network/connectivity").await.unwrap();
+    }
+    let after = desk.decide(ticket(asked, "")).await;
+    let category = field(&after, "category");
+    assert_eq!((category.value.as_str(), category.route()), ("network/vpn", pb::Route::Recommend));
+    assert!(category.demoted && after.reasons.iter().any(|reason| reason.contains("than was promised")));
+
+    let figures = pb::GetTrustFiguresRequest { days: Some(7) };
+    let report = desk.feedback.get_trust_figures(figures).await.unwrap().into_inner();
+    assert_eq!((report.days, report.tickets, report.model), (7, 5, after.versions.unwrap().model));
+    let trust = report.fields.iter().find(|field| field.field == "category").unwrap();
+    let vpn = trust.labels.iter().find(|label| label.label == "network/vpn").unwrap();
+    let counts = vpn.figures.unwrap();
+    assert_eq!((counts.proposed, counts.filled, counts.reviewed, counts.accepted), (5, 4, 3, 0));
+    assert_eq!((counts.promised_reviewed, counts.promised_right), (3, 0));
+    assert!(vpn.demoted && counts.realised.unwrap().upper < 0.95);
+    let wrong = pb::GetTrustFiguresRequest { days: Some(0) };
+    assert_eq!(violated_fields(&desk.feedback.get_trust_figures(wrong).await.unwrap_err()), ["days"]);
+    let (_, metrics) = server.admin("/metrics").await;
+    assert!(metrics.contains("triage_demoted_labels{field=\"category\"} 1"), "{metrics}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_category_works_when_it_is_added() {
+    let server = TestServer::start().await;
+    let mut desk = Desk::of(&server).await;
+    let asked = "The gate at the parking lot does not open when I hold my badge to the reader";
+    assert_ne!(desk.category(asked).await, "facilities/badges");
+    let label = pb::TaxonomyLabel {
+        value: "facilities/badges".to_owned(),
+        description: "Badges, gates, turnstiles and doors that open with a badge.".to_owned(),
+        examples: [
+            "my badge does not open the gate",
+            "badge reader at the entrance is dead",
+            "turnstile rejects badge",
+        ]
+        .map(str::to_owned)
+        .into(),
+        ..pb::TaxonomyLabel::default()
+    };
+    let add = pb::AddLabel { field: "category".to_owned(), label: Some(label) };
+    let change = pb::TaxonomyChange { change: Some(pb::taxonomy_change::Change::AddLabel(add)) };
+    let request =
+        pb::ChangeTaxonomyRequest { changes: vec![change], changed_by: "ann".to_owned(), ..Default::default() };
+    server.taxonomy().await.change_taxonomy(request).await.unwrap();
+    let decision = desk.decide(ticket(asked, "")).await;
+    assert_eq!(field(&decision, "category").value, "facilities/badges");
+    assert_eq!(desk.category("VPN drops every few minutes, cannot work from home").await, "network/vpn");
+    server.stop().await;
+}

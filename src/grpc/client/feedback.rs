@@ -12,6 +12,7 @@ use crate::{
             Proposal,
         },
         memory::ConfirmedTicket,
+        trust::{DecisionCounts, FieldTrust, LabelTrust, Promise, ReviewCounts, TicketCounts, TrustReport},
     },
     grpc::convert,
     pb::{self, feedback_service_client::FeedbackServiceClient},
@@ -91,6 +92,13 @@ impl Client {
         listed.into_iter().map(feedback_record).collect()
     }
 
+    /// How far decisions may be trusted, by the last `days`.
+    pub async fn trust(&self, days: u32) -> anyhow::Result<TrustReport> {
+        let request = pb::GetTrustFiguresRequest { days: Some(days) };
+        let answer = FeedbackServiceClient::new(self.channel.clone()).get_trust_figures(request).await;
+        Ok(trust_report(answer.map_err(|status| self.explain(&status))?.into_inner()))
+    }
+
     /// Records what became of an article of the suggestion that this handle came with.
     pub async fn record_article_feedback(
         &self,
@@ -138,4 +146,49 @@ fn kept_outcome(outcome: pb::FieldOutcome) -> anyhow::Result<KeptOutcome> {
     let proposal =
         (!proposed.is_empty()).then_some(Proposal { value: proposed, confidence, route, abstention, promised: None });
     Ok(KeptOutcome { outcome: FieldOutcome { field, value, proposal, hindsight: None }, counts })
+}
+
+fn trust_report(answer: pb::GetTrustFiguresResponse) -> TrustReport {
+    let pb::GetTrustFiguresResponse {
+        days,
+        model,
+        tickets,
+        out_of_scope,
+        unsupported_language,
+        too_short,
+        words,
+        new_words,
+        fields,
+    } = answer;
+    let label = |pb::LabelTrust { label, figures: of_label, demoted }| {
+        let (decisions, reviews) = figures(of_label.unwrap_or_default());
+        LabelTrust { label, decisions, reviews, is_demoted: demoted }
+    };
+    let field = |pb::FieldTrust { field, figures: of_field, labels }| {
+        let (decisions, reviews) = figures(of_field.unwrap_or_default());
+        FieldTrust { field, decisions, reviews, labels: labels.into_iter().map(label).collect() }
+    };
+    TrustReport {
+        days,
+        model,
+        tickets: TicketCounts { tickets, out_of_scope, unsupported_language, too_short, words, new_words },
+        fields: fields.into_iter().map(field).collect(),
+    }
+}
+
+fn figures(figures: pb::TrustFigures) -> (DecisionCounts, ReviewCounts) {
+    let pb::TrustFigures {
+        proposed,
+        abstained,
+        filled,
+        reviewed,
+        accepted,
+        promised,
+        promised_reviewed,
+        promised_right,
+        // Follows from the counts.
+        realised: _,
+    } = figures;
+    let promise = Promise { promised, reviewed: promised_reviewed, right: promised_right };
+    (DecisionCounts { proposed, abstained, filled }, ReviewCounts { reviewed, accepted, promise })
 }

@@ -4,7 +4,10 @@ use prost_types::Timestamp;
 
 use super::{wire_abstention, wire_route};
 use crate::{
-    domain::feedback::{ArticleEvent, ArticleUsage, FeedbackRecord, FieldOutcome, KeptOutcome},
+    domain::{
+        feedback::{ArticleEvent, ArticleUsage, FeedbackRecord, FieldOutcome, KeptOutcome},
+        trust::{DecisionCounts, FieldTrust, LabelTrust, ReviewCounts, TicketCounts, TrustReport},
+    },
     error::{FieldViolation, TriageError},
     pb,
     store::FeedbackFilter,
@@ -16,6 +19,9 @@ const MAX_FIELDS: usize = 64;
 /// Of a page of feedback.
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
+/// Days of trust figures.
+const DEFAULT_DAYS: usize = 30;
+const MAX_DAYS: usize = 400;
 
 /// Handle and verdict, with the violations that show without opening the handle.
 pub(in crate::grpc) fn field_verdict(request: pb::RecordFeedbackRequest) -> Result<(String, Verdict), TriageError> {
@@ -133,4 +139,53 @@ pub(in crate::grpc) fn article_event(event: ArticleEvent) -> pb::ArticleEvent {
 pub(in crate::grpc) fn article_usage(usage: ArticleUsage) -> pb::ArticleUsage {
     let ArticleUsage { shown, clicked, helped, refused, solved_tickets } = usage;
     pb::ArticleUsage { shown, clicked, helped, refused, solved_tickets }
+}
+
+/// How many days are asked for.
+pub(in crate::grpc) fn trust_days(request: pb::GetTrustFiguresRequest) -> Result<u32, Vec<FieldViolation>> {
+    let pb::GetTrustFiguresRequest { days } = request;
+    let days = super::at_most(days, "days", DEFAULT_DAYS, MAX_DAYS)?;
+    Ok(u32::try_from(days).unwrap_or(u32::MAX))
+}
+
+pub(in crate::grpc) fn trust_report(report: TrustReport) -> pb::GetTrustFiguresResponse {
+    let TrustReport { days, model, tickets, fields } = report;
+    let TicketCounts { tickets, out_of_scope, unsupported_language, too_short, words, new_words } = tickets;
+    let field = |FieldTrust { field, decisions, reviews, labels }| pb::FieldTrust {
+        field,
+        figures: Some(figures(decisions, reviews)),
+        labels: labels.into_iter().map(label_trust).collect(),
+    };
+    pb::GetTrustFiguresResponse {
+        days,
+        model,
+        tickets,
+        out_of_scope,
+        unsupported_language,
+        too_short,
+        words,
+        new_words,
+        fields: fields.into_iter().map(field).collect(),
+    }
+}
+
+fn label_trust(LabelTrust { label, decisions, reviews, is_demoted }: LabelTrust) -> pb::LabelTrust {
+    pb::LabelTrust { label, figures: Some(figures(decisions, reviews)), demoted: is_demoted }
+}
+
+fn figures(decisions: DecisionCounts, reviews: ReviewCounts) -> pb::TrustFigures {
+    let DecisionCounts { proposed, abstained, filled } = decisions;
+    let ReviewCounts { reviewed, accepted, promise } = reviews;
+    let realised = promise.precision().zip(promise.bounds());
+    pb::TrustFigures {
+        proposed,
+        abstained,
+        filled,
+        reviewed,
+        accepted,
+        promised: promise.promised,
+        promised_reviewed: promise.reviewed,
+        promised_right: promise.right,
+        realised: realised.map(|(share, (lower, upper))| pb::Bounds { share, lower, upper }),
+    }
 }
