@@ -8,16 +8,20 @@ mod train;
 use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{DEFAULT_DATA_DIR, block_on};
+use super::{DEFAULT_DATA_DIR, block_on, taxonomy::taxonomy_in_force};
 use crate::{
     classify::Classifier,
     config::Config,
-    domain::model::{Activation, Verdict},
+    domain::{
+        model::{Activation, Verdict},
+        taxonomy::Taxonomy,
+    },
     grpc::client::{Client, ListedModels},
     registry::{Author, Comparison, DEFAULT_TICKETS, MAX_TICKETS, Model, Registry},
     store::Store,
@@ -203,12 +207,21 @@ fn open(data_dir: &Path, config: &Config) -> anyhow::Result<Registry> {
         "no models in {}: name the folder that keeps them with --data-dir, or a running server with --server",
         data_dir.display()
     );
+    Ok(create(data_dir, config)?.0)
+}
+
+/// The same with the taxonomy in force there.
+fn open_with_taxonomy(data_dir: &Path, config: &Config) -> anyhow::Result<(Registry, Arc<Taxonomy>)> {
+    // Says what is missing where nothing is there.
+    drop(open(data_dir, config)?);
     create(data_dir, config)
 }
 
-/// The models of a folder, which is created where it is absent.
-fn create(data_dir: &Path, config: &Config) -> anyhow::Result<Registry> {
-    Ok(Registry::open(Store::open(data_dir)?, data_dir, config.redactor.clone())?)
+/// The models of a folder, which is created where it is absent, and the taxonomy in force there.
+fn create(data_dir: &Path, config: &Config) -> anyhow::Result<(Registry, Arc<Taxonomy>)> {
+    let store = Store::open(data_dir)?;
+    let taxonomy = taxonomy_in_force(&store, config)?;
+    Ok((Registry::open(store, data_dir, config.redactor.clone())?, taxonomy))
 }
 
 /// Who does something: as named, else the user.
@@ -262,7 +275,7 @@ fn import(args: &ImportArgs, config: &Config) -> anyhow::Result<()> {
     let model = if let Some(address) = &place.server {
         block_on(async { Client::connect(address).await?.import_model(bundle, &by).await })?
     } else {
-        let registry = create(&place.data_dir, config)?;
+        let (registry, _) = create(&place.data_dir, config)?;
         let imported = registry.import(bundle, &by)?;
         registry.get(&imported.version)?
     };
@@ -274,8 +287,8 @@ fn compare(args: &CompareArgs, config: &Config) -> anyhow::Result<()> {
     let comparison: Comparison = if let Some(address) = &place.server {
         block_on(async { Client::connect(address).await?.compare_models(first, second, Some(*tickets)).await })?
     } else {
-        let registry = open(&place.data_dir, config)?;
-        registry.compare(&registry.find(first)?, &registry.find(second)?, *tickets as usize, &config.taxonomy)?
+        let (registry, taxonomy) = open_with_taxonomy(&place.data_dir, config)?;
+        registry.compare(&registry.find(first)?, &registry.find(second)?, *tickets as usize, &taxonomy)?
     };
     let mut out = io::stdout().lock();
     if place.json {
@@ -310,9 +323,9 @@ fn activate(args: &ActivateArgs, config: &Config) -> anyhow::Result<()> {
             block_on(async { Client::connect(address).await?.activate_model(version, expected, author).await })?;
         (activated.0.version, activated.1)
     } else {
-        let registry = open(&place.data_dir, config)?;
+        let (registry, taxonomy) = open_with_taxonomy(&place.data_dir, config)?;
         // Nothing serves here: what is written down serves at the next start.
-        let activated = registry.activate(version, expected, &author, &config.taxonomy, |_| Ok(()))?;
+        let activated = registry.activate(version, expected, &author, &taxonomy, |_| Ok(()))?;
         let active = registry.find(version)?.version;
         (active.clone(), activated.map_or(active, |activation| activation.previous.version))
     };
@@ -331,7 +344,8 @@ fn roll_back(args: &RollbackArgs, config: &Config) -> anyhow::Result<()> {
         let rolled_back = block_on(async { Client::connect(address).await?.roll_back_model(author).await })?;
         (rolled_back.0.version, rolled_back.1)
     } else {
-        let rolled_back = open(&place.data_dir, config)?.roll_back(&author, &config.taxonomy, |_| Ok(()))?;
+        let (registry, taxonomy) = open_with_taxonomy(&place.data_dir, config)?;
+        let rolled_back = registry.roll_back(&author, &taxonomy, |_| Ok(()))?;
         (rolled_back.model.version, rolled_back.previous.version)
     };
     let line = format!("{active} is active again in place of {previous}");

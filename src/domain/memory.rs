@@ -87,6 +87,11 @@ impl ConfirmedTicket {
             let field = format!("labels[{}]", name.chars().take(MAX_NAME_CHARS).collect::<String>());
             check(name.trim().is_empty(), &field, "the key must not be blank".to_owned());
             check(value.trim().is_empty(), &field, "must not be blank".to_owned());
+            check(
+                [name, value].into_iter().any(|text| text.chars().any(|c| steers(c) || matches!(c, '\n' | '\t'))),
+                &field,
+                "must hold no control or invisible characters".to_owned(),
+            );
             let too_long = name.chars().count() > MAX_NAME_CHARS || value.chars().count() > MAX_VALUE_CHARS;
             check(
                 too_long,

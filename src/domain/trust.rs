@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 
 /// One-sided, 95 of 100.
 const Z: f64 = 1.644_853_6;
+const SELDOM: f64 = 0.05;
 
 /// Decisions of one field or one value.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -57,9 +58,10 @@ impl Promise {
         (self.reviewed > 0).then(|| wilson(self.right, self.reviewed))
     }
 
-    /// Whether chance no longer explains that fewer were right than was promised.
+    /// Whether chance no longer explains that fewer were right than was promised: so many wrong ones would come in fewer
+    /// than 5 of 100 cases where the promise is kept (exact binomial test).
     pub fn is_broken(self) -> bool {
-        self.bounds().is_some_and(|(_, upper)| upper < self.promised)
+        self.reviewed > 0 && chance_of_wrong(self.reviewed - self.right, self.reviewed, 1.0 - self.promised) < SELDOM
     }
 }
 
@@ -123,6 +125,18 @@ pub struct LabelTrust {
     pub is_demoted: bool,
 }
 
+/// The chance of at least so many wrong ones of `all`, where each is wrong with this chance.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn chance_of_wrong(wrong: u64, all: u64, chance: f64) -> f64 {
+    let mut exactly = (1.0 - chance).powf(all as f64);
+    let mut fewer = 0.0;
+    for count in 0..wrong {
+        fewer += exactly;
+        exactly *= (all - count) as f64 / (count + 1) as f64 * chance / (1.0 - chance);
+    }
+    1.0 - fewer
+}
+
 /// A part of a whole; 0 of nothing.
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 pub fn share(part: u64, whole: u64) -> f64 {
@@ -150,9 +164,11 @@ mod tests {
             assert_eq!(promise.is_broken(), expected, "{right} of {reviewed} at {promised}: {:?}", promise.bounds());
         };
         check(0, 0, 0.95, false);
-        check(0, 1, 0.95, true);
-        check(1, 2, 0.95, true);
+        check(0, 1, 0.9, false);
+        check(0, 2, 0.95, true);
+        check(1, 2, 0.95, false);
         check(3, 4, 0.95, false);
+        check(2, 4, 0.95, true);
         check(95, 100, 0.95, false);
         check(90, 100, 0.95, true);
         check(92, 100, 0.95, false);

@@ -38,7 +38,11 @@ impl Api {
     pub(crate) fn swap_model(&self, classifier: Classifier) -> Result<(), RegistryError> {
         self.change_core(|core| {
             let shadow = core.shadow.clone().filter(|shadow| shadow.version() != classifier.version());
-            Ok(Core { triager: core.triager.with_classifier(classifier), shadow, ..core.clone() })
+            let triager = core.triager.with_classifier(classifier);
+            for mismatch in triager.mismatches() {
+                tracing::warn!("{mismatch}");
+            }
+            Ok(Core { triager, shadow, ..core.clone() })
         })
     }
 

@@ -74,6 +74,12 @@ pub(super) fn key(value: &str) -> &str {
 }
 
 impl MemoryView<'_> {
+    /// Whether a confirmed ticket has this label.
+    pub(crate) fn has_label(&self, field: &str, label: &str) -> bool {
+        let key = encode(field, label, None);
+        self.snapshot.labelled.likeness(&key, &TextVector::default(), None).is_some()
+    }
+
     /// What confirmed tickets say about the labels of a ticket with this text, the one of the id `leave_out` left out.
     /// The text is plain.
     pub(crate) fn label_votes(&self, text: &str, leave_out: &str) -> Result<LabelVotes<'_>, IndexError> {

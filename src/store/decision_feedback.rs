@@ -113,7 +113,7 @@ impl Store {
         Ok(rows)
     }
 
-    /// By source, how often what it said agrees with what others said about tickets that are much alike.
+    /// By source, how often what it said agrees with what was said about tickets that are much alike.
     pub fn agreement_by_source(&self) -> Result<BTreeMap<String, Agreement>, StoreError> {
         agreement_by_source(&self.reader()).map_err(self.failed("comparing what sources said"))
     }
@@ -204,8 +204,10 @@ fn recent_corrections(connection: &Connection, source: &str, now: u64) -> rusqli
 }
 
 fn withdraw(transaction: &Transaction<'_>, id: FeedbackId, now: u64) -> rusqlite::Result<Option<bool>> {
+    // No number that the database gives is larger.
+    let Ok(number) = i64::try_from(id.0) else { return Ok(None) };
     let known: Option<(String, Option<u64>)> = transaction
-        .query_row("SELECT ticket_id, withdrawn_at FROM feedback WHERE id = ?1", [id.0], |row| {
+        .query_row("SELECT ticket_id, withdrawn_at FROM feedback WHERE id = ?1", [number], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?;
@@ -305,8 +307,16 @@ fn list(
 }
 
 fn outcomes(connection: &Connection, id: u64) -> rusqlite::Result<Vec<KeptOutcome>> {
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM feedback_fields WHERE feedback_id = ?1 ORDER BY field")?;
+    // Nothing that was given later, and counts itself, speaks of the same field of the ticket.
+    let mut statement = connection.prepare_cached(
+        "SELECT ours.*, ours.counts = 1 AND said.withdrawn_at IS NULL AND NOT EXISTS ( \
+             SELECT 1 FROM feedback AS later JOIN feedback_fields AS theirs ON theirs.feedback_id = later.id \
+             WHERE later.ticket_id = said.ticket_id AND theirs.field = ours.field AND theirs.counts = 1 \
+             AND later.withdrawn_at IS NULL AND (later.given_at > said.given_at \
+                 OR (later.given_at = said.given_at AND later.id > said.id)) \
+         ) AS stands FROM feedback_fields AS ours JOIN feedback AS said ON said.id = ours.feedback_id \
+         WHERE ours.feedback_id = ?1 ORDER BY ours.field",
+    )?;
     let rows = statement.query_map([id], |row| {
         let outcome = FieldOutcome {
             field: row.get("field")?,
@@ -314,7 +324,7 @@ fn outcomes(connection: &Connection, id: u64) -> rusqlite::Result<Vec<KeptOutcom
             proposal: proposal(row)?,
             hindsight: hindsight(row)?,
         };
-        Ok(KeptOutcome { outcome, counts: row.get("counts")? })
+        Ok(KeptOutcome { outcome, counts: row.get("stands")? })
     })?;
     rows.collect()
 }
@@ -353,14 +363,14 @@ fn lean_rows(connection: &Connection, model: &str, field: &str, limit: usize) ->
 }
 
 fn agreement_by_source(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Agreement>> {
-    // Both ways: whoever disagrees with most others stands alone, whichever of them spoke first.
+    // Both ways: whoever disagrees with most that was said stands alone, whichever of them spoke first.
     let mut statement = connection.prepare_cached(
         "SELECT source, SUM(agreed), SUM(disagreed) FROM ( \
              SELECT source, agreed, disagreed FROM feedback_agreement JOIN feedback ON id = feedback_id \
              WHERE withdrawn_at IS NULL \
              UNION ALL \
              SELECT other_source, agreed, disagreed FROM feedback_agreement JOIN feedback ON id = feedback_id \
-             WHERE withdrawn_at IS NULL \
+             WHERE withdrawn_at IS NULL AND other_source <> source \
          ) AS both_ways GROUP BY source",
     )?;
     let mut rows = statement.query([])?;

@@ -36,7 +36,7 @@ const OF_NEW_LIKENESS: f32 = 18.0;
 const OF_BEST_LIKENESS: f32 = -10.0;
 const OF_BEST_LOGIT: f32 = -0.25;
 const OF_COUNT: f32 = -0.42;
-const NEW_LABEL: f32 = -3.4;
+const NEW_LABEL: f32 = -4.3;
 /// How like a text is to the tickets of the model's best label, where none of these is known: the more, the surer the
 /// model is, and little where the text is like nothing that it knows.
 const USUAL_LIKENESS: f32 = 0.2;
@@ -103,9 +103,12 @@ pub(super) fn blend<'a>(
         _ => (0.0, 0.0),
     };
     let is_outside = scores.abstention == Some(Abstention::OutOfScope);
-    let usual = if is_outside { LIKENESS_OUTSIDE } else { USUAL_LIKENESS + LIKENESS_OF_SURE * model_best };
+    let is_unlearnt = scores.ranked.is_empty();
+    // Of a field that the model does not have, every label stands against none of them.
+    let rival = if is_unlearnt { 0.5 } else { model_best };
+    let usual = if is_outside { LIKENESS_OUTSIDE } else { USUAL_LIKENESS + LIKENESS_OF_SURE * rival };
     let best_likeness = best_likeness.unwrap_or(usual);
-    let new = new_labels.iter().map(|new| (new.label, odds_of_new(new, best_likeness, model_best))).collect::<Vec<_>>();
+    let new = new_labels.iter().map(|new| (new.label, odds_of_new(new, best_likeness, rival))).collect::<Vec<_>>();
     let shown = shown(field, witnesses, current);
     if weight == 0.0 && same_thing == 0.0 && new.is_empty() {
         return Blended { ranked: None, memory_leads: false, witnesses: shown };

@@ -16,7 +16,9 @@ use crate::{
     classify::{Classification, FieldScores},
     domain::{
         decision::{Abstention, FieldDecision, PriorityDecision, TriageDecision, ValueSource},
+        priority::Impact,
         route::{Precision, Route, RouteSetting},
+        taxonomy::{ASSIGNMENT_GROUP, IMPACT, URGENCY},
         ticket::Ticket,
     },
     encode::{PlainText, TextVector},
@@ -28,6 +30,9 @@ use crate::{
 
 /// From so many tickets on what they have in common stands for their label.
 const ENOUGH_TICKETS: u32 = 8;
+/// Of a field that no model has been calibrated for: less apart is close, and less is unlikely.
+const CLOSE: f32 = 0.1;
+const LIKELY: f32 = 0.5;
 
 /// What a ticket is, and what made it so.
 pub(super) struct Decided {
@@ -97,10 +102,36 @@ impl Triager {
         PlainText::of(ticket.text(), usize::MAX, self.redactor()).as_str().to_owned()
     }
 
-    /// What the model says, under the names that its labels have now.
+    /// What the model says, under the names that its labels have now; nothing yet of the fields that only the taxonomy
+    /// has.
     pub(super) fn renamed(&self, classification: &Classification) -> Vec<FieldScores> {
         let doubt = |field: &str, first: f32, second: Option<f32>| self.classifier.doubt(field, first, second);
-        naming::rename(&classification.fields, &self.taxonomy, &doubt).into_owned()
+        let mut scores = naming::rename(&classification.fields, &self.taxonomy, &doubt).into_owned();
+        let of_text = classification.fields.iter().find_map(|field| field.abstention.filter(|why| why.is_of_text()));
+        for field in self.unlearnt_fields() {
+            scores.push(FieldScores { name: field.into(), ranked: Vec::new(), abstention: of_text });
+        }
+        scores
+    }
+
+    /// Fields that the desk's taxonomy has labels of and the model does not know.
+    pub(super) fn unlearnt_fields(&self) -> impl Iterator<Item = &str> {
+        let fields = self.taxonomy.fields.keys().filter(|_| self.taxonomy.restricts).map(String::as_str);
+        fields.filter(|field| {
+            !matches!(*field, IMPACT | URGENCY | ASSIGNMENT_GROUP)
+                && self.classifier.fields().iter().all(|known| *known.name != **field)
+        })
+    }
+
+    /// Why the best of these is not to be used unseen.
+    fn doubt(&self, field: &str, first: f32, second: Option<f32>) -> Option<Abstention> {
+        if self.classifier.fields().iter().any(|known| *known.name == *field) {
+            return self.classifier.doubt(field, first, second);
+        }
+        if second.is_some_and(|second| first - second < CLOSE) {
+            return Some(Abstention::Ambiguous);
+        }
+        (first < LIKELY).then_some(Abstention::LowConfidence)
     }
 
     /// The proposal for every field. Training certified the model's own labels at its own confidence: the best one
@@ -137,7 +168,9 @@ impl Triager {
     fn blend(&self, scores: &mut FieldScores, experience: &Experience<'_>) -> Blended {
         let field = scores.name.clone();
         let names = self.taxonomy.names(&field);
-        let current = |label| names.current(label);
+        // Priority follows from these two: nothing but their levels may come of what tickets say.
+        let is_level = |label: &str| !matches!(&*field, IMPACT | URGENCY) || Impact::parse(label).is_some();
+        let current = |label| names.current(label).filter(|label| is_level(label));
         let witnesses: &[Witness<'_>] = experience.votes.map_or(&[], |votes| &votes.witnesses);
         let is_new = |label: &str| scores.ranked.iter().all(|ranked| *ranked.label != *label);
         // By label, the sum of likenesses, each as often as there are texts, and how many there are.
@@ -174,7 +207,7 @@ impl Triager {
             // A text whose like is confirmed is in scope, and its language is known at the desk.
             let of_text = of_text.filter(|of_text| !blended.memory_leads || *of_text == Abstention::TooShort);
             let confidence = |place: usize| ranked.get(place).map(|ranked| ranked.confidence);
-            let doubt = || self.classifier.doubt(&field, confidence(0).unwrap_or_default(), confidence(1));
+            let doubt = || self.doubt(&field, confidence(0).unwrap_or_default(), confidence(1));
             scores.abstention = of_text.or_else(doubt);
             scores.ranked = ranked;
         }

@@ -286,6 +286,7 @@ impl Triager {
                 PRIORITY if Priority::parse(value).is_none() => "must be P1 to P5".to_owned(),
                 IMPACT | URGENCY | PRIORITY | ASSIGNMENT_GROUP => continue,
                 known if self.classifier.fields().iter().any(|field| *field.name == *known) => continue,
+                known if self.unlearnt_fields().any(|field| field == known) => continue,
                 known if self.taxonomy.restricts && self.taxonomy.fields.contains_key(known) => continue,
                 // The known fields are named once: a client that sends its whole form gets many of these.
                 _ if !violations.is_empty() => "no such field".to_owned(),

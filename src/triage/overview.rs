@@ -42,12 +42,21 @@ impl Triager {
                     let mut seen = HashSet::new();
                     allowed.retain(|label| seen.insert(*label));
                 }
+                // A desk's own taxonomy may have labels that no model knows yet.
+                let listed = self.taxonomy.fields.get(&*field.name).filter(|_| self.taxonomy.restricts);
+                let new: Vec<_> = listed.into_iter().flatten().map(|label| &*label.value).collect();
+                let new = new.into_iter().filter(|label| !allowed.contains(label)).collect::<Vec<_>>();
+                allowed.extend(new);
                 let labels: Vec<_> = allowed.into_iter().map(|label| described(&field.name, label)).collect();
                 let (route, is_certified) = self.route(&field.name, &field.name);
                 FieldOverview { name: field.name.to_string(), labels, route, is_certified }
             })
             .filter(|field| !field.labels.is_empty())
             .collect();
+        fields.extend(self.unlearnt_fields().map(|name| {
+            let labels = self.taxonomy.fields.get(name).cloned().unwrap_or_default();
+            FieldOverview { name: name.to_owned(), labels, route: self.taxonomy.route(name), is_certified: false }
+        }));
         let categories = fields.iter().find(|field| field.name == CATEGORY);
         if let (Some(categories), false) = (categories, fields.iter().any(|field| field.name == ASSIGNMENT_GROUP)) {
             let categories = &categories.labels;

@@ -302,6 +302,12 @@ impl Triager {
             let problem = format!("this decision proposed nothing for `{field}`; it decided {}", decided());
             violations.push(FieldViolation::new("accepted", problem));
         }
+        for (field, proposal) in sealed.proposals.iter().filter(|(field, _)| accepted.contains(field)) {
+            if self.taxonomy.current(field, &proposal.value).is_none() {
+                let problem = format!("`{}` of {field} is retired by now: say what it is instead", proposal.value);
+                violations.push(FieldViolation::new("accepted", problem));
+            }
+        }
         for (field, value) in corrections {
             let path = format!("corrections[{field}]");
             if accepted.contains(field) {
@@ -339,8 +345,10 @@ impl Triager {
                     return Some(format!("no such field; the fields are {}", names.join(", ")));
                 };
                 let listed = |label: &Label| label.value == value;
+                let in_memory = self.memory.as_ref().is_some_and(|memory| memory.view().has_label(field, value));
                 let in_taxonomy = self.taxonomy.fields.get(field).is_some_and(|labels| labels.iter().any(listed));
-                (!known.labels.iter().any(listed) && !in_taxonomy).then(|| {
+                let is_retired = self.taxonomy.current(field, value).is_none();
+                (is_retired || (!known.labels.iter().any(listed) && !in_taxonomy && !in_memory)).then(|| {
                     format!("no such label of {field}: GetServerInfo lists them, and the taxonomy takes new ones")
                 })
             }
@@ -377,7 +385,8 @@ fn finals(verdict: &Verdict, proposals: &BTreeMap<String, Proposal>) -> BTreeMap
 fn agreement(votes: &LabelVotes<'_>, feedback: &DecisionFeedback) -> Vec<Agreement> {
     let mut by_source: BTreeMap<&str, Agreement> = BTreeMap::new();
     for witness in votes.witnesses.iter().filter(|witness| witness.similarity >= COMPARABLE) {
-        for said in witness.labels.iter().filter(|said| said.source != feedback.source) {
+        // What the source itself said too: who says another thing each time agrees with nobody.
+        for said in &witness.labels {
             let Some(outcome) = feedback.outcomes.iter().find(|outcome| outcome.field == said.field) else { continue };
             let known = by_source.entry(said.source).or_default();
             let count = if outcome.value == said.label { &mut known.agreed } else { &mut known.disagreed };

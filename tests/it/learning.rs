@@ -157,7 +157,10 @@ async fn of_what_is_said_of_a_ticket_the_later_counts_in_whatever_order_it_comes
     assert!(desk.say(said("software/office", 3_000)).await.unwrap().memory_changed);
     assert_eq!(desk.category(ALIKE).await, "software/office");
     assert!(!desk.say(said("software/office", 3_000)).await.unwrap().recorded);
-    assert_eq!(desk.list().await.len(), 3);
+    let listed = desk.list().await;
+    let counting: Vec<_> =
+        listed.iter().map(|said| (said.outcomes[0].value.as_str(), said.outcomes[0].counts)).collect();
+    assert_eq!(counting, [("software/office", true), ("data/reporting", false), ("network/telephony", false)]);
     server.stop().await;
 }
 
@@ -198,8 +201,10 @@ async fn feedback_that_cannot_be_is_refused_with_every_reason() {
         assert_eq!(refused.code(), Code::InvalidArgument);
         assert!(refused.message().contains(part), "{refused}");
     }
-    let unknown = desk.feedback.withdraw_feedback(pb::WithdrawFeedbackRequest { feedback_id: 7 }).await.unwrap_err();
-    assert_eq!(unknown.code(), Code::NotFound);
+    for feedback_id in [7, u64::MAX] {
+        let unknown = desk.feedback.withdraw_feedback(pb::WithdrawFeedbackRequest { feedback_id }).await.unwrap_err();
+        assert_eq!(unknown.code(), Code::NotFound);
+    }
     assert!(desk.list().await.is_empty());
     server.stop().await;
 }
@@ -411,5 +416,36 @@ async fn a_category_works_when_it_is_added() {
     let decision = desk.decide(ticket(asked, "")).await;
     assert_eq!(field(&decision, "category").value, "facilities/badges");
     assert_eq!(desk.category("VPN drops every few minutes, cannot work from home").await, "network/vpn");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_field_works_when_it_is_added() {
+    let server = TestServer::start().await;
+    let mut desk = Desk::of(&server).await;
+    let label = |value: &str, example: &str| pb::TaxonomyLabel {
+        value: value.to_owned(),
+        examples: vec![example.to_owned()],
+        ..pb::TaxonomyLabel::default()
+    };
+    let labels = vec![
+        label("north", "The badge reader at the north gate is broken"),
+        label("harbour", "Crane terminal in the harbour hall shows no picture"),
+    ];
+    let add = pb::AddField { field: "site".to_owned(), labels };
+    let change = pb::TaxonomyChange { change: Some(pb::taxonomy_change::Change::AddField(add)) };
+    let change = pb::ChangeTaxonomyRequest { changes: vec![change], ..Default::default() };
+    server.taxonomy().await.change_taxonomy(change).await.unwrap();
+    let decision = desk.decide(asked("INC1")).await;
+    let site = field(&decision, "site");
+    assert_eq!((site.value.as_str(), site.route()), ("north", pb::Route::Recommend));
+    let said = pb::RecordFeedbackRequest {
+        decision_handle: decision.decision_handle.clone(),
+        source: "ann".to_owned(),
+        corrections: [("site".to_owned(), "harbour".to_owned())].into(),
+        ..pb::RecordFeedbackRequest::default()
+    };
+    desk.say(said).await.unwrap();
+    assert_eq!(field(&desk.decide(ticket(ALIKE, "")).await, "site").value, "harbour");
     server.stop().await;
 }

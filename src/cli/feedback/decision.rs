@@ -128,8 +128,13 @@ pub(super) fn record(args: &RecordArgs, config: &Config) -> anyhow::Result<()> {
     }
     match (is_new, memory_changed) {
         (true, true) => writeln!(out, "recorded as {id}: the next decision on such a ticket knows it")?,
-        (true, false) => writeln!(out, "recorded as {id}; the memory knew it")?,
-        (false, _) => writeln!(out, "recorded before as {id}, nothing changed")?,
+        (true, false) if held_back.is_empty() => {
+            writeln!(out, "recorded as {id}; it changes nothing: the memory knew it, or something later stands")?;
+        }
+        (true, false) => writeln!(out, "recorded as {id}")?,
+        (false, _) => {
+            writeln!(out, "recorded before as {id}, nothing changed (what was withdrawn is said again with --at)")?;
+        }
     }
     if !held_back.is_empty() {
         let fields = held_back.join(", ");

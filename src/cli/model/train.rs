@@ -97,7 +97,7 @@ pub(super) fn run(args: &TrainArgs, config: &Config) -> anyhow::Result<()> {
 
 /// Trains on this machine, with all processors.
 fn train_here(args: &TrainArgs, training: &Training, by: &str, config: &Config) -> anyhow::Result<Model> {
-    let registry = create(&args.place.data_dir, config)?;
+    let (registry, taxonomy) = create(&args.place.data_dir, config)?;
     let (bar, stop) = (Progress::staged(), AtomicBool::new(false));
     let progress = |stage: &'static str, done: usize, total: usize| match total {
         0 => bar.stage(stage, done as u64, done as u64),
@@ -106,7 +106,7 @@ fn train_here(args: &TrainArgs, training: &Training, by: &str, config: &Config) 
     let run = Run {
         threads: config.compute_threads.get(),
         limits: config.limits.ticket,
-        taxonomy: &config.taxonomy,
+        taxonomy: &taxonomy,
         job: None,
         is_automatic: false,
         by,

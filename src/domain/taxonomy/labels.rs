@@ -304,6 +304,7 @@ pub(super) fn split(taxonomy: &mut Taxonomy, field: &str, from: &str, into: &[La
 
 /// Labels at and below `value` are never proposed again.
 pub(super) fn retire(taxonomy: &mut Taxonomy, field: &str, value: &str) -> Result<(), String> {
+    check_not_fixed(field)?;
     let values = branch(of(&taxonomy.fields, field), value);
     if values.is_empty() {
         return Err(unknown(taxonomy, field, value));

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{ASSIGNMENT_GROUP, CATEGORY, IMPACT, Label, MAX_LABELS, PRIORITY, Taxonomy, URGENCY, find, first_level};
 use crate::{
-    domain::priority::{Impact, Urgency},
+    domain::{
+        priority::{Impact, Urgency},
+        steering::steers,
+    },
     error::FieldViolation,
 };
 
@@ -146,6 +149,9 @@ pub(super) fn label_problems(field: &str, label: &Label) -> Vec<String> {
     let mut problems = Vec::new();
     if cannot_be {
         problems.push(format!("`{value}` cannot be a label of this field"));
+    }
+    if value.chars().any(|c| steers(c) || matches!(c, '\n' | '\t')) {
+        problems.push(format!("`{}`: a label has no control or invisible characters", value.escape_debug()));
     }
     let too_long = |text: &str, most: usize| text.len() > most && text.chars().count() > most;
     let mut limit = |is_over: bool, what: &str, most: usize| {
