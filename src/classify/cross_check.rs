@@ -21,6 +21,13 @@ const COSTS: [Cost; 4] = [
     Cost { base: 0.2, balance: 0.3, contrast: 0.5 },
     USUAL_COST,
 ];
+/// From [`MANY_ROWS`] on: what tells labels apart is known well enough to lean on it.
+const COSTS_OF_MANY_ROWS: [Cost; 4] = [
+    Cost { base: 0.1, balance: 1.0, contrast: 0.5 },
+    Cost { base: 0.1, balance: 0.5, contrast: 0.5 },
+    Cost { base: 0.2, balance: 0.3, contrast: 0.5 },
+    USUAL_COST,
+];
 const USUAL: usize = 3;
 const USUAL_COST: Cost = Cost { base: 0.3, balance: 0.5, contrast: 0.0 };
 const OUTSIDE_COST: Cost = Cost { base: 1.0, balance: 0.5, contrast: 0.0 };
@@ -148,13 +155,14 @@ impl<'a> Trainer<'a> {
     pub(crate) fn choose(&mut self) -> Vec<Choice> {
         let rows = sample((0_u32..).take(self.hashes.len()).collect(), &self.hashes, ROWS_TO_CHOOSE);
         let fields = self.rows.fields.len();
+        let costs = if self.hashes.len() < MANY_ROWS { &COSTS } else { &COSTS_OF_MANY_ROWS };
         let choose = |number| {
             (self.options.progress)("choosing weights", number, fields);
             if rows.len() * self.rows.fields[number].labels.len() > LARGE_PROBLEM {
                 return Choice { cost: USUAL_COST, vectors: USUAL_VECTORS };
             }
             self.samples.weigh_vectors(VECTORS_TO_CHOOSE_COST);
-            let cost = COSTS[best_trial(&self.try_costs(number, &rows, &COSTS), USUAL)];
+            let cost = costs[best_trial(&self.try_costs(number, &rows, costs), USUAL)];
             let mut best = (f64::NEG_INFINITY, VECTOR_WEIGHTS[0]);
             for vectors in VECTOR_WEIGHTS {
                 // What is chosen then is of no use, and nobody uses it.

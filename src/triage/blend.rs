@@ -36,7 +36,7 @@ const OF_NEW_LIKENESS: f32 = 18.0;
 const OF_BEST_LIKENESS: f32 = -10.0;
 const OF_BEST_LOGIT: f32 = -0.25;
 const OF_COUNT: f32 = -0.42;
-const NEW_LABEL: f32 = -4.3;
+const NEW_LABEL: f32 = -4.0;
 /// How like a text is to the tickets of the model's best label, where none of these is known: the more, the surer the
 /// model is, and little where the text is like nothing that it knows.
 const USUAL_LIKENESS: f32 = 0.2;
