@@ -213,7 +213,7 @@ pub(super) struct Place {
     /// Ask a running server
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["data_dir", "model"])]
     server: Option<String>,
-    /// The model that serves with this folder, whose labels are listed; without it the one inside this program
+    /// The model that serves with this folder, whose labels are listed; without it the active one there
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Print one JSON document
