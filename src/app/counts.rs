@@ -1,10 +1,10 @@
-//! Keeps what was counted of decisions, every few seconds and at the end.
+//! Keeps what was counted of decisions, every half minute and at the end.
 
 use std::{error::Error, time::Duration};
 
 use crate::{compute::Pool, error::TriageError, grpc::Api};
 
-const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(30);
 /// Days that the metrics speak of.
 const DAYS: u32 = 30;
 

@@ -24,7 +24,7 @@ use crate::{
         ticket::Ticket,
     },
     error::TriageError,
-    store::FeedbackFilter,
+    store::{FeedbackFilter, Withdrawn},
     telemetry::METRICS,
 };
 
@@ -133,9 +133,14 @@ impl Feedback {
     /// Errors: `NotFound` where there is no such feedback.
     pub fn withdraw(&self, id: FeedbackId) -> Result<bool, TriageError> {
         let withdrawn = self.store.withdraw_decision_feedback(id, now())?;
-        let withdrawn = withdrawn.ok_or_else(|| TriageError::NotFound { resource: "feedback", id: id.to_string() })?;
-        self.memory.publish_purged()?;
-        Ok(withdrawn)
+        let not_found = || TriageError::NotFound { resource: "feedback", id: id.to_string() };
+        let Withdrawn { counted, is_ticket_gone } = withdrawn.ok_or_else(not_found)?;
+        if is_ticket_gone {
+            self.memory.publish_purged()?;
+        } else {
+            self.memory.publish()?;
+        }
+        Ok(counted)
     }
 
     /// The latest first, those behind `before`; at most `limit`.

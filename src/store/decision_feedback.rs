@@ -24,6 +24,8 @@ use crate::domain::{
 
 const COLUMNS: &str = "id, ticket_id, source, given_at, recorded_at, withdrawn_at, model, taxonomy";
 const SECONDS_AN_HOUR: u64 = 3_600;
+/// Feedback that teaches about model, memory and sources, the latest: what it costs must not grow with the years.
+pub(super) const TEACHING: u64 = 20_000;
 
 /// Which feedback is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,6 +43,15 @@ pub struct FeedbackFilter {
 pub struct LeanRow {
     pub field: String,
     pub hindsight: Hindsight,
+}
+
+/// What withdrawing came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Withdrawn {
+    /// It had not been withdrawn before.
+    pub counted: bool,
+    /// The ticket was confirmed by nothing else and is deleted.
+    pub is_ticket_gone: bool,
 }
 
 /// What feedback said of one field of a ticket.
@@ -76,14 +87,14 @@ impl Store {
         Ok(recorded)
     }
 
-    /// Takes feedback back; whether it counted until now. `None` where there is no such feedback.
-    pub fn withdraw_decision_feedback(&self, id: FeedbackId, now: u64) -> Result<Option<bool>, StoreError> {
+    /// Takes feedback back. `None` where there is no such feedback.
+    pub fn withdraw_decision_feedback(&self, id: FeedbackId, now: u64) -> Result<Option<Withdrawn>, StoreError> {
         let failed = self.failed("withdrawing feedback");
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         let withdrawn = withdraw(&transaction, id, now).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
-        if withdrawn == Some(true) {
+        if withdrawn.is_some_and(|withdrawn| withdrawn.is_ticket_gone) {
             // A ticket that stood there for this alone is gone: see `delete_memory_tickets`.
             let _reader = self.reader();
             writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(&failed)?;
@@ -113,7 +124,8 @@ impl Store {
         Ok(rows)
     }
 
-    /// By source, how often what it said agrees with what was said about tickets that are much alike.
+    /// By source, how often what it said agrees with what was said about tickets that are much alike, of the latest
+    /// feedback.
     pub fn agreement_by_source(&self) -> Result<BTreeMap<String, Agreement>, StoreError> {
         agreement_by_source(&self.reader()).map_err(self.failed("comparing what sources said"))
     }
@@ -203,7 +215,7 @@ fn recent_corrections(connection: &Connection, source: &str, now: u64) -> rusqli
         .query_row(params![source, now.saturating_sub(SECONDS_AN_HOUR)], |row| row.get(0))
 }
 
-fn withdraw(transaction: &Transaction<'_>, id: FeedbackId, now: u64) -> rusqlite::Result<Option<bool>> {
+fn withdraw(transaction: &Transaction<'_>, id: FeedbackId, now: u64) -> rusqlite::Result<Option<Withdrawn>> {
     // No number that the database gives is larger.
     let Ok(number) = i64::try_from(id.0) else { return Ok(None) };
     let known: Option<(String, Option<u64>)> = transaction
@@ -213,12 +225,14 @@ fn withdraw(transaction: &Transaction<'_>, id: FeedbackId, now: u64) -> rusqlite
         .optional()?;
     let Some((ticket_id, withdrawn_at)) = known else { return Ok(None) };
     if withdrawn_at.is_some() {
-        return Ok(Some(false));
+        return Ok(Some(Withdrawn::default()));
     }
+    let was_kept = memory::change_of(transaction, &ticket_id)?.is_some();
     transaction.execute("UPDATE feedback SET withdrawn_at = ?2 WHERE id = ?1", params![id.0, now])?;
     count_change(transaction)?;
     relabel(transaction, &ticket_id, &ConfirmedTicket::default())?;
-    Ok(Some(true))
+    let is_ticket_gone = was_kept && memory::change_of(transaction, &ticket_id)?.is_none();
+    Ok(Some(Withdrawn { counted: true, is_ticket_gone }))
 }
 
 fn count_change(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
@@ -354,9 +368,9 @@ fn lean_rows(connection: &Connection, model: &str, field: &str, limit: usize) ->
     let mut statement = connection.prepare_cached(
         "SELECT field, model_share, memory_share, lean, support FROM feedback_fields JOIN feedback ON feedback_id = id \
          WHERE field = ?1 AND model = ?2 AND withdrawn_at IS NULL AND counts = 1 AND support > 0 \
-         ORDER BY feedback_id DESC LIMIT ?3",
+         AND feedback_id > (SELECT COALESCE(MAX(id), 0) FROM feedback) - ?4 ORDER BY feedback_id DESC LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![field, model, limit], |row| {
+    let rows = statement.query_map(params![field, model, limit, TEACHING], |row| {
         Ok(LeanRow { field: row.get("field")?, hindsight: hindsight(row)?.unwrap_or_default() })
     })?;
     rows.collect()
@@ -367,13 +381,14 @@ fn agreement_by_source(connection: &Connection) -> rusqlite::Result<BTreeMap<Str
     let mut statement = connection.prepare_cached(
         "SELECT source, SUM(agreed), SUM(disagreed) FROM ( \
              SELECT source, agreed, disagreed FROM feedback_agreement JOIN feedback ON id = feedback_id \
-             WHERE withdrawn_at IS NULL \
+             WHERE withdrawn_at IS NULL AND id > (SELECT COALESCE(MAX(id), 0) FROM feedback) - ?1 \
              UNION ALL \
              SELECT other_source, agreed, disagreed FROM feedback_agreement JOIN feedback ON id = feedback_id \
              WHERE withdrawn_at IS NULL AND other_source <> source \
+             AND id > (SELECT COALESCE(MAX(id), 0) FROM feedback) - ?1 \
          ) AS both_ways GROUP BY source",
     )?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query([TEACHING])?;
     let mut by_source = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let agreement = Agreement { source: row.get(0)?, agreed: row.get(1)?, disagreed: row.get(2)? };

@@ -31,7 +31,7 @@ use self::lock::DirectoryLock;
 pub use self::{
     articles::ArticlePage,
     changes::{Change, ImportCounts},
-    decision_feedback::{FeedbackFilter, LeanRow},
+    decision_feedback::{FeedbackFilter, LeanRow, Withdrawn},
     jobs::{ChunkCommit, Committed, Created, Imported, JobChunk, JobOrigin, JobRecord, NewJob, Relabelled},
     memory::MemoryPage,
     models::{ModelRecord, NewActivation},

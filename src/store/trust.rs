@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, decision_feedback::TEACHING};
 use crate::domain::{
     article::Day,
     trust::{DecisionCounts, Promise, ReviewCounts, TicketCounts},
@@ -133,9 +133,10 @@ fn promises(connection: &Connection, model: &str, limit: usize) -> rusqlite::Res
     let mut statement = connection.prepare_cached(
         "SELECT field, proposed, promised, value = proposed AS is_right \
          FROM feedback_fields JOIN feedback ON id = feedback_id \
-         WHERE promised IS NOT NULL AND withdrawn_at IS NULL AND model = ?1 ORDER BY feedback_id DESC LIMIT ?2",
+         WHERE promised IS NOT NULL AND withdrawn_at IS NULL AND model = ?1 \
+         AND feedback_id > (SELECT COALESCE(MAX(id), 0) FROM feedback) - ?3 ORDER BY feedback_id DESC LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![model, limit], |row| {
+    let rows = statement.query_map(params![model, limit, TEACHING], |row| {
         Ok(PromiseRow {
             field: row.get("field")?,
             label: row.get("proposed")?,

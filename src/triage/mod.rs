@@ -216,8 +216,11 @@ impl Triager {
             let (articles, versions) = self.suggest_articles(ticket, options.top_n)?;
             decision.suggestion_handle = self.suggestion_handle(ticket, &articles)?;
             decision.articles = articles;
-            let Versions { knowledge, learned, .. } = versions;
+            let Versions { knowledge, learned, memory, .. } = versions;
             (decision.versions.knowledge, decision.versions.learned) = (knowledge, learned);
+            if decision.fields.is_empty() {
+                decision.versions.memory = memory;
+            }
         }
         if options.similar {
             let (similar, _) = self.similar_tickets(ticket, options.top_n)?;
