@@ -14,11 +14,11 @@ use crate::{
         feedback::{DecisionFeedback, FeedbackEffect, FeedbackId, FeedbackReceipt},
         memory::ConfirmedTicket,
     },
-    error::{FieldViolation, TriageError},
+    error::TriageError,
     feedback::now,
     pb::{self, feedback_service_server::FeedbackService},
     registry::Confirmed,
-    triage::{ResolvedCounts, source_violations},
+    triage::{ResolvedCounts, resolved_violations, source_violations},
 };
 
 #[derive(Debug, Clone)]
@@ -86,7 +86,11 @@ impl FeedbackService for FeedbackHandler {
                 for raw in tickets {
                     let (id, path) = (raw.id.clone(), format!("tickets[{index}]."));
                     let ticket = convert::confirmed_ticket(raw, &path, &self.0.limits.ticket);
-                    match ticket.and_then(|ticket| with_labels(ticket, &path)) {
+                    let checked = ticket.and_then(|ticket| match resolved_violations(&ticket, &path) {
+                        violations if violations.is_empty() => Ok(ticket),
+                        violations => Err(violations),
+                    });
+                    match checked {
                         Ok(ticket) => valid.push(ticket),
                         Err(violations) => refused.add(index, id, violations),
                     }
@@ -195,12 +199,4 @@ fn score_shadow(core: &Core, said: &DecisionFeedback) {
     if let Err(error) = shadow.score(confirmed) {
         tracing::error!(error = &error as &dyn Error, "the shadow was not told what a ticket was");
     }
-}
-
-/// A resolved ticket without a label says nothing.
-fn with_labels(ticket: ConfirmedTicket, path: &str) -> Result<ConfirmedTicket, Vec<FieldViolation>> {
-    if ticket.labels.is_empty() {
-        return Err(vec![FieldViolation::new(format!("{path}labels"), "must hold at least one value")]);
-    }
-    Ok(ticket)
 }

@@ -15,7 +15,7 @@ mod suggest;
 use examples::Examples;
 use learnt::Decided;
 pub use overview::FieldOverview;
-pub use review::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, Verdict, source_violations};
+pub use review::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, Verdict, resolved_violations, source_violations};
 pub(crate) use suggest::Learning;
 pub use suggest::{Suggester, Suggestions};
 

@@ -370,6 +370,23 @@ pub fn source_violations(source: &str) -> Vec<FieldViolation> {
     vec![FieldViolation::new("source", problem)]
 }
 
+/// Every rule that the labels of a resolved ticket break; field names start with `path`.
+pub fn resolved_violations(ticket: &ConfirmedTicket, path: &str) -> Vec<FieldViolation> {
+    if ticket.labels.is_empty() {
+        return vec![FieldViolation::new(format!("{path}labels"), "must hold at least one value")];
+    }
+    let problem = |field: &str, value: &str| match field {
+        PRIORITY => Some("follows from impact and urgency: give these".to_owned()),
+        IMPACT | URGENCY if Impact::parse(value).is_none() => {
+            Some(format!("`{value}` must be high, medium or low before it is sent"))
+        }
+        _ => None,
+    };
+    let labels = ticket.labels.iter();
+    let problems = labels.filter_map(|(field, value)| Some((field, problem(field, value)?)));
+    problems.map(|(field, problem)| FieldViolation::new(format!("{path}labels[{field}]"), problem)).collect()
+}
+
 /// By field, the right value: what was corrected, and what was accepted as it was proposed.
 fn finals(verdict: &Verdict, proposals: &BTreeMap<String, Proposal>) -> BTreeMap<String, String> {
     let Verdict { source: _, given_at: _, accepted, corrections } = verdict;

@@ -9,7 +9,9 @@ use ticket_triage::pb::{
 };
 use tonic::{Code, Status, transport::Channel};
 
-use crate::harness::{ServerProcess, TestServer, field, file, reason, request, run, ticket, violated_fields};
+use crate::harness::{
+    ServerProcess, TestServer, field, file, item_status, reason, request, run, ticket, violated_fields,
+};
 
 const ASKED: &str = "The badge reader at the north gate does not open the door for our forklift drivers";
 const ALIKE: &str = "Badge reader at the north gate does not open its door for forklift drivers today";
@@ -293,6 +295,14 @@ async fn resolved_tickets_are_compared_with_what_would_have_been_proposed_and_le
     assert_eq!(desk.category(&format!("{ASKED}, says shift 7")).await, "network/telephony");
     let answer = desk.feedback.record_resolved_tickets(tokio_stream::iter(frames(tickets))).await.unwrap().into_inner();
     assert_eq!((answer.recorded, answer.unchanged), (0, 2));
+    let labels = [("impact", "3 - Low"), ("priority", "P1"), ("category", "network/vpn")];
+    let labels = labels.map(|(field, value)| (field.to_owned(), value.to_owned())).into();
+    let odd = pb::ConfirmedTicket { labels, ..resolved("4", "") };
+    let answer =
+        desk.feedback.record_resolved_tickets(tokio_stream::iter(frames(vec![odd]))).await.unwrap().into_inner();
+    let error = answer.errors[0].error.as_ref().unwrap();
+    assert_eq!((answer.recorded, answer.failed), (0, 1));
+    assert_eq!(violated_fields(&item_status(error)), ["tickets[0].labels[impact]", "tickets[0].labels[priority]"]);
     let blank = [pb::RecordResolvedTicketsRequest::default()];
     let refused = desk.feedback.record_resolved_tickets(tokio_stream::iter(blank)).await.unwrap_err();
     assert_eq!(violated_fields(&refused), ["source"]);

@@ -22,7 +22,7 @@ use crate::{
     grpc::client::Client,
     memory::TicketColumns,
     rows::{Rows, parse_rename},
-    triage::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, source_violations},
+    triage::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, resolved_violations, source_violations},
 };
 
 /// Bad rows named one by one; the rest are counted.
@@ -167,14 +167,14 @@ impl ImportArgs {
             };
             match ticket {
                 Ok(ticket) if ticket.labels.is_empty() => outcome.unlabelled += 1,
+                Ok(ticket) if !resolved_violations(&ticket, "").is_empty() => {
+                    let problems = resolved_violations(&ticket, "");
+                    let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                    outcome.refuse(format!("ticket {}: {problems}", ticket.id), bar);
+                }
                 Ok(ticket) if self.server.is_some() => kept.push(ticket),
                 Ok(ticket) => take(ticket)?,
-                Err(problem) => {
-                    outcome.failed += 1;
-                    if outcome.failed <= MAX_WARNINGS {
-                        bar.warn(problem);
-                    }
-                }
+                Err(problem) => outcome.refuse(problem, bar),
             }
         }
         Ok(kept)
@@ -182,6 +182,13 @@ impl ImportArgs {
 }
 
 impl Outcome {
+    fn refuse(&mut self, problem: String, bar: &Progress) {
+        self.failed += 1;
+        if self.failed <= MAX_WARNINGS {
+            bar.warn(problem);
+        }
+    }
+
     fn to_json(&self, seconds: f64) -> Value {
         let Self { counts: ResolvedCounts { recorded, unchanged, fields }, failed, unlabelled, milestones } = self;
         let by_field = |fields: &BTreeMap<String, FieldTally>| -> Map<String, Value> {
