@@ -34,7 +34,7 @@ def main() -> None:
     desk_sets.data_folder()
     program = Program(arguments.triage)
     if "stream" in arguments.tables:
-        for name, every in (("grp_tickets", 500), ("endava_topic8", 5_000)):
+        for name, every in (("grp_tickets", 500), ("endava_topic8", 500)):
             replay(program, name, every)
     if "labels" in arguments.tables:
         new_labels(program, arguments.seed)

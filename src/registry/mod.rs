@@ -257,13 +257,19 @@ impl Registry {
             )));
         }
         let classifier = self.load(model)?;
-        let missing: Vec<&str> = required_fields(taxonomy).filter(|field| !knows(&classifier, field)).collect();
+        // What the active one does not answer either is not lost; where it cannot be read, nobody knows what it answered.
+        let serving = self.active().and_then(|active| self.load(&active)).ok();
+        let is_lost = |field: &&str| {
+            !answers(&classifier, taxonomy, field)
+                && serving.as_ref().is_none_or(|serving| answers(serving, taxonomy, field))
+        };
+        let missing: Vec<&str> = required_fields(taxonomy).filter(is_lost).collect();
         if missing.is_empty() {
             return Ok(classifier);
         }
         Err(RegistryError::Refused(format!(
-            "{} has not learnt {}, which the taxonomy requires: train it on tickets with these fields, or take them out \
-             of the taxonomy",
+            "{} has not learnt {}, which the taxonomy requires, or none of the labels there: train it on tickets with \
+             these fields, or take them out of the taxonomy",
             model.version,
             missing.join(", ")
         )))
@@ -354,8 +360,11 @@ pub fn required_fields(taxonomy: &Taxonomy) -> impl Iterator<Item = &str> {
     taxonomy.fields.iter().filter(is_required).map(|(field, _)| field.as_str())
 }
 
-fn knows(classifier: &Classifier, field: &str) -> bool {
-    classifier.fields().iter().any(|known| *known.name == *field)
+/// Whether it has learnt a label of the field that may be proposed.
+fn answers(classifier: &Classifier, taxonomy: &Taxonomy, field: &str) -> bool {
+    let known = classifier.fields().iter().filter(|known| *known.name == *field);
+    let names = taxonomy.names(field);
+    known.flat_map(|known| &known.labels).any(|label| names.current(label).is_some())
 }
 
 /// Seconds since 1970.

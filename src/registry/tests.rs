@@ -16,6 +16,7 @@ use crate::{
     domain::{
         memory::ConfirmedTicket,
         model::{ModelState, PairCounts},
+        taxonomy::Label,
         ticket::TicketLimits,
     },
     memory::Memory,
@@ -192,7 +193,7 @@ fn what_serves_or_would_not_do_is_refused_and_nothing_changes() {
     assert!(matches!(desk.activate("nobody"), Err(RegistryError::Unknown(_))));
     let taxonomy = Taxonomy {
         restricts: true,
-        fields: [("category".to_owned(), vec![crate::domain::taxonomy::Label::new("network", "")])].into(),
+        fields: [("category".to_owned(), vec![Label::new("network/vpn", "")])].into(),
         ..Taxonomy::default()
     };
     let swap = |_| -> Result<(), RegistryError> { unreachable!("it is refused") };
@@ -210,6 +211,27 @@ fn what_serves_or_would_not_do_is_refused_and_nothing_changes() {
     let refused = pinned.activate("embedded", None, &Author::default(), &Taxonomy::default(), |_| Ok(()));
     assert!(refusal(refused).contains("--model /srv/bundle"));
     assert_eq!(desk.active(), one);
+}
+
+#[test]
+fn what_the_active_model_does_not_answer_either_holds_no_other_back() {
+    let desk = Desk::new();
+    let one = desk.imported("one");
+    let requires = |field: &str, label: &str| Taxonomy {
+        restricts: true,
+        fields: [(field.to_owned(), vec![Label::new(label, "")])].into(),
+        ..Taxonomy::default()
+    };
+    // A field that was added and that no model has, and labels that none has of one that both have.
+    for taxonomy in [requires("site", "north"), requires("category", "no/such")] {
+        desk.registry.activate(&one, None, &Author::default(), &taxonomy, |_| Ok(())).unwrap();
+        desk.registry.roll_back(&Author::default(), &taxonomy, |_| Ok(())).unwrap();
+    }
+    // A model that has the field and none of the labels there would leave it out.
+    desk.registry.activate(&one, None, &Author::default(), &Taxonomy::default(), |_| Ok(())).unwrap();
+    let topics = requires("topic", "one-network");
+    let swap = |_| -> Result<(), RegistryError> { unreachable!("it is refused") };
+    assert!(refusal(desk.registry.roll_back(&Author::default(), &topics, swap)).contains("has not learnt topic"));
 }
 
 #[test]
