@@ -10,7 +10,7 @@ use crate::{domain::memory::Voice, encode::TextVector, knowledge::IndexError};
 
 /// So many tickets are compared with the text, the best by BM25.
 const CANDIDATES: usize = 64;
-/// So many speak: with 10 or 30 fewer labels come out right on streams of real tickets.
+/// So many speak: fewer suit a desk with many labels, more one with few, on streams of real tickets.
 const WITNESSES: usize = 20;
 /// Stands between the parts of a value; no field, label or source holds it, see [`encode`].
 const SEPARATOR: char = '\u{1f}';
