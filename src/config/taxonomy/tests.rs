@@ -177,6 +177,7 @@ proptest! {
     ) {
         let mut labels: Vec<Label> = values.into_iter()
             .filter(|value| value.split('/').all(|level| !level.trim().is_empty()))
+            .filter(|value| !value.chars().any(crate::domain::steering::steers))
             .map(|value| Label { value, description: description.clone(), examples: vec![example.clone()] })
             .collect();
         labels.sort_by(|a, b| a.value.cmp(&b.value));
