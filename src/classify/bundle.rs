@@ -16,15 +16,19 @@ use sha2::{Digest, Sha256};
 
 use super::{
     heads::Planes,
+    label_space::{self, LabelSpace},
     manifest::{Manifest, ManifestError},
 };
-use crate::encode::{DIMENSIONS, VectorsError};
+use crate::encode::{DIMENSIONS, TextVector, VectorsError};
 
 pub(crate) const MANIFEST: &str = "manifest.toml";
 pub(crate) const WEIGHTS: &str = "weights.safetensors";
 pub(crate) const VECTORS: &str = "vectors.safetensors";
 pub(crate) const VOCABULARY: &str = "vocab.txt";
 pub(crate) const GOLDEN: &str = "golden.jsonl";
+/// Tensors of a later date than the others: a bundle may lack them.
+const LABEL_MEANS: &str = "label_means";
+const LABEL_CONTRAST: &str = "label_contrast";
 const DATA_FILES: [&str; 4] = [WEIGHTS, VECTORS, VOCABULARY, GOLDEN];
 
 /// Why a bundle was refused.
@@ -109,8 +113,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-/// The planes as a safetensors file.
-pub(crate) fn write_planes(planes: &Planes) -> Result<Vec<u8>, BundleError> {
+/// Planes and label space as a safetensors file.
+pub(crate) fn write_weights(planes: &Planes, space: &LabelSpace) -> Result<Vec<u8>, BundleError> {
     let weights_error = |error: safetensors::SafeTensorError| BundleError::Weights(error.to_string());
     let (features, columns) = (planes.keys.len(), planes.bias.len());
     let keys: Vec<u8> = planes.keys.iter().flat_map(|key| key.to_le_bytes()).collect();
@@ -118,8 +122,10 @@ pub(crate) fn write_planes(planes: &Planes) -> Result<Vec<u8>, BundleError> {
     let (idf, scales, dense, bias) =
         (floats(&planes.idf), floats(&planes.scales), floats(&planes.dense), floats(&planes.bias));
     let weights: Vec<u8> = planes.weights.iter().map(|weight| weight.cast_unsigned()).collect();
+    let means: Vec<u8> = space.means.iter().flat_map(TextVector::to_bytes).collect();
+    let contrast = floats(&space.contrast);
     let view = |dtype, shape, data| TensorView::new(dtype, shape, data).map_err(weights_error);
-    let tensors = BTreeMap::from([
+    let mut tensors = BTreeMap::from([
         ("keys", view(Dtype::U64, vec![features], &keys)?),
         ("idf", view(Dtype::F32, vec![features], &idf)?),
         ("scales", view(Dtype::F32, vec![features], &scales)?),
@@ -127,6 +133,10 @@ pub(crate) fn write_planes(planes: &Planes) -> Result<Vec<u8>, BundleError> {
         ("dense", view(Dtype::F32, vec![columns, DIMENSIONS], &dense)?),
         ("bias", view(Dtype::F32, vec![columns], &bias)?),
     ]);
+    if !means.is_empty() {
+        tensors.insert(LABEL_MEANS, view(Dtype::I8, vec![space.means.len(), DIMENSIONS], &means)?);
+        tensors.insert(LABEL_CONTRAST, view(Dtype::F32, vec![space.contrast.len()], &contrast)?);
+    }
     safetensors::serialize(tensors, None).map_err(weights_error)
 }
 
@@ -159,6 +169,30 @@ pub(crate) fn read_planes(file: &[u8], columns: usize) -> Result<Planes, BundleE
         dense: floats("dense", &[columns, DIMENSIONS])?,
         bias: floats("bias", &[columns])?,
     })
+}
+
+/// Reads the space of so many labels; an empty one of a bundle that was trained before there were any.
+pub(crate) fn read_label_space(file: &[u8], labels: usize) -> Result<LabelSpace, BundleError> {
+    let tensors = SafeTensors::deserialize(file).map_err(|error| BundleError::Weights(error.to_string()))?;
+    let invalid = |name: &str| BundleError::Weights(format!("tensor `{name}` has another shape or type than expected"));
+    let mut space = LabelSpace::default();
+    if let Ok(tensor) = tensors.tensor(LABEL_MEANS) {
+        if tensor.dtype() != Dtype::I8 || tensor.shape() != [labels, DIMENSIONS] {
+            return Err(invalid(LABEL_MEANS));
+        }
+        space.means = tensor.data().chunks(DIMENSIONS).filter_map(TextVector::from_bytes).collect();
+    }
+    if let Ok(tensor) = tensors.tensor(LABEL_CONTRAST) {
+        if tensor.dtype() != Dtype::F32 || !matches!(tensor.shape(), [0 | label_space::TRIANGLE]) {
+            return Err(invalid(LABEL_CONTRAST));
+        }
+        let (values, _) = tensor.data().as_chunks::<4>();
+        space.contrast = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        if !space.contrast.iter().all(|value| value.is_finite()) {
+            return Err(BundleError::Weights(format!("tensor `{LABEL_CONTRAST}` holds a number that is not finite")));
+        }
+    }
+    Ok(space)
 }
 
 #[cfg(test)]
@@ -215,10 +249,18 @@ mod tests {
         let columns = manifest.columns();
         assert!(read_planes(&file, columns + 1).unwrap_err().to_string().contains("tensor"));
         let mut planes = read_planes(&file, columns).unwrap();
-        assert_eq!(write_planes(&planes).unwrap(), file);
+        let mut space = read_label_space(&file, columns - 1).unwrap();
+        assert_eq!(write_weights(&planes, &space).unwrap(), file);
+        let error = read_label_space(&file, columns).unwrap_err().to_string();
+        assert!(error.contains("`label_means` has another shape"), "{error}");
+        let before_there_were_any = write_weights(&planes, &LabelSpace::default()).unwrap();
+        assert_eq!(read_label_space(&before_there_were_any, columns - 1).unwrap(), LabelSpace::default());
         planes.bias[0] = f32::NAN;
-        let nan = read_planes(&write_planes(&planes).unwrap(), columns).unwrap_err();
+        let nan = read_planes(&write_weights(&planes, &space).unwrap(), columns).unwrap_err();
         assert!(nan.to_string().contains("`bias` holds a number that is not finite"), "{nan}");
+        space.contrast[0] = f32::INFINITY;
+        let infinite = read_label_space(&write_weights(&planes, &space).unwrap(), columns - 1).unwrap_err().to_string();
+        assert!(infinite.contains("`label_contrast` holds a number that is not finite"), "{infinite}");
     }
 
     #[test]

@@ -8,12 +8,13 @@ use super::{
     calibrate::{self, Threshold},
     embedded, features, golden,
     heads::{Activation, Heads, Shares},
+    label_space::LabelSpace,
     manifest::{FieldManifest, Manifest},
     scope::{self, Signals},
 };
 use crate::{
     domain::{decision::Abstention, route::Precision},
-    encode::{Redactor, Sources, StaticVectors, WordPiece},
+    encode::{Redactor, Sources, StaticVectors, TextVector, WordPiece},
 };
 
 /// A model in memory. Cheap to clone; clones share it.
@@ -30,6 +31,7 @@ struct Model {
     /// The field with most labels and its first column: its best score says whether the text is known at all.
     widest: Range<usize>,
     heads: Heads,
+    space: LabelSpace,
     pieces: WordPiece,
     vectors: StaticVectors,
 }
@@ -118,6 +120,7 @@ impl Classifier {
         let planes = bundle::read_planes(weights, manifest.columns())?;
         let heads = Heads::new(planes, manifest.block_weights())
             .ok_or_else(|| BundleError::Weights("two features have the same key".to_owned()))?;
+        let space = bundle::read_label_space(weights, manifest.columns() - 1)?;
         let (pieces, vectors) = embedded::encoder(files)?;
         let mut column = 0;
         let fields: Vec<Field> = manifest
@@ -137,7 +140,7 @@ impl Classifier {
         // The first of the widest, so that ties do not depend on anything else.
         let widest = fields.iter().min_by_key(|field| Reverse(field.labels.len())).map(Field::columns);
         let widest = widest.unwrap_or_default();
-        let model = Arc::new(Model { version, manifest, fields, widest, heads, pieces, vectors });
+        let model = Arc::new(Model { version, manifest, fields, widest, heads, space, pieces, vectors });
         Ok(Self { model, redactor: Redactor::default() })
     }
 
@@ -201,6 +204,19 @@ impl Classifier {
     pub fn doubt(&self, field: &str, first: f32, second: Option<f32>) -> Option<Abstention> {
         let known = self.model.manifest.fields.iter().find(|known| known.name == field)?;
         doubt(known, first, second)
+    }
+
+    /// A text's vector with what tells this model's labels apart brought out, to be compared with what labels have.
+    pub(crate) fn contrasted(&self, vector: &TextVector) -> TextVector {
+        self.model.space.contrasted(vector)
+    }
+
+    /// How like a contrasted text is to those labels of `field` that count, taken together; `None` where there are none, the field is
+    /// not known, or the bundle is older than that.
+    pub(crate) fn likeness(&self, field: &str, vector: &TextVector, counts: impl Fn(&str) -> bool) -> Option<f32> {
+        let known = self.model.fields.iter().find(|known| &*known.name == field)?;
+        let columns = known.columns().zip(&known.labels).filter(|(_, label)| counts(label));
+        self.model.space.likeness(columns.map(|(column, _)| column), vector)
     }
 
     /// For each of these fields, the words that spoke for one of its labels, strongest first, at most `at_most`; words

@@ -12,6 +12,7 @@ mod features;
 mod fit;
 mod golden;
 mod heads;
+mod label_space;
 mod manifest;
 mod samples;
 mod scope;

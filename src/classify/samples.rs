@@ -245,6 +245,12 @@ impl Samples {
         self.add_dense_to(row, scale, rest);
     }
 
+    /// Adds the row's static vector, of length one.
+    pub(crate) fn add_vector_to(&self, row: usize, sum: &mut [f32; DIMENSIONS]) {
+        let step = self.dense.steps[row];
+        sum.iter_mut().zip(self.dense.row(row)).for_each(|(sum, value)| *sum += f32::from(*value) * step);
+    }
+
     fn add_dense_to(&self, row: usize, scale: f32, weights: &mut [f32]) {
         let dense_scale = scale * self.dense_scale(row);
         for (weight, value) in weights.iter_mut().zip(self.dense.row(row)) {

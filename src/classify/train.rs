@@ -17,6 +17,7 @@ use super::{
     features::FEATURE_VERSION,
     golden,
     heads::Planes,
+    label_space::LabelSpace,
     manifest::{Blocks, FORMAT_VERSION, FieldManifest, Manifest, TrainingSummary},
     samples::{BlockWeights, Samples},
     scope::{ScopeModel, Signals},
@@ -134,9 +135,10 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
     let together = calibration.together.clone();
     let scope = fit_scope(&rows, &trainer, &fitted);
     let BlockWeights { words, characters } = trainer.samples.blocks();
+    let space = LabelSpace::of(&rows.fields, &trainer.samples);
     let planes = pack(trainer.samples, &fitted.planes);
     drop(fitted);
-    files.insert(bundle::WEIGHTS, bundle::write_planes(&planes)?.into());
+    files.insert(bundle::WEIGHTS, bundle::write_weights(&planes, &space)?.into());
 
     let outside_rows = rows.outside.iter().filter(|outside| **outside).count();
     let mut manifest = Manifest {

@@ -8,6 +8,7 @@ mod plain_text;
 pub mod redact;
 mod source_text;
 mod static_vectors;
+mod symmetric;
 mod text_vector;
 mod wordpiece;
 
@@ -15,5 +16,6 @@ pub(crate) use hash_index::HashIndex;
 pub(crate) use plain_text::{PlainText, Sources};
 pub use redact::Redactor;
 pub(crate) use static_vectors::{DIMENSIONS, StaticVectors, VectorsError, norm};
+pub(crate) use symmetric::inverse_of_positive;
 pub(crate) use text_vector::{MeasuredVector, TextVector, VECTORS, VOCABULARY, VectorSum};
 pub(crate) use wordpiece::{Token, WordPiece};

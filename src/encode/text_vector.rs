@@ -57,6 +57,12 @@ impl TextVector {
         Self(unit.map_or([0; DIMENSIONS], |unit| encoder.whitening.apply(&unit).map(quantised)))
     }
 
+    /// That of many texts, whose vectors of length one have this mean.
+    pub(crate) fn of_mean(mean: &[f32; DIMENSIONS]) -> Self {
+        let Some(encoder) = ENCODER.as_ref() else { return Self::default() };
+        Self(encoder.whitening.apply(mean).map(quantised))
+    }
+
     /// A vector as it was kept; `None` for bytes that are none.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; DIMENSIONS] = bytes.try_into().ok()?;
@@ -65,6 +71,22 @@ impl TextVector {
 
     pub(crate) fn to_bytes(&self) -> [u8; DIMENSIONS] {
         self.0.map(i8::cast_unsigned)
+    }
+
+    /// That of length one which points where this one does; zero stays zero.
+    pub(crate) fn of_direction(direction: &[f32; DIMENSIONS]) -> Self {
+        unit(direction).map_or_else(Self::default, |unit| Self(unit.map(quantised)))
+    }
+
+    /// Of length one.
+    pub(crate) fn unit(&self) -> [f32; DIMENSIONS] {
+        let values = self.0.map(f32::from);
+        unit(&values).unwrap_or(values)
+    }
+
+    /// Cosine of two texts, -1 to 1; 0 where one of them is empty.
+    pub(crate) fn cosine(&self, other: &Self) -> f32 {
+        cosine(self.dot(other).into(), self.square().into(), other.square().into())
     }
 
     fn dot(&self, other: &Self) -> i32 {
@@ -222,6 +244,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::encode::symmetric::{cholesky, inverse_of_lower};
 
     #[test]
     fn the_files_inside_the_binary_can_be_read() {
@@ -298,30 +321,6 @@ mod tests {
         let triangle = inverse.iter().enumerate().flat_map(|(row, values)| values[..=row].iter());
         #[expect(clippy::cast_possible_truncation, reason = "kept in single precision")]
         mean.iter().chain(triangle).flat_map(|value| (*value as f32).to_le_bytes()).collect()
-    }
-
-    fn cholesky(matrix: &[[f64; DIMENSIONS]]) -> Vec<[f64; DIMENSIONS]> {
-        let mut lower = vec![[0.0; DIMENSIONS]; DIMENSIONS];
-        for row in 0..DIMENSIONS {
-            for column in 0..=row {
-                let known: f64 = (0..column).map(|place| lower[row][place] * lower[column][place]).sum();
-                let rest = matrix[row][column] - known;
-                lower[row][column] = if row == column { rest.sqrt() } else { rest / lower[column][column] };
-            }
-        }
-        lower
-    }
-
-    fn inverse_of_lower(lower: &[[f64; DIMENSIONS]]) -> Vec<[f64; DIMENSIONS]> {
-        let mut inverse = vec![[0.0; DIMENSIONS]; DIMENSIONS];
-        for column in 0..DIMENSIONS {
-            inverse[column][column] = 1.0 / lower[column][column];
-            for row in column + 1..DIMENSIONS {
-                let sum: f64 = (column..row).map(|place| lower[row][place] * inverse[place][column]).sum();
-                inverse[row][column] = -sum / lower[row][row];
-            }
-        }
-        inverse
     }
 
     /// Every third row of the corpus: more change nothing.

@@ -22,7 +22,6 @@ pub(crate) struct LabelVotes<'a> {
     view: &'a MemoryView<'a>,
     /// Most alike first.
     pub witnesses: Vec<Witness<'a>>,
-    vector: TextVector,
     own: Option<Own>,
 }
 
@@ -84,7 +83,7 @@ impl MemoryView<'_> {
     /// The text is plain.
     pub(crate) fn label_votes(&self, text: &str, leave_out: &str) -> Result<LabelVotes<'_>, IndexError> {
         let failed = |error| self.memory.index.error(error);
-        let mut votes = LabelVotes { view: self, witnesses: Vec::new(), vector: TextVector::default(), own: None };
+        let mut votes = LabelVotes { view: self, witnesses: Vec::new(), own: None };
         if self.snapshot.labelled.is_empty() {
             return Ok(votes);
         }
@@ -95,17 +94,16 @@ impl MemoryView<'_> {
             let labels = segment.labels(document).filter_map(decode).collect();
             votes.witnesses.push(Witness { id, similarity, labels });
         }
-        votes.vector = TextVector::of(text);
         votes.own = others.own_labels().map_err(failed)?;
         Ok(votes)
     }
 }
 
 impl LabelVotes<'_> {
-    /// Cosine of the text and all tickets that have the label, and how many these are; `None` where there are none.
-    pub(crate) fn likeness(&self, field: &str, label: &str) -> Option<(f32, u32)> {
+    /// Cosine of a text and all tickets that have the label, and how many these are; `None` where there are none.
+    pub(crate) fn likeness(&self, field: &str, label: &str, vector: &TextVector) -> Option<(f32, u32)> {
         let key = encode(field, label, None);
-        self.view.snapshot.labelled.likeness(&key, &self.vector, self.own.as_ref())
+        self.view.snapshot.labelled.likeness(&key, vector, self.own.as_ref())
     }
 }
 

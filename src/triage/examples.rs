@@ -63,6 +63,11 @@ impl Examples {
         self.0.is_empty()
     }
 
+    /// Whether a field has new labels with examples.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.0.contains_key(field)
+    }
+
     /// The new labels of a field, each with how like its texts are and how many there are.
     pub(super) fn likenesses<'a>(
         &'a self,

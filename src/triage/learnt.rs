@@ -2,6 +2,7 @@
 //! have now, and with labels that the model does not know yet.
 
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
     error::Error,
     sync::{Arc, PoisonError},
@@ -28,8 +29,6 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// From so many tickets on what they have in common stands for their label.
-const ENOUGH_TICKETS: u32 = 8;
 /// Of a field that no model has been calibrated for: less apart is close, and less is unlikely.
 const CLOSE: f32 = 0.1;
 const LIKELY: f32 = 0.5;
@@ -48,7 +47,10 @@ pub(super) struct Decided {
 /// What there is to compare a ticket with, beside what the model learnt.
 struct Experience<'a> {
     votes: Option<&'a LabelVotes<'a>>,
-    vector: Option<TextVector>,
+    /// As it is read.
+    text: String,
+    /// Made when it is first asked for: mostly every label is known.
+    vector: OnceCell<TextVector>,
     standing: Arc<Standing>,
 }
 
@@ -59,8 +61,8 @@ impl Triager {
         let classification = self.classifier.classify(ticket.text());
         let mut scores = self.renamed(&classification);
         if !self.examples.is_empty() {
-            let vector = Some(TextVector::of(&self.plain(ticket)));
-            let experience = Experience { votes: None, vector, standing: Arc::default() };
+            let experience =
+                Experience { votes: None, text: self.plain(ticket), vector: OnceCell::new(), standing: Arc::default() };
             for scores in &mut scores {
                 self.blend(scores, &experience);
             }
@@ -81,8 +83,7 @@ impl Triager {
         let mut scores = self.renamed(&classification);
         let text = self.plain(ticket);
         let votes = view.label_votes(&text, ticket.id())?;
-        let vector = (!self.examples.is_empty()).then(|| TextVector::of(&text));
-        let experience = Experience { votes: Some(&votes), vector, standing: self.standing() };
+        let experience = Experience { votes: Some(&votes), text, vector: OnceCell::new(), standing: self.standing() };
         let blended: Vec<Blended> = scores.iter_mut().map(|scores| self.blend(scores, &experience)).collect();
         let mut fields = self.apply_policy(&classification, &scores, ticket, &experience.standing);
         for (scores, Blended { memory_leads, witnesses, .. }) in scores.iter().zip(blended) {
@@ -175,8 +176,12 @@ impl Triager {
         let is_new = |label: &str| scores.ranked.iter().all(|ranked| *ranked.label != *label);
         // By label, the sum of likenesses, each as often as there are texts, and how many there are.
         let mut new: BTreeMap<&str, (f32, u32)> = BTreeMap::new();
-        if let Some(vector) = &experience.vector {
-            for (label, likeness, texts) in self.examples.likenesses(&field, vector) {
+        let vector = || {
+            let contrasted = || self.classifier.contrasted(&TextVector::of(&experience.text));
+            experience.vector.get_or_init(contrasted)
+        };
+        if self.examples.has(&field) {
+            for (label, likeness, texts) in self.examples.likenesses(&field, vector()) {
                 new.insert(label, (weighted(likeness, texts), texts));
             }
         }
@@ -188,7 +193,7 @@ impl Triager {
             known.sort_unstable();
             known.dedup();
             for label in known {
-                let Some((likeness, tickets)) = votes.likeness(&field, label) else { continue };
+                let Some((likeness, tickets)) = votes.likeness(&field, label, vector()) else { continue };
                 let (sum, texts) = new.entry(label).or_default();
                 *sum += weighted(likeness, tickets);
                 *texts += tickets;
@@ -198,10 +203,10 @@ impl Triager {
             .into_iter()
             .map(|(label, (sum, count))| NewLabel { label, likeness: sum / weighted(1.0, count), count })
             .collect();
-        let of_best = |best: &crate::classify::Ranked| experience.votes?.likeness(&field, &best.label);
-        let best = scores.ranked.first().and_then(of_best);
-        let best = best.filter(|(_, tickets)| *tickets >= ENOUGH_TICKETS).map(|(likeness, _)| likeness);
-        let mut blended = blend::blend(scores, witnesses, &new, best, &experience.standing, &current);
+        // A label that was retired, as one that was split, does not keep its texts from those that took its place.
+        let is_current = |label: &str| names.current(label).is_some();
+        let learnt = if new.is_empty() { None } else { self.classifier.likeness(&field, vector(), is_current) };
+        let mut blended = blend::blend(scores, witnesses, &new, learnt, &experience.standing, &current);
         if let Some(ranked) = blended.ranked.take() {
             let of_text = scores.abstention.filter(|abstention| abstention.is_of_text());
             // A text whose like is confirmed is in scope, and its language is known at the desk.

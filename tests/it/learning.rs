@@ -228,6 +228,32 @@ async fn a_source_that_corrects_too_much_is_recorded_and_not_learnt_from() {
 }
 
 #[tokio::test]
+async fn who_says_another_thing_each_time_is_found_out_even_where_only_two_speak() {
+    let server = TestServer::start().await;
+    let mut desk = Desk::of(&server).await;
+    let labels = ["network/vpn", "network/telephony", "hardware/printer", "hardware/mobile", "software/office"];
+    for number in 0..10 {
+        for (source, label) in [("ann", "access/permissions"), ("mal", labels[number % labels.len()])] {
+            let text = format!("The turnstile at entrance {number} rejects badges, seen by {source}");
+            let handle = desk.decide(ticket(&text, "")).await.decision_handle;
+            assert!(desk.correct(&handle, source, label).await.unwrap().recorded);
+        }
+    }
+    let mut share = async |source: &str, text: &str| {
+        let handle = desk.decide(ticket(text, "")).await.decision_handle;
+        desk.correct(&handle, source, "network/telephony").await.unwrap();
+        let decision = desk.decide(ticket(&format!("{text} again"), "")).await;
+        let of = field(&decision, "category").candidates.iter().find(|one| one.value == "network/telephony");
+        of.map_or(0.0, |candidate| candidate.confidence)
+    };
+    let honest = share("ann", "The coffee machine in the lobby leaks onto the parquet floor").await;
+    let unknown = share("eve", "The window blinds of the meeting room on floor nine are stuck halfway").await;
+    let fickle = share("mal", "The goods lift behind the canteen stops between two floors").await;
+    assert!(honest > 0.95 && unknown > 0.95 && fickle < 0.7, "{honest} {unknown} {fickle}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_import_that_says_otherwise_stands_above_older_feedback_and_the_same_one_does_not() {
     let server = TestServer::start().await;
     let mut desk = Desk::of(&server).await;
