@@ -92,6 +92,8 @@ fn measure_feedback(feedback: &Feedback, texts: &[String], long: &str) -> Result
         passage: Passage::default(),
         reasons: Vec::new(),
         chance: None,
+        version: 1,
+        link: None,
     });
     let ticket = |id: usize, text: &str| -> Result<Ticket, TriageError> {
         let draft = TicketDraft { id: format!("asked {id}"), description: text.to_owned(), ..TicketDraft::default() };

@@ -31,6 +31,12 @@ pub enum TriageError {
     InvalidRequest(Vec<FieldViolation>),
     #[error("{resource} `{id}` not found")]
     NotFound { resource: &'static str, id: String },
+    /// An article has other versions than the one that was asked for; `kept` are the first and the last that are there.
+    #[error("article `{id}` has no version {version}: those that are kept go from {} to {}", kept.0, kept.1)]
+    NoSuchVersion { id: String, version: u32, kept: (u32, u32) },
+    /// An article must not be moved on in its life as asked for; says why.
+    #[error("{0}")]
+    ArticleState(String),
     /// A message is larger than the limit of that name allows.
     #[error("message of {bytes} bytes is over {limit}, {allowed} bytes")]
     TooLarge { bytes: usize, limit: &'static str, allowed: usize },
@@ -85,7 +91,8 @@ impl TriageError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "INVALID_REQUEST",
-            Self::NotFound { .. } => "NOT_FOUND",
+            Self::NotFound { .. } | Self::NoSuchVersion { .. } => "NOT_FOUND",
+            Self::ArticleState(_) => "ARTICLE_STATE",
             Self::TooLarge { .. } => "TOO_LARGE",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::NotReady { .. } => "NOT_READY",

@@ -26,6 +26,7 @@ use crate::{
         decision::{
             Abstention, Candidate, Evidence, FieldDecision, FieldWitness, TriageDecision, ValueSource, Versions,
         },
+        known_error::Section,
         route::Route,
         suggestion::Reason,
         ticket::{MAX_NAME_CHARS, TicketDraft, TicketLimits},
@@ -409,7 +410,7 @@ impl<'a> VersionsDocument<'a> {
 
 /// An article as every command prints it for programs.
 pub(super) fn article_json(hit: &ArticleHit) -> Value {
-    let ArticleHit { id, title, kind, status, products, score, passage, reasons, chance } = hit;
+    let ArticleHit { id, title, kind, status, products, score, passage, reasons, chance, version, link } = hit;
     let reasons = reasons
         .iter()
         .map(|Reason { kind, text, values }| json!({"kind": kind.as_str(), "text": text, "values": values}));
@@ -423,5 +424,8 @@ pub(super) fn article_json(hit: &ArticleHit) -> Value {
         "passage": passage.text,
         "reasons": reasons.collect::<Vec<_>>(),
         "chance": chance,
+        "version": version,
+        "link": link,
+        "section": passage.section.map(Section::as_str),
     })
 }

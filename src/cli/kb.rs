@@ -1,5 +1,6 @@
-//! `triage kb`: fill, search and measure the knowledge base of a data directory.
+//! `triage kb`: fill, keep, search and measure the knowledge base of a data directory.
 
+mod articles;
 mod eval;
 mod import;
 
@@ -28,6 +29,18 @@ pub(super) enum KbCommand {
     Import(import::ImportArgs),
     /// Find articles by their words
     Search(SearchArgs),
+    /// Show an article, or what it said in an earlier version
+    Get(articles::GetArgs),
+    /// List the versions of an article that are kept
+    Versions(articles::VersionsArgs),
+    /// List articles by their ids
+    List(articles::ListArgs),
+    /// Put articles in force, so that they are suggested
+    Publish(articles::PublishArgs),
+    /// Take articles out of force: found by a search, suggested no more
+    Retire(articles::RetireArgs),
+    /// Delete articles by their ids; their texts stay readable by version unless they are erased
+    Delete(articles::DeleteArgs),
     /// Measure how well articles are suggested, on questions whose answer is known
     Eval(eval::EvalArgs),
 }
@@ -55,6 +68,12 @@ pub(super) fn run(command: KbCommand, config: &Config) -> anyhow::Result<ExitCod
     match command {
         KbCommand::Import(args) => import::run(&args),
         KbCommand::Search(args) => search(&args),
+        KbCommand::Get(args) => articles::get(&args),
+        KbCommand::Versions(args) => articles::versions(&args),
+        KbCommand::List(args) => articles::list(&args),
+        KbCommand::Publish(args) => articles::publish(&args),
+        KbCommand::Retire(args) => articles::retire(&args),
+        KbCommand::Delete(args) => articles::delete(&args),
         KbCommand::Eval(args) => eval::run(&args, &config.redactor),
     }
 }

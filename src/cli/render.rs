@@ -162,7 +162,8 @@ fn article(out: &mut impl Write, hit: &ArticleHit, expired: Option<Day>) -> io::
         let reasons: Vec<_> = hit.reasons.iter().map(reason).collect();
         writeln!(out, "    {}", printable(&reasons.join("; ")))?;
     }
-    writeln!(out, "    {}", highlighted(&hit.passage))
+    let section = hit.passage.section.map(|section| styled(DIM, &format!("{}: ", section.heading())));
+    writeln!(out, "    {}{}", section.unwrap_or_default(), highlighted(&hit.passage))
 }
 
 /// A reason with the tickets that it names.

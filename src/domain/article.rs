@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
-use super::{steering::steers, suggestion::Reason};
+use super::{
+    known_error::{KnownError, Section, is_link},
+    steering::steers,
+    suggestion::Reason,
+};
 use crate::error::FieldViolation;
 
 /// What an article is for.
@@ -110,6 +114,15 @@ pub struct Article {
     pub category: Option<String>,
     /// Last day on which the article may be suggested.
     pub valid_until: Option<Day>,
+    /// Where people read it: an address of http or https.
+    pub link: Option<String>,
+    /// Id of the problem that it belongs to.
+    pub problem: Option<String>,
+    /// Empty for other kinds than known error.
+    pub known_error: KnownError,
+    /// Which of its texts this is, as the store counts them from 1; 0 where it has not been stored. No part of what it
+    /// says.
+    pub version: u32,
 }
 
 impl Article {
@@ -119,57 +132,88 @@ impl Article {
     pub const MAX_PRODUCTS: usize = 64;
     pub const MAX_PRODUCT_CHARS: usize = 256;
     pub const MAX_CATEGORY_CHARS: usize = 256;
-    /// Longest body, in bytes.
+    pub const MAX_LINK_CHARS: usize = 2_048;
+    pub const MAX_PROBLEM_CHARS: usize = 256;
+    /// Longest body, and body and sections of a known error together, in bytes.
     pub const MAX_BODY_BYTES: usize = 1 << 20;
 
     /// Every rule the article breaks; `path` is put before the field names.
     pub fn violations(&self, path: &str) -> Vec<FieldViolation> {
         let mut violations = Vec::new();
+        let unseen = |text: &str| text.chars().any(|c| steers(c) || matches!(c, '\n' | '\t'));
         let mut check = |broken: bool, field: &str, description: String| {
             if broken {
                 violations.push(FieldViolation::new(format!("{path}{field}"), description));
             }
         };
         check(self.id.trim().is_empty(), "id", "must not be blank".into());
-        check(
-            self.id.chars().any(|c| steers(c) || matches!(c, '\n' | '\t')),
-            "id",
-            "must hold no control or invisible characters".into(),
-        );
+        check(unseen(&self.id), "id", "must hold no control or invisible characters".into());
         check(is_blank(&self.title), "title", "must not be blank".into());
-        let category = self.category.as_deref().unwrap_or_default();
+        let [category, link, problem] =
+            [&self.category, &self.link, &self.problem].map(|text| text.as_deref().unwrap_or_default());
+        check(
+            !link.is_empty() && !is_link(link),
+            "link",
+            "must be an address such as https://kb.example/KB0017: http or https, with a host, without a user name"
+                .into(),
+        );
+        check(unseen(problem), "problem", "must hold no control or invisible characters".into());
         for (text, longest, field) in [
             (self.id.as_str(), Self::MAX_ID_CHARS, "id"),
             (&self.title, Self::MAX_TITLE_CHARS, "title"),
             (&self.summary, Self::MAX_SUMMARY_CHARS, "summary"),
             (category, Self::MAX_CATEGORY_CHARS, "category"),
+            (link, Self::MAX_LINK_CHARS, "link"),
+            (problem, Self::MAX_PROBLEM_CHARS, "problem"),
         ] {
             check(text.chars().count() > longest, field, format!("must be at most {longest} characters"));
         }
-        check(
-            self.products.len() > Self::MAX_PRODUCTS,
-            "products",
-            format!("must be at most {}, are {}", Self::MAX_PRODUCTS, self.products.len()),
-        );
-        for (place, product) in self.products.iter().enumerate().take(Self::MAX_PRODUCTS) {
-            check(
-                product.chars().count() > Self::MAX_PRODUCT_CHARS,
-                &format!("products[{place}]"),
-                format!("must be at most {} characters", Self::MAX_PRODUCT_CHARS),
-            );
+        let affected = &self.known_error.affected;
+        for (names, most, longest, field) in [
+            (&self.products, Self::MAX_PRODUCTS, Self::MAX_PRODUCT_CHARS, "products"),
+            (affected, KnownError::MAX_AFFECTED, KnownError::MAX_AFFECTED_CHARS, "known_error.affected"),
+        ] {
+            check(names.len() > most, field, format!("must be at most {most}, are {}", names.len()));
+            for (place, name) in names.iter().enumerate().take(most) {
+                let field = format!("{field}[{place}]");
+                check(name.chars().count() > longest, &field, format!("must be at most {longest} characters"));
+            }
         }
+        check(
+            self.kind != ArticleKind::KnownError && !self.known_error.is_empty(),
+            "known_error",
+            format!(
+                "only an article of the kind known_error has symptoms, cause, workaround, fix and affected; this is a {}",
+                self.kind.as_str()
+            ),
+        );
         check(
             self.body.len() > Self::MAX_BODY_BYTES,
             "body",
             format!("must be at most {} bytes, is {}", Self::MAX_BODY_BYTES, self.body.len()),
         );
+        let bytes = self.body.len() + self.known_error.section_bytes();
+        check(
+            bytes > Self::MAX_BODY_BYTES && self.body.len() <= Self::MAX_BODY_BYTES,
+            "known_error",
+            format!("body and sections must be at most {} bytes together, are {bytes}", Self::MAX_BODY_BYTES),
+        );
         violations
+    }
+
+    /// All of it as one Markdown document: the body, and below it each section under its heading.
+    pub fn markdown(&self) -> String {
+        let sections = self.known_error.sections().filter(|(_, text)| !text.trim().is_empty());
+        let sections = sections.map(|(section, text)| format!("## {}\n\n{}", Section::heading(section), text.trim()));
+        let body = Some(self.body.trim().to_owned()).filter(|body| !body.is_empty());
+        body.into_iter().chain(sections).collect::<Vec<_>>().join("\n\n")
     }
 
     /// Bytes of all its text, for bounds on memory.
     pub fn text_bytes(&self) -> usize {
         let parts = [&self.id, &self.title, &self.summary, &self.body].into_iter();
-        parts.chain(&self.products).chain(&self.category).map(String::len).sum()
+        let parts = parts.chain(&self.products).chain(&self.category).chain(&self.link).chain(&self.problem);
+        parts.map(String::len).sum::<usize>() + self.known_error.text_bytes()
     }
 }
 
@@ -184,6 +228,8 @@ pub struct Passage {
     pub text: String,
     /// UTF-8 byte ranges of `text` that match the query, in order, not overlapping.
     pub highlights: Vec<Range<usize>>,
+    /// The section of a known error that it was taken from; `None`: from anywhere in the article.
+    pub section: Option<Section>,
 }
 
 /// An article that a search found.
@@ -202,6 +248,10 @@ pub struct ArticleHit {
     /// The chance that it is the one that solves the ticket, 0 to 1; `None` where too few links tell, and for what a
     /// search found.
     pub chance: Option<f32>,
+    /// As in [`Article`]: which text was found.
+    pub version: u32,
+    /// As in [`Article`].
+    pub link: Option<String>,
 }
 
 /// What a search found, with what tells whether it may still be suggested.
@@ -256,10 +306,13 @@ mod tests {
             body: "b".repeat(1 << 20),
             products: vec!["ä".repeat(256); 64],
             category: Some("ä".repeat(256)),
+            link: Some(format!("https://x/{}", "ä".repeat(2_038))),
+            problem: Some("ä".repeat(256)),
             ..Article::default()
         };
         assert_eq!(longest.violations(""), []);
-        assert_eq!(longest.text_bytes(), (1 << 20) + 2 * (256 + 1_024 + 4_096 + 64 * 256 + 256));
+        let characters = 256 + 1_024 + 4_096 + 64 * 256 + 256 + 2_038 + 256;
+        assert_eq!(longest.text_bytes(), (1 << 20) + 10 + 2 * characters);
         let more = |text: &str| format!("{text}x");
         let longer = Article {
             id: more(&longest.id),
@@ -268,11 +321,64 @@ mod tests {
             body: more(&longest.body),
             products: [&longest.products[..], &["p".repeat(257)]].concat(),
             category: longest.category.as_deref().map(more),
+            link: longest.link.as_deref().map(more),
+            problem: longest.problem.as_deref().map(more),
             ..Article::default()
         };
         let fields: Vec<_> = longer.violations("").into_iter().map(|v| v.field).collect();
-        assert_eq!(fields, ["id", "title", "summary", "category", "products", "body"]);
+        assert_eq!(fields, ["id", "title", "summary", "category", "link", "problem", "products", "body"]);
         let product = Article { products: vec!["p".into(), "p".repeat(257)], ..longest };
         assert_eq!(product.violations("")[0].field, "products[1]");
+    }
+
+    #[test]
+    fn the_sections_of_a_known_error_have_their_limits_and_their_kind() {
+        let known = |known_error: KnownError| Article {
+            id: "KE".into(),
+            title: "It fails".into(),
+            kind: ArticleKind::KnownError,
+            known_error,
+            ..Article::default()
+        };
+        let fields =
+            |article: &Article| article.violations("").into_iter().map(|violation| violation.field).collect::<Vec<_>>();
+        let names = |count: usize, chars: usize| vec!["ä".repeat(chars); count];
+        let quarter = || "w".repeat(1 << 18);
+        let largest = known(KnownError {
+            symptoms: quarter(),
+            cause: quarter(),
+            workaround: quarter(),
+            fix: quarter(),
+            affected: names(64, 256),
+        });
+        assert_eq!(fields(&largest), [""; 0]);
+        assert_eq!(fields(&Article { body: "b".into(), ..largest.clone() }), ["known_error"]);
+        assert_eq!(
+            fields(&known(KnownError { affected: names(65, 1), ..KnownError::default() })),
+            ["known_error.affected"]
+        );
+        let long = KnownError { affected: vec!["a".into(), "x".repeat(257)], ..KnownError::default() };
+        assert_eq!(fields(&known(long)), ["known_error.affected[1]"]);
+        for kind in [ArticleKind::HowTo, ArticleKind::Faq, ArticleKind::Policy] {
+            let with = KnownError { cause: "c".into(), ..KnownError::default() };
+            let violations = Article { kind, ..known(with) }.violations("");
+            assert_eq!(violations[0].field, "known_error");
+            assert!(violations[0].description.contains("only an article of the kind known_error"));
+            assert_eq!(fields(&Article { kind, ..known(KnownError::default()) }), [""; 0]);
+        }
+        assert_eq!(fields(&Article { link: Some("kb.example".into()), ..known(KnownError::default()) }), ["link"]);
+        assert_eq!(fields(&Article { problem: Some("P\n1".into()), ..known(KnownError::default()) }), ["problem"]);
+    }
+
+    #[test]
+    fn an_article_reads_as_one_document() {
+        let known_error =
+            KnownError { symptoms: "- It fails.\n".into(), fix: "Update.".into(), ..KnownError::default() };
+        let article = Article { body: "About it.\n".into(), known_error, ..Article::default() };
+        assert_eq!(article.markdown(), "About it.\n\n## Symptoms\n\n- It fails.\n\n## Fix\n\nUpdate.");
+        assert_eq!(
+            Article { body: String::new(), ..article }.markdown(),
+            "## Symptoms\n\n- It fails.\n\n## Fix\n\nUpdate."
+        );
     }
 }

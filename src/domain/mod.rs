@@ -5,6 +5,7 @@ pub mod article;
 pub mod decision;
 pub mod feedback;
 pub mod job;
+pub mod known_error;
 pub mod memory;
 pub mod model;
 pub mod priority;

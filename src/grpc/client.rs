@@ -18,7 +18,7 @@ use tonic_types::StatusExt as _;
 
 pub use self::{
     jobs::{JobChanges, JobResults},
-    knowledge::UpsertedArticles,
+    knowledge::{ServedArticle, UpsertedArticles},
     models::ListedModels,
     taxonomy::ServedTaxonomy,
 };
@@ -259,8 +259,20 @@ fn domain_evidence(evidence: pb::Evidence) -> Evidence {
 
 fn article_hit(hit: pb::ArticleHit) -> ArticleHit {
     let (kind, status) = (convert::domain_kind(hit.kind()), convert::domain_status(hit.status()));
-    let pb::ArticleHit { id, title, kind: _, status: _, products, score, passage, reasons, chance, valid_until: _ } =
-        hit;
+    let pb::ArticleHit {
+        id,
+        title,
+        kind: _,
+        status: _,
+        products,
+        score,
+        passage,
+        reasons,
+        chance,
+        valid_until: _,
+        version,
+        link,
+    } = hit;
     ArticleHit {
         id,
         title,
@@ -271,14 +283,17 @@ fn article_hit(hit: pb::ArticleHit) -> ArticleHit {
         passage: domain_passage(passage.unwrap_or_default()),
         reasons: reasons.into_iter().filter_map(convert::domain_reason).collect(),
         chance,
+        version,
+        link: Some(link).filter(|link| !link.is_empty()),
     }
 }
 
 fn domain_passage(passage: pb::Passage) -> Passage {
-    let pb::Passage { text, highlights } = passage;
+    let section = convert::known_section(passage.section());
+    let pb::Passage { text, highlights, section: _ } = passage;
     let highlights = highlights
         .into_iter()
         .map(|pb::Highlight { start_byte, end_byte }| start_byte as usize..end_byte as usize)
         .collect();
-    Passage { text, highlights }
+    Passage { text, highlights, section }
 }

@@ -1,11 +1,16 @@
 //! Wire to domain and back. Messages are taken apart field by field, so that a new one stops the build.
 
+mod article;
 mod feedback;
 mod jobs;
 mod memory;
 mod models;
 mod taxonomy;
 
+pub(super) use self::article::{
+    article, article_text, article_version, asked_status, domain_article, known_section, list_filter, wire_article,
+    wire_section,
+};
 pub(super) use self::feedback::{
     article_event, article_feedback, article_usage, feedback_filter, feedback_record, field_verdict, tally, trust_days,
     trust_report,
@@ -25,7 +30,7 @@ pub(super) use self::taxonomy::{
 use crate::{
     config::Limits,
     domain::{
-        article::{Article, ArticleHit, ArticleKind, ArticleStatus, Day, FoundArticle, Passage},
+        article::{ArticleHit, ArticleKind, ArticleStatus, FoundArticle, Passage},
         decision::{
             Abstention, Candidate, Evidence, FieldDecision, FieldWitness, PriorityDecision, TriageDecision,
             ValueSource, Versions,
@@ -326,7 +331,7 @@ fn field_info(field: FieldOverview) -> pb::FieldInfo {
 }
 
 pub(super) fn article_hit(hit: ArticleHit) -> pb::ArticleHit {
-    let ArticleHit { id, title, kind, status, products, score, passage: shown, reasons, chance } = hit;
+    let ArticleHit { id, title, kind, status, products, score, passage: shown, reasons, chance, version, link } = hit;
     pb::ArticleHit {
         id,
         title,
@@ -338,6 +343,8 @@ pub(super) fn article_hit(hit: ArticleHit) -> pb::ArticleHit {
         reasons: reasons.into_iter().map(reason).collect(),
         chance,
         valid_until: String::new(),
+        version,
+        link: link.unwrap_or_default(),
     }
 }
 
@@ -373,63 +380,15 @@ pub(super) fn domain_reason(reason: pb::ArticleReason) -> Option<Reason> {
 }
 
 fn passage(passage: Passage) -> pb::Passage {
-    let Passage { text, highlights } = passage;
+    let Passage { text, highlights, section } = passage;
     let highlights = highlights
         .into_iter()
         .map(|range| pb::Highlight { start_byte: offset(range.start), end_byte: offset(range.end) })
         .collect();
-    pb::Passage { text, highlights }
+    pb::Passage { text, highlights, section: wire_section(section).into() }
 }
 
-pub(super) fn wire_article(article: Article) -> pb::Article {
-    let Article { id, title, summary, body, kind, status, products, category, valid_until } = article;
-    pb::Article {
-        id,
-        title,
-        summary,
-        body,
-        kind: wire_kind(kind).into(),
-        status: wire_status(status).into(),
-        products,
-        category: category.unwrap_or_default(),
-        valid_until: valid_until.map(|day| day.to_string()).unwrap_or_default(),
-    }
-}
-
-/// An article with every violation reported; field names start with `path`.
-pub(super) fn article(article: pb::Article, path: &str) -> Result<Article, Vec<FieldViolation>> {
-    let pb::Article { id, title, summary, body, kind, status, products, category, valid_until } = article;
-    let mut violations = Vec::new();
-    let mut refuse =
-        |field: &str, problem: String| violations.push(FieldViolation::new(format!("{path}{field}"), problem));
-    let known_kind = pb::ArticleKind::try_from(kind);
-    if known_kind.is_err() {
-        refuse("kind", format!("{kind} is not a kind of article"));
-    }
-    let known_status = pb::ArticleStatus::try_from(status);
-    if known_status.is_err() {
-        refuse("status", format!("{status} is not a status of an article"));
-    }
-    let day = Day::parse(&valid_until);
-    if day.is_none() && !valid_until.is_empty() {
-        refuse("valid_until", format!("`{valid_until}` is not a date, expected YYYY-MM-DD"));
-    }
-    let article = Article {
-        id,
-        title,
-        summary,
-        body,
-        kind: known_kind.ok().and_then(domain_kind).unwrap_or_default(),
-        status: known_status.ok().and_then(domain_status).unwrap_or_default(),
-        products,
-        category: Some(category).filter(|category| !category.is_empty()),
-        valid_until: day,
-    };
-    violations.extend(article.violations(path));
-    if violations.is_empty() { Ok(article) } else { Err(violations) }
-}
-
-fn wire_kind(kind: ArticleKind) -> pb::ArticleKind {
+pub(super) fn wire_kind(kind: ArticleKind) -> pb::ArticleKind {
     match kind {
         ArticleKind::KnownError => pb::ArticleKind::KnownError,
         ArticleKind::HowTo => pb::ArticleKind::HowTo,
@@ -449,7 +408,7 @@ pub(super) fn domain_kind(kind: pb::ArticleKind) -> Option<ArticleKind> {
     }
 }
 
-fn wire_status(status: ArticleStatus) -> pb::ArticleStatus {
+pub(super) fn wire_status(status: ArticleStatus) -> pb::ArticleStatus {
     match status {
         ArticleStatus::Draft => pb::ArticleStatus::Draft,
         ArticleStatus::Published => pb::ArticleStatus::Published,

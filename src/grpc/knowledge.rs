@@ -13,7 +13,7 @@ use crate::{
     error::{FieldViolation, TriageError},
     knowledge::SearchFilter,
     pb::{self, knowledge_service_server::KnowledgeService},
-    store::{ArticlePage, ImportCounts},
+    store::{ArticlePage, ImportCounts, VersionPage},
 };
 
 const DEFAULT_PAGE: usize = 10;
@@ -22,6 +22,7 @@ const MAX_PAGE: usize = 100;
 const MAX_SEARCH_DEPTH: usize = 1_000;
 const DEFAULT_LIST_PAGE: usize = 100;
 const MAX_LIST_PAGE: usize = 1_000;
+const MAX_VERSIONS_PAGE: usize = 100;
 const MAX_QUERY_CHARS: usize = 1_024;
 
 #[derive(Debug, Clone)]
@@ -192,20 +193,58 @@ impl KnowledgeService for KnowledgeHandler {
     ) -> Result<Response<pb::GetArticleResponse>, Status> {
         self.0
             .unary("GetArticle", request, async |request| {
-                let pb::GetArticleRequest { id } = request;
+                let pb::GetArticleRequest { id, version } = request;
                 check_id(&id)?;
+                if version == Some(0) {
+                    return Err(TriageError::invalid("version", "must be at least 1").into());
+                }
                 let place = self.0.pool.admit()?;
-                let (article, usage) = self
+                let (text, usage) = self
                     .0
-                    .compute(place, move |core| {
-                        let article = core.knowledge.get(&id)?.ok_or_else(|| not_found(&id))?;
-                        Ok((article, core.feedback.usage(&id)?))
-                    })
+                    .compute(place, move |core| Ok((core.knowledge.text(&id, version)?, core.feedback.usage(&id)?)))
                     .await?;
-                Ok(pb::GetArticleResponse {
-                    article: Some(convert::wire_article(article)),
-                    usage: Some(convert::article_usage(usage)),
+                let usage = Some(convert::article_usage(usage));
+                Ok(pb::GetArticleResponse { usage, ..convert::article_text(text) })
+            })
+            .await
+    }
+
+    async fn list_article_versions(
+        &self,
+        request: Request<pb::ListArticleVersionsRequest>,
+    ) -> Result<Response<pb::ListArticleVersionsResponse>, Status> {
+        self.0
+            .unary("ListArticleVersions", request, async |request| {
+                let pb::ListArticleVersionsRequest { id, page_size, page_token } = request;
+                check_id(&id)?;
+                let before = pages::parse_version_token(&page_token);
+                let size = convert::at_most(page_size, "page_size", MAX_VERSIONS_PAGE, MAX_VERSIONS_PAGE);
+                let (size, before) = convert::both(size, before)?;
+                let place = self.0.pool.admit()?;
+                let page = self.0.compute(place, move |core| core.knowledge.versions(&id, before, size)).await?;
+                let VersionPage { versions, more } = page;
+                let last = versions.last().filter(|_| more);
+                Ok(pb::ListArticleVersionsResponse {
+                    next_page_token: last.map(|last| pages::number_token(last.version.into())).unwrap_or_default(),
+                    versions: versions.into_iter().map(convert::article_version).collect(),
                 })
+            })
+            .await
+    }
+
+    async fn set_article_status(
+        &self,
+        request: Request<pb::SetArticleStatusRequest>,
+    ) -> Result<Response<pb::SetArticleStatusResponse>, Status> {
+        self.0
+            .unary("SetArticleStatus", request, async |request| {
+                let pb::SetArticleStatusRequest { id, status, valid_until } = request;
+                check_id(&id)?;
+                let (status, valid_until) = convert::asked_status(status, valid_until.as_deref())?;
+                let (_turn, place) = self.0.wait_to_write().await?;
+                let (article, changed) =
+                    self.0.compute(place, move |core| core.knowledge.set_status(&id, status, valid_until)).await?;
+                Ok(pb::SetArticleStatusResponse { version: article.version, changed })
             })
             .await
     }
@@ -216,16 +255,18 @@ impl KnowledgeService for KnowledgeHandler {
     ) -> Result<Response<pb::ListArticlesResponse>, Status> {
         self.0
             .unary("ListArticles", request, async |request| {
-                let pb::ListArticlesRequest { page_size, page_token } = request;
+                let pb::ListArticlesRequest { page_size, page_token, kinds, statuses, expired } = request;
                 let after = pages::parse_id_token(&page_token);
                 let size = convert::at_most(page_size, "page_size", DEFAULT_LIST_PAGE, MAX_LIST_PAGE);
+                let filter = convert::list_filter(&kinds, &statuses, expired);
                 let (size, after) = convert::both(size, after)?;
+                let filter = filter.map_err(TriageError::InvalidRequest)?;
                 let place = self.0.pool.admit()?;
                 let (page, total) = self
                     .0
                     .compute(place, move |core| {
                         let after = (!after.is_empty()).then_some(after.as_str());
-                        Ok((core.knowledge.list(after, size)?, core.knowledge.article_count()))
+                        Ok((core.knowledge.list(&filter, after, size)?, core.knowledge.article_count()))
                     })
                     .await?;
                 let ArticlePage { articles, more } = page;
@@ -245,12 +286,12 @@ impl KnowledgeService for KnowledgeHandler {
     ) -> Result<Response<pb::DeleteArticleResponse>, Status> {
         self.0
             .unary("DeleteArticle", request, async |request| {
-                let pb::DeleteArticleRequest { id } = request;
+                let pb::DeleteArticleRequest { id, erase_versions } = request;
                 check_id(&id)?;
                 let (_turn, place) = self.0.wait_to_write().await?;
                 self.0
                     .compute(place, move |core| {
-                        let existed = core.knowledge.delete(&id)?;
+                        let existed = core.knowledge.delete(&id, erase_versions)?;
                         if existed { Ok(()) } else { Err(not_found(&id)) }
                     })
                     .await?;

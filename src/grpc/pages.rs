@@ -40,6 +40,11 @@ pub(super) fn parse_number_token(token: &str) -> Result<Option<u64>, Vec<FieldVi
     token.parse().map(Some).map_err(|_| foreign())
 }
 
+/// The same for versions of an article.
+pub(super) fn parse_version_token(token: &str) -> Result<Option<u32>, Vec<FieldViolation>> {
+    parse_number_token(token)?.map(|number| u32::try_from(number).map_err(|_| foreign())).transpose()
+}
+
 /// For results of a job; `asked` is what they were asked for with.
 pub(super) fn result_token(next: ResultPlace, asked: &str) -> String {
     format!("{}-{}-{:x}", next.chunk, next.skip, xxh3_64(asked.as_bytes()))

@@ -39,6 +39,10 @@ impl From<TriageError> for Status {
                 details.set_resource_info(*resource, clip(id), "", "");
                 Code::NotFound
             }
+            TriageError::NoSuchVersion { id, version, kept: _ } => {
+                details.set_resource_info("article_version", clip(&format!("{id}@{version}")), "", "");
+                Code::NotFound
+            }
             TriageError::TooLarge { .. } => Code::OutOfRange,
             TriageError::Overloaded { retry_after } => {
                 details.set_retry_info(Some(*retry_after));
@@ -50,6 +54,7 @@ impl From<TriageError> for Status {
             }
             TriageError::DeadlineExceeded => Code::DeadlineExceeded,
             TriageError::JobState(_)
+            | TriageError::ArticleState(_)
             | TriageError::TaxonomyInFile { .. }
             | TriageError::ModelState(_)
             | TriageError::OutputTaken { .. }

@@ -50,6 +50,8 @@ pub(crate) struct Candidate {
     /// Cosine of the vectors; -1 to 1.
     pub likeness: f32,
     pub agreement: Agreement,
+    /// Whether it is a known error that says what helps, or what ends it.
+    pub has_remedy: bool,
 }
 
 /// Whether ticket and article are about the same product or category.
@@ -112,7 +114,7 @@ pub(super) fn candidates<'a>(
 }
 
 /// The living article of this id.
-fn find(snapshot: &Snapshot, id: &str) -> Option<(usize, u32)> {
+pub(super) fn find(snapshot: &Snapshot, id: &str) -> Option<(usize, u32)> {
     let mut segments = snapshot.segments.iter().enumerate();
     segments.find_map(|(number, segment)| {
         segment.with_id(id).find(|document| snapshot.is_alive(number, *document)).map(|document| (number, document))
@@ -168,6 +170,7 @@ impl<'a> Comparison<'a> {
             title: self.title(segment, document),
             likeness: vector.map_or(0.0, |vector| self.vector.cosine(vector)),
             agreement: self.agreement(segment, document),
+            has_remedy: schema::remedy_of(view.remedies.get_val(document)).is_some(),
         }
     }
 
@@ -190,7 +193,7 @@ impl<'a> Comparison<'a> {
         rank::inverse_document_frequency(found.map(|info| info.doc_freq).sum(), self.snapshot.documents())
     }
 
-    /// By the products where both have such, else by the category.
+    /// By products, and what a known error affects, where both have such, else by the category.
     fn agreement(&self, segment: usize, document: u32) -> Agreement {
         let columns = &self.snapshot.segments[segment].columns;
         let mut names = columns.products.of(document).peekable();
@@ -234,9 +237,10 @@ pub(super) fn show(
     fields: &Fields,
     candidates: &Candidates,
     best: &[Best],
+    remedies_first: bool,
 ) -> Result<Vec<Suggested>, TantivyError> {
     let ranked: Vec<Ranked> = best.iter().map(|best| best.ranked).collect();
-    let hits = search::show(snapshot, fields, &ranked, &search::wanted(&candidates.terms))?;
+    let hits = search::show(snapshot, fields, &ranked, &search::wanted(&candidates.terms), remedies_first)?;
     let mut suggested = Vec::with_capacity(hits.len());
     for (Best { place, ranked }, hit) in best.iter().zip(hits) {
         let words = shared_words(snapshot, &candidates.terms, ranked)?;
@@ -286,5 +290,5 @@ pub(super) fn by_words(knowledge: &super::KnowledgeBase, text: &str, limit: usiz
     let candidates = view.candidates(&subject, std::iter::empty(), today).unwrap();
     let by_words: Vec<f32> = candidates.list.iter().map(|candidate| candidate.words).collect();
     let best = view.best(&candidates, &by_words, limit);
-    view.show(&candidates, &best).unwrap().into_iter().map(|suggested| suggested.hit).collect()
+    view.show(&candidates, &best, false).unwrap().into_iter().map(|suggested| suggested.hit).collect()
 }

@@ -14,26 +14,30 @@ pub(super) struct FrontMatter {
     pub kind: Option<String>,
     pub status: Option<String>,
     #[serde(default)]
-    pub products: Products,
+    pub products: Names,
     pub category: Option<String>,
     pub valid_until: Option<String>,
+    pub link: Option<String>,
+    pub problem: Option<String>,
+    #[serde(default)]
+    pub affected: Names,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(untagged, expecting = "products must be a list, or one string")]
-pub(super) enum Products {
+#[serde(untagged, expecting = "products and affected must be a list, or one string")]
+pub(super) enum Names {
     #[default]
     None,
     Separated(String),
     List(Vec<String>),
 }
 
-impl Products {
+impl Names {
     pub(super) fn into_list(self) -> Vec<String> {
         match self {
             Self::None => Vec::new(),
-            Self::Separated(products) => separated(&products),
-            Self::List(products) => products.iter().flat_map(|product| separated(product)).collect(),
+            Self::Separated(names) => separated(&names),
+            Self::List(names) => names.iter().flat_map(|name| separated(name)).collect(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An article as it is kept: its text, and nothing that acts on who reads it. Cleaned once, on its way in, so that
 //! the store, the index and every answer hold the same and no door can be forgotten.
-//! Titles, summaries, products and categories lose tags and what steers; in the body raw HTML becomes its text, and
+//! Titles, summaries, names and categories lose tags and what steers; in body and sections raw HTML becomes its text, and
 //! of links and images only those to http, https and mailto stay. Code is left as it is: nobody runs it.
 
 use std::{borrow::Cow, ops::Range};
@@ -9,7 +9,7 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
 use super::markdown;
 use crate::{
-    domain::{article::Article, steering},
+    domain::{article::Article, known_error::KnownError, steering},
     encode::html,
 };
 
@@ -19,7 +19,21 @@ const ALLOWED_SCHEMES: [&str; 3] = ["http://", "https://", "mailto:"];
 
 /// The article without anything that acts; one whose title is nothing else is called by its id.
 pub(super) fn cleaned(article: &Article) -> Article {
-    let Article { id, title, summary, body, kind, status, products, category, valid_until } = article;
+    let Article {
+        id,
+        title,
+        summary,
+        body,
+        kind,
+        status,
+        products,
+        category,
+        valid_until,
+        link,
+        problem,
+        known_error: KnownError { symptoms, cause, workaround, fix, affected },
+        version,
+    } = article;
     Article {
         id: id.clone(),
         title: Some(line(title)).filter(|title| !title.trim().is_empty()).unwrap_or_else(|| id.clone()),
@@ -30,6 +44,17 @@ pub(super) fn cleaned(article: &Article) -> Article {
         products: products.iter().map(|product| line(product)).collect(),
         category: category.as_deref().map(line),
         valid_until: *valid_until,
+        // Refused where it holds anything else than an address.
+        link: link.clone(),
+        problem: problem.as_deref().map(line),
+        known_error: KnownError {
+            symptoms: markdown_body(symptoms),
+            cause: markdown_body(cause),
+            workaround: markdown_body(workaround),
+            fix: markdown_body(fix),
+            affected: affected.iter().map(|name| line(name)).collect(),
+        },
+        version: *version,
     }
 }
 
@@ -267,6 +292,14 @@ mod tests {
             summary: "One <b>bold</b>\nline, a < b <svg onload=x()>".into(),
             products: vec!["Win\0dows".into(), "<iframe src=x></iframe>VPN".into()],
             category: Some("net\u{200b}work/vpn".into()),
+            problem: Some("P<b>1</b>".into()),
+            known_error: KnownError {
+                symptoms: "It <b>stops</b>".into(),
+                cause: "[x](javascript:alert(1))".into(),
+                workaround: "<script>alert(1)</script>Wait".into(),
+                fix: "Up\u{202e}date".into(),
+                affected: vec!["srv<script>x</script>07".into()],
+            },
             ..Article::default()
         };
         let clean = cleaned(&article);
@@ -274,6 +307,12 @@ mod tests {
         assert_eq!(clean.summary, "One bold\nline, a < b ");
         assert_eq!(clean.products, ["Windows", "VPN"]);
         assert_eq!(clean.category.as_deref(), Some("network/vpn"));
+        assert_eq!(clean.problem.as_deref(), Some("P1"));
+        assert_eq!(
+            clean.known_error.sections().map(|(_, text)| text.trim()).collect::<Vec<_>>(),
+            ["It stops", "x", "Wait", "Update",]
+        );
+        assert_eq!(clean.known_error.affected, ["srv07"]);
         assert_eq!(cleaned(&clean), clean);
     }
 

@@ -7,9 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{front_matter, markdown};
+use super::{front_matter, markdown, sections};
 use crate::{
-    domain::article::{Article, ArticleKind, ArticleStatus, Day},
+    domain::{
+        article::{Article, ArticleKind, ArticleStatus, Day},
+        known_error::{KnownError, Section},
+    },
     error::FieldViolation,
     rows::{Row, RowError, Rows, RowsError},
 };
@@ -20,8 +23,22 @@ const DERIVED_TITLE_CHARS: usize = 200;
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// What is read of a row: of each only one column, for which of two is meant?
-const ARTICLE_COLUMNS: &[&str] =
-    &["id", "text", "body", "title", "summary", "description", "kind", "status", "products", "valid_until"];
+const ARTICLE_COLUMNS: &[&str] = &[
+    "id",
+    "text",
+    "body",
+    "title",
+    "summary",
+    "description",
+    "kind",
+    "status",
+    "products",
+    "valid_until",
+    "link",
+    "problem",
+];
+/// Read of rows of the kind known error only: exports have columns of these names that say something else.
+const AFFECTED: &str = "affected";
 
 /// An article that could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -126,8 +143,14 @@ impl Articles {
         // `text` first: a file of JSON lines is read to its end for a column that it does not have.
         if let Err(no_text) = rows.require(&["text"])
             && rows.require(&["body"]).is_err()
+            && !has_sections(&rows)
         {
             return Err(no_text.into());
+        }
+        let kind = rows.source_column("kind");
+        if rows.header().is_some_and(|header| header.iter().any(|column| column == kind)) {
+            rows.require_once(&Section::ALL.map(Section::as_str))?;
+            rows.require_once(&[AFFECTED])?;
         }
         self.rows = Some(rows);
         Ok(())
@@ -224,25 +247,41 @@ fn read_text(path: &Path) -> Result<Result<String, ArticleProblem>, ImportError>
     Ok(String::from_utf8(bytes).map_err(|_| ArticleProblem::InvalidUtf8))
 }
 
+/// Whether rows of a file without a text may be known errors, whose text stands in sections.
+fn has_sections(rows: &Rows) -> bool {
+    rows.require(&["kind"]).is_ok() && Section::ALL.iter().any(|section| rows.require(&[section.as_str()]).is_ok())
+}
+
 /// Reads one Markdown article; `name` is its id unless the front matter gives another, usually the file's name
-/// without its extension. The title is the front matter's, else the first heading's, else the first line.
+/// without its extension. The title is the front matter's, else the first heading's, else the first line. Of a known
+/// error the sections are taken out of the text, by their headings.
 pub fn parse_markdown(name: &str, text: &str) -> Result<Article, ArticleProblem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (front_matter, body) = front_matter::read(text)?;
+    let (front_matter, text) = front_matter::read(text)?;
+    let kind = kind(front_matter.kind)?;
+    let (body, mut known_error) = match kind {
+        ArticleKind::KnownError => sections::split(text),
+        ArticleKind::HowTo | ArticleKind::Faq | ArticleKind::Policy => (text.trim().to_owned(), KnownError::default()),
+    };
+    known_error.affected = front_matter.affected.into_list();
     let title = front_matter.title.filter(|title| !title.trim().is_empty()).unwrap_or_else(|| {
-        let plain = markdown::read(body);
+        let plain = markdown::read(if body.is_empty() { text } else { &body });
         derived_title(plain.headings.first().unwrap_or(&plain.text))
     });
     checked(Article {
         id: front_matter.id.unwrap_or_else(|| name.to_owned()).trim().to_owned(),
         title: title.trim().to_owned(),
         summary: front_matter.summary.unwrap_or_default().trim().to_owned(),
-        body: body.trim().to_owned(),
-        kind: kind(front_matter.kind)?,
+        body,
+        kind,
         status: status(front_matter.status)?,
         products: front_matter.products.into_list(),
-        category: front_matter.category.map(|category| category.trim().to_owned()).filter(|value| !value.is_empty()),
+        category: filled(front_matter.category),
         valid_until: valid_until(front_matter.valid_until)?,
+        link: filled(front_matter.link),
+        problem: filled(front_matter.problem),
+        known_error,
+        version: 0,
     })
 }
 
@@ -250,18 +289,56 @@ fn article_of_row(row: &Row) -> Result<Article, ArticleProblem> {
     let text = row.value("text").or_else(|| row.value("body")).unwrap_or_default();
     let title = row.value("title").filter(|title| !title.trim().is_empty());
     let summary = row.value("summary").or_else(|| row.value("description")).unwrap_or_default();
-    let products = row.list("products");
+    let kind = kind(row.value("kind"))?;
+    let (body, known_error) = match kind {
+        ArticleKind::KnownError => known_error_of_row(row, &text),
+        ArticleKind::HowTo | ArticleKind::Faq | ArticleKind::Policy => (text.trim().to_owned(), KnownError::default()),
+    };
+    let title = title.unwrap_or_else(|| {
+        let texts = [text.as_str()].into_iter().chain(known_error.sections().map(|(_, text)| text));
+        derived_title(texts.into_iter().find(|text| !text.trim().is_empty()).unwrap_or_default())
+    });
     checked(Article {
         id: row.value("id").ok_or(ArticleProblem::NoId)?.trim().to_owned(),
-        title: title.unwrap_or_else(|| derived_title(&text)).trim().to_owned(),
+        title: title.trim().to_owned(),
         summary: summary.trim().to_owned(),
-        body: text.trim().to_owned(),
-        kind: kind(row.value("kind"))?,
+        body,
+        kind,
         status: status(row.value("status"))?,
-        products: products.iter().flat_map(|product| separated(product)).collect(),
+        products: names(row, "products"),
         category: None,
         valid_until: valid_until(row.value("valid_until"))?,
+        link: filled(row.value("link")),
+        problem: filled(row.value("problem")),
+        known_error,
+        version: 0,
     })
+}
+
+/// The body and the sections of a known error: those of its columns, and those that stand in its text by their headings.
+fn known_error_of_row(row: &Row, text: &str) -> (String, KnownError) {
+    let (body, mut known_error) = sections::split(text);
+    for section in Section::ALL {
+        let column = row.value(section.as_str()).unwrap_or_default().trim().to_owned();
+        let of_text = std::mem::replace(known_error.section_mut(section), column);
+        // Exports have a section in a column and in the text too.
+        let into = known_error.section_mut(section);
+        if of_text.contains(into.as_str()) {
+            *into = of_text;
+        } else if !into.contains(&of_text) {
+            sections::append(into, &of_text);
+        }
+    }
+    known_error.affected = names(row, AFFECTED);
+    (body, known_error)
+}
+
+fn names(row: &Row, column: &str) -> Vec<String> {
+    row.list(column).iter().flat_map(|names| separated(names)).collect()
+}
+
+fn filled(raw: Option<String>) -> Option<String> {
+    raw.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
 fn checked(article: Article) -> Result<Article, ArticleProblem> {
@@ -330,21 +407,95 @@ mod tests {
     fn front_matter_says_what_the_article_is() {
         let text = "\u{feff}---\r\nid: ke-1\r\ntitle: \"VPN: drops\"\r\nsummary: It drops.\r\nkind: known_error\r\n\
             status: retired\r\nproducts: [AnyConnect, 'Windows 11']\r\ncategory: network/vpn\r\n\
-            valid_until: 2026-12-31\r\nauthor: nobody\r\n---\r\n\r\n# Symptom\r\n\r\nText\r\n";
+            valid_until: 2026-12-31\r\nauthor: nobody\r\n---\r\n\r\n# Notes\r\n\r\nText\r\n";
         let expected = Article {
             id: "ke-1".into(),
             title: "VPN: drops".into(),
             summary: "It drops.".into(),
-            body: "# Symptom\r\n\r\nText".into(),
+            body: "# Notes\r\n\r\nText".into(),
             kind: ArticleKind::KnownError,
             status: ArticleStatus::Retired,
             products: vec!["AnyConnect".into(), "Windows 11".into()],
             category: Some("network/vpn".into()),
             valid_until: Day::parse("2026-12-31"),
+            ..Article::default()
         };
         assert_eq!(parse_markdown("file", text).unwrap(), expected);
         let separated = parse_markdown("file", "---\nproducts: a; b ;\n---\ntext").unwrap();
         assert_eq!(separated.products, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_known_error_has_its_sections_by_their_headings() {
+        let front =
+            "---\nkind: known_error\nlink: https://kb.example/7 \nproblem: PRB0042\naffected: [Mail, 'srv-07']\n---\n";
+        let text = format!("{front}# It stops\n\n## Symptome\n\n- Stops.\n\n## Workaround\n\nRestart.\n");
+        let article = parse_markdown("ke", &text).unwrap();
+        let expected = KnownError {
+            symptoms: "- Stops.".into(),
+            workaround: "Restart.".into(),
+            affected: vec!["Mail".into(), "srv-07".into()],
+            ..KnownError::default()
+        };
+        assert_eq!((article.title.as_str(), article.body.as_str()), ("It stops", "# It stops"));
+        assert_eq!(article.known_error, expected);
+        assert_eq!(article.link.as_deref(), Some("https://kb.example/7"));
+        assert_eq!(article.problem.as_deref(), Some("PRB0042"));
+        let only_sections = parse_markdown("ke", "---\nkind: known_error\n---\n## Symptoms\n\nStops.").unwrap();
+        assert_eq!((only_sections.title.as_str(), only_sections.body.as_str()), ("Symptoms", ""));
+        // Of other kinds the headings are headings.
+        let how_to = parse_markdown("a", "# Title\n\n## Workaround\n\nWait.").unwrap();
+        assert!(how_to.known_error.is_empty() && how_to.body.ends_with("Wait."));
+        for (key, problem) in [
+            ("affected: a; b", "known_error: only an article of the kind known_error has"),
+            ("link: kb/7", "link: must be an address such as https://"),
+            ("affected: 5\nkind: known_error", "a list, or one string"),
+        ] {
+            let error = parse_markdown("a", &format!("---\n{key}\n---\n# T")).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn sections_are_columns_of_known_errors_only() {
+        let csv = b"id,title,kind,symptoms,cause,workaround,fix,affected,link,problem,body\n\
+            1,T,known_error,S,C,W,F,a;b,https://x.example,P1,B\n\
+            2,T,how_to,S,C,W,F,a;b,,,B\n\
+            3,T,known_error,S,,,,,,,\"# Cause\nC\n# Symptoms\nS\n# Fix\nF\"\n\
+            4,T,known_error,S1,,,,,,,\"# Symptoms\nS2\"\n\
+            5,,known_error,,,Wait.,,,,,\n";
+        let (articles, errors) = read(&[("a.csv", csv)], &["a.csv"]);
+        assert_eq!(errors, [""; 0]);
+        let known = |texts: [&str; 4], affected: &[&str]| {
+            let [symptoms, cause, workaround, fix] = texts.map(str::to_owned);
+            KnownError {
+                symptoms,
+                cause,
+                workaround,
+                fix,
+                affected: affected.iter().map(ToString::to_string).collect(),
+            }
+        };
+        let expected = [
+            known(["S", "C", "W", "F"], &["a", "b"]),
+            KnownError::default(),
+            known(["S", "C", "", "F"], &[]),
+            known(["S1\n\nS2", "", "", ""], &[]),
+            known(["", "", "Wait.", ""], &[]),
+        ];
+        assert_eq!(articles.iter().map(|article| article.known_error.clone()).collect::<Vec<_>>(), expected);
+        assert_eq!(articles.iter().map(|article| article.body.as_str()).collect::<Vec<_>>(), ["B", "B", "", "", ""]);
+        assert_eq!(articles[0].link.as_deref(), Some("https://x.example"));
+        assert_eq!((articles[0].problem.as_deref(), articles[1].problem.as_deref()), (Some("P1"), None));
+        assert_eq!(articles[4].title, "Wait.");
+
+        // A file need not have a text then; and where it has no kinds, its columns are its own.
+        let (articles, errors) = read(&[("a.csv", b"id,title,kind,fix\n1,T,known_error,F\n")], &["a.csv"]);
+        assert_eq!((articles[0].known_error.fix.as_str(), errors.len()), ("F", 0));
+        let (articles, errors) = read(&[("a.csv", b"id,text,cause,cause\n1,T,a,b\n")], &["a.csv"]);
+        assert!(errors.is_empty() && articles[0].known_error.is_empty());
+        let (_, errors) = read(&[("a.csv", b"id,text,kind,cause,cause\n1,T,,a,b\n")], &["a.csv"]);
+        assert!(errors[0].contains("column `cause` stands 2 times"), "{errors:?}");
     }
 
     #[test]

@@ -252,7 +252,7 @@ mod tests {
         fn new() -> Self {
             let desk = Self { folder: tempfile::tempdir().unwrap() };
             let store = desk.store();
-            store.upsert_articles(&["a", "b", "c"].map(article)).unwrap();
+            store.upsert_articles(&["a", "b", "c"].map(article), 0).unwrap();
             desk.open(&store).unwrap();
             desk
         }
@@ -302,7 +302,13 @@ mod tests {
     }
 
     fn stored_ids(store: &Store) -> Vec<String> {
-        store.list_articles(None, 100).unwrap().articles.into_iter().map(|article| article.id).collect()
+        store
+            .list_articles(&crate::store::ArticleFilter::default(), None, 100)
+            .unwrap()
+            .articles
+            .into_iter()
+            .map(|article| article.id)
+            .collect()
     }
 
     fn ids(index: &ArticleIndex) -> Vec<String> {
@@ -338,8 +344,8 @@ mod tests {
     fn an_index_that_is_behind_catches_up() {
         let desk = Desk::new();
         let store = desk.store();
-        store.upsert_articles(&[article("d"), Article { body: "toner".into(), ..article("a") }]).unwrap();
-        store.delete_article("b").unwrap();
+        store.upsert_articles(&[article("d"), Article { body: "toner".into(), ..article("a") }], 0).unwrap();
+        store.delete_article("b", false).unwrap();
         assert_eq!(desk.why_unusable(&store), None);
         let index = desk.open(&store).unwrap();
         assert_eq!(ids(&index), ["c", "d"]);
@@ -424,9 +430,9 @@ mod tests {
         let index = desk.open(&store).unwrap();
         for turn in 0..4 {
             store
-                .upsert_articles(&(0..40 / (turn + 1)).map(|number| varied(number, turn)).collect::<Vec<_>>())
+                .upsert_articles(&(0..40 / (turn + 1)).map(|number| varied(number, turn)).collect::<Vec<_>>(), 0)
                 .unwrap();
-            store.delete_article(&(39 - turn).to_string()).unwrap();
+            store.delete_article(&(39 - turn).to_string(), false).unwrap();
             index.catch_up(&store).unwrap();
         }
         let changed = scores(&index);
@@ -475,7 +481,7 @@ mod tests {
         let backup = desk.folder.path().join("backup");
         fs::copy(desk.folder.path().join("triage.sqlite3"), &backup).unwrap();
         let store = desk.store();
-        store.upsert_articles(&[article("d")]).unwrap();
+        store.upsert_articles(&[article("d")], 0).unwrap();
         desk.open(&store).unwrap();
         drop(store);
         fs::rename(backup, desk.folder.path().join("triage.sqlite3")).unwrap();
@@ -486,7 +492,7 @@ mod tests {
     fn an_index_of_another_database_is_replaced() {
         let desk = Desk::new();
         fs::remove_file(desk.folder.path().join("triage.sqlite3")).unwrap();
-        desk.store().upsert_articles(&["x", "y", "z"].map(article)).unwrap();
+        desk.store().upsert_articles(&["x", "y", "z"].map(article), 0).unwrap();
         desk.check_healed("another database");
     }
 }

@@ -95,14 +95,14 @@ mod tests {
     fn many_changes_end_in_one_segment_and_single_ones_leave_it_alone() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        store.upsert_articles(&articles(3)).unwrap();
+        store.upsert_articles(&articles(3), 0).unwrap();
         let index: DerivedIndex<Fields> = DerivedIndex::open(&store, &folder.path().join("index")).unwrap();
-        store.upsert_articles(&articles(1_000)).unwrap();
+        store.upsert_articles(&articles(1_000), 0).unwrap();
         index.catch_up(&store).unwrap();
         assert_eq!((index.snapshot().segments.len(), index.documents()), (1, 1_000));
         for number in 0..9 {
             let article = Article { id: format!("new {number}"), title: "T".into(), ..Article::default() };
-            store.upsert_articles(&[article]).unwrap();
+            store.upsert_articles(&[article], 0).unwrap();
             index.catch_up(&store).unwrap();
             let documents: Vec<_> = index.snapshot().segments.iter().map(|segment| segment.documents).collect();
             assert!(documents.contains(&1_000) && documents.len() <= 4, "{documents:?}");

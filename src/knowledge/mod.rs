@@ -12,6 +12,7 @@ mod harmless;
 pub mod import;
 pub(crate) mod index;
 pub(crate) mod language;
+mod life;
 mod markdown;
 mod merging;
 pub(crate) mod names;
@@ -20,16 +21,22 @@ pub(crate) mod question;
 pub(crate) mod rank;
 mod schema;
 mod search;
+mod sections;
 pub(crate) mod snapshot;
 mod spelling;
 pub(crate) mod term_table;
+mod texts;
 pub(crate) mod top;
 mod word_map;
 pub(crate) mod words;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-pub use self::{error::IndexError, search::SearchFilter};
+pub use self::{error::IndexError, search::SearchFilter, texts::IndexedText};
 use self::{
     evidence::{Best, Candidates, Subject, Suggested},
     index::DerivedIndex,
@@ -37,11 +44,15 @@ use self::{
     snapshot::Snapshot,
 };
 use crate::{
-    domain::article::{Article, ArticleHit, Day, FoundArticle},
-    store::{ArticlePage, ImportCounts, Store},
+    domain::article::{Article, ArticleHit, ArticleStatus, Day, FoundArticle},
+    error::TriageError,
+    store::{ArticleFilter, ArticlePage, ArticleText, ImportCounts, Store, VersionPage},
 };
 
 type ArticleIndex = DerivedIndex<Fields>;
+
+/// What errors call an article.
+const ARTICLE: &str = "article";
 
 /// Where the index lies within the data directory: no name that a folder of articles would have.
 const INDEX_FOLDER: &str = "index/articles";
@@ -50,6 +61,11 @@ const INDEX_FOLDER: &str = "index/articles";
 pub fn today() -> Option<Day> {
     let today = time::OffsetDateTime::now_utc().date();
     Day::new(u16::try_from(today.year()).ok()?, today.month().into(), today.day())
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// As they are kept.
@@ -89,7 +105,7 @@ impl KnowledgeBase {
 
     /// Stores articles that [`Self::publish`] makes findable: for many at a time.
     pub fn stage(&self, articles: &[Article]) -> Result<ImportCounts, IndexError> {
-        Ok(self.store.upsert_articles(&cleaned(articles))?)
+        Ok(self.store.upsert_articles(&cleaned(articles), now())?)
     }
 
     /// Makes everything stored findable.
@@ -97,9 +113,10 @@ impl KnowledgeBase {
         self.index.catch_up(&self.store).map(|_| ())
     }
 
-    /// Whether there was such an article; it can no longer be found when this returns.
-    pub fn delete(&self, id: &str) -> Result<bool, IndexError> {
-        let deleted = self.store.delete_article(id)?;
+    /// Whether there was such an article; it can no longer be found when this returns. Its texts stay readable by their
+    /// versions, unless they are erased: then it also tells whether there were any.
+    pub fn delete(&self, id: &str, erase_versions: bool) -> Result<bool, IndexError> {
+        let deleted = self.store.delete_article(id, erase_versions)?;
         self.publish()?;
         Ok(deleted)
     }
@@ -108,13 +125,54 @@ impl KnowledgeBase {
         Ok(self.store.article(id)?)
     }
 
+    /// The text in force, or that of a version.
+    ///
+    /// Errors: `NotFound` without such an article, `NoSuchVersion` where it has or keeps no such version.
+    pub fn text(&self, id: &str, version: Option<u32>) -> Result<ArticleText, TriageError> {
+        if let Some(text) = self.store.article_text(id, version)? {
+            return Ok(text);
+        }
+        match (version, self.store.kept_article_versions(id)?) {
+            (Some(version), Some(kept)) => Err(TriageError::NoSuchVersion { id: id.to_owned(), version, kept }),
+            (None, _) | (_, None) => Err(TriageError::NotFound { resource: ARTICLE, id: id.to_owned() }),
+        }
+    }
+
+    /// The versions of an article that are kept, the latest first, behind `before`; at most `limit`.
+    ///
+    /// Errors: `NotFound` where nothing of such an article is kept.
+    pub fn versions(&self, id: &str, before: Option<u32>, limit: usize) -> Result<VersionPage, TriageError> {
+        let page = self.store.article_versions(id, before, limit)?;
+        page.ok_or_else(|| TriageError::NotFound { resource: ARTICLE, id: id.to_owned() })
+    }
+
+    /// Moves an article on in its life, with another last day where one is given; the article as it is then, and whether
+    /// that is a change. One caller writes at a time.
+    ///
+    /// Errors: `NotFound`; `ArticleState` for a published article whose last day is past, and for a draft to be retired.
+    pub fn set_status(
+        &self,
+        id: &str,
+        status: ArticleStatus,
+        valid_until: Option<Option<Day>>,
+    ) -> Result<(Article, bool), TriageError> {
+        let not_found = || TriageError::NotFound { resource: ARTICLE, id: id.to_owned() };
+        let article = self.store.article(id)?.ok_or_else(not_found)?;
+        let moved = Article { status, valid_until: valid_until.unwrap_or(article.valid_until), ..article.clone() };
+        if let Some(problem) = life::problem(article.status, &moved, today()) {
+            return Err(TriageError::ArticleState(format!("article `{id}` {problem}")));
+        }
+        let changed = self.upsert(&[moved])?.updated > 0;
+        Ok((self.store.article(id)?.ok_or_else(not_found)?, changed))
+    }
+
     pub fn contains(&self, id: &str) -> Result<bool, IndexError> {
         Ok(self.store.contains_article(id)?)
     }
 
     /// At most `limit` articles in the order of their ids, behind the id `after`.
-    pub fn list(&self, after: Option<&str>, limit: usize) -> Result<ArticlePage, IndexError> {
-        Ok(self.store.list_articles(after, limit)?)
+    pub fn list(&self, filter: &ArticleFilter, after: Option<&str>, limit: usize) -> Result<ArticlePage, IndexError> {
+        Ok(self.store.list_articles(filter, after, limit)?)
     }
 
     /// What can be found now; it stays as it is while it is held.
@@ -184,10 +242,23 @@ impl KnowledgeView<'_> {
         evidence::best(&self.snapshot, candidates, scores, limit)
     }
 
-    /// What people see of the best candidates, in their order.
-    pub(crate) fn show(&self, candidates: &Candidates, best: &[Best]) -> Result<Vec<Suggested>, IndexError> {
-        let shown = evidence::show(&self.snapshot, self.index.fields(), candidates, best);
+    /// What people see of the best candidates, in their order. With `remedies_first` the passage of a known error is the
+    /// beginning of its workaround, or of its fix, where it has one.
+    pub(crate) fn show(
+        &self,
+        candidates: &Candidates,
+        best: &[Best],
+        remedies_first: bool,
+    ) -> Result<Vec<Suggested>, IndexError> {
+        let shown = evidence::show(&self.snapshot, self.index.fields(), candidates, best, remedies_first);
         shown.map_err(|error| self.index.error(error))
+    }
+
+    /// The text of an article of any status as the index keeps it, for passages of another kind; no database is read.
+    /// `None` where there is no such article.
+    pub fn text(&self, id: &str) -> Result<Option<IndexedText>, IndexError> {
+        let found = texts::of_article(&self.snapshot, self.index.fields(), id);
+        found.map_err(|error| self.index.error(error))
     }
 
     /// Articles for the words an analyst typed, at most `limit` behind the first `offset`: of any status, all quoted

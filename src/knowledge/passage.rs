@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use super::{
+    markdown,
     word_map::WordMap,
     words::{Beginnings, Terms},
 };
-use crate::domain::article::Passage;
+use crate::domain::{article::Passage, known_error::Section};
 
 /// A passage is cut behind this many bytes at the latest, and at a sentence where one ends before.
 const MAX_BYTES: usize = 280;
@@ -44,6 +45,18 @@ struct Match {
 
 /// The best passage of a plain text; its beginning where nothing matches.
 pub(crate) fn best(text: &str, wanted: &WantedTerms) -> Passage {
+    let matches = matches(text, wanted);
+    let start = if text.len() <= MAX_BYTES { 0 } else { best_start(text, &matches, wanted.terms.len()) };
+    cut(text, start, &matches)
+}
+
+/// The beginning of a section in Markdown: what is to be done is done from its first step on.
+pub(crate) fn of_section(section: Section, markdown: &str, wanted: &WantedTerms) -> Passage {
+    let text = markdown::read(markdown).text;
+    Passage { section: Some(section), ..cut(&text, 0, &matches(&text, wanted)) }
+}
+
+fn matches(text: &str, wanted: &WantedTerms) -> Vec<Match> {
     let mut matches = Vec::new();
     let mut terms = Terms::beginning_with(text, &wanted.beginnings);
     while let Some((term, bytes)) = terms.next_term() {
@@ -51,8 +64,7 @@ pub(crate) fn best(text: &str, wanted: &WantedTerms) -> Passage {
             matches.push(Match { bytes, term, weight });
         }
     }
-    let start = if text.len() <= MAX_BYTES { 0 } else { best_start(text, &matches, wanted.terms.len()) };
-    cut(text, start, &matches)
+    matches
 }
 
 /// Where the window that holds the heaviest different terms begins; the earliest of equals.
@@ -128,7 +140,7 @@ fn cut(text: &str, start: usize, matches: &[Match]) -> Passage {
             _ => highlights.push(range),
         }
     }
-    Passage { text: shown.replace(['\n', '\t'], " "), highlights }
+    Passage { text: shown.replace(['\n', '\t'], " "), highlights, section: None }
 }
 
 /// A heading at the end promises what is no longer shown.
@@ -165,6 +177,17 @@ mod tests {
         assert!(shown.starts_with("The Printers' spooler gives 0x80070005 then. And more."), "{shown}");
         assert_eq!(marked, ["Printers", "spooler", "0x80070005"]);
         assert!((MIN_BYTES..=MAX_BYTES).contains(&shown.len()) && shown.ends_with('.'), "{shown}");
+    }
+
+    #[test]
+    fn a_section_is_shown_from_its_first_step_on() {
+        let mut wanted = WantedTerms::new();
+        wanted.insert("spooler", 1.0);
+        let steps = format!("1. Stop the **spooler**.\n{}", "2. Another step of some words.\n".repeat(30));
+        let passage = of_section(Section::Workaround, &steps, &wanted);
+        assert!(passage.text.starts_with("Stop the spooler. Another step of some words."), "{passage:?}");
+        assert_eq!((passage.highlights, passage.section), (vec![9..16], Some(Section::Workaround)));
+        assert!(passage.text.len() <= MAX_BYTES);
     }
 
     #[test]

@@ -15,13 +15,16 @@ use super::{
     words::{TermTokenizer, Terms},
 };
 use crate::{
-    domain::article::{Article, ArticleKind, ArticleStatus, Day},
+    domain::{
+        article::{Article, ArticleKind, ArticleStatus, Day},
+        known_error::Section,
+    },
     encode::TextVector,
     store::{Change, Store, StoreError},
 };
 
 /// Raise with every change to fields, terms or what of an article is indexed: older indexes are then built anew.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// A title, a summary or products longer than this count as their beginning does: stuffing them must not pay.
 const MAX_WEIGHTED_BYTES: usize = 256;
@@ -29,7 +32,7 @@ const MAX_WEIGHTED_BYTES: usize = 256;
 const TITLE_TIMES: usize = 4;
 const SUMMARY_TIMES: usize = 2;
 const PRODUCTS_TIMES: usize = 2;
-/// Passages are cut from the first bytes of an article; the whole of it is searched.
+/// Passages are cut from the first bytes of an article and of each section; the whole of it is searched.
 const PASSAGE_SOURCE_BYTES: usize = 16 << 10;
 
 const TERMS_TOKENIZER: &str = "terms";
@@ -45,6 +48,8 @@ pub(super) const TITLE_WORDS_COLUMN: &str = "title_words";
 pub(super) const PRODUCT_NAMES_COLUMN: &str = "product_names";
 pub(super) const CATEGORY_NAME_COLUMN: &str = "category_name";
 pub(super) const VECTOR_COLUMN: &str = "vector";
+pub(super) const VERSION_COLUMN: &str = "version";
+pub(super) const REMEDY_COLUMN: &str = "remedy";
 
 /// So much of the body goes into an article's vector.
 const VECTOR_BODY_CHARS: usize = 2_000;
@@ -67,6 +72,16 @@ pub(super) struct Fields {
     pub kind: Field,
     pub status: Field,
     pub suggested_until: Field,
+    pub link: Field,
+    /// Kept to be shown, beginnings only: `plain` is what passages are usually cut from.
+    pub summary: Field,
+    pub body: Field,
+    /// Of a known error, in the order of [`Section::ALL`].
+    sections: [Field; Section::ALL.len()],
+    /// Which text of the article it is.
+    version: Field,
+    /// The number of the section that helps at once, as [`remedy_of`] reads it.
+    remedy: Field,
     /// The different terms of the title, as values.
     title_words: Field,
     /// As [`comparable`].
@@ -109,6 +124,9 @@ impl Derived for Fields {
         let product_names = schema.add_text_field(PRODUCT_NAMES_COLUMN, FAST);
         let category_name = schema.add_text_field(CATEGORY_NAME_COLUMN, FAST);
         let vector = schema.add_bytes_field(VECTOR_COLUMN, BytesOptions::default().set_fast());
+        let [link, summary, body] = ["link", "summary", "body"].map(|name| schema.add_text_field(name, STORED));
+        let sections = Section::ALL.map(|section| schema.add_text_field(section.as_str(), STORED));
+        let [version, remedy] = [VERSION_COLUMN, REMEDY_COLUMN].map(|name| schema.add_u64_field(name, FAST));
         let schema = schema.build();
         Self {
             schema,
@@ -122,6 +140,12 @@ impl Derived for Fields {
             kind,
             status,
             suggested_until,
+            link,
+            summary,
+            body,
+            sections,
+            version,
+            remedy,
             title_words,
             product_names,
             category_name,
@@ -142,8 +166,33 @@ impl Derived for Fields {
     }
 
     fn document(&self, article: &Article) -> TantivyDocument {
-        let Article { id, title, summary, body, kind, status, products, category, valid_until } = article;
-        let body = markdown::read(body);
+        let Article {
+            id,
+            title,
+            summary,
+            body,
+            kind,
+            status,
+            products,
+            category,
+            valid_until,
+            link,
+            problem: _,
+            known_error,
+            version,
+        } = article;
+        // The sections are text as the body is; their headings say nothing, since all known errors have them.
+        let mut text = String::new();
+        let mut headings = Vec::new();
+        for part in [body.as_str()].into_iter().chain(known_error.sections().map(|(_, section)| section)) {
+            let plain = markdown::read(part);
+            if !text.is_empty() && !plain.text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&plain.text);
+            headings.extend(plain.headings);
+        }
+        let names: Vec<&str> = products.iter().chain(&known_error.affected).map(String::as_str).collect();
         let mut document = TantivyDocument::new();
         document.add_text(self.id, id);
         document.add_text(self.title, title);
@@ -156,24 +205,24 @@ impl Derived for Fields {
         };
         add(title, TITLE_TIMES);
         add(summary, SUMMARY_TIMES);
-        add(&products.join("\n"), PRODUCTS_TIMES);
+        add(&names.join("\n"), PRODUCTS_TIMES);
         for product in products {
             document.add_text(self.products, product);
         }
-        for heading in &body.headings {
+        for heading in &headings {
             // Once more than in the text.
             document.add_text(self.text, heading);
         }
-        document.add_text(self.text, &body.text);
-        for part in [title, summary, &body.text].into_iter().chain(products) {
+        document.add_text(self.text, &text);
+        for part in [title, summary, &text].into_iter().map(String::as_str).chain(names.iter().copied()) {
             document.add_text(self.phrase, part);
         }
-        let mut plain = String::with_capacity(summary.len() + 1 + body.text.len().min(PASSAGE_SOURCE_BYTES));
+        let mut plain = String::with_capacity(summary.len() + 1 + text.len().min(PASSAGE_SOURCE_BYTES));
         if !summary.trim().is_empty() {
             plain.push_str(&summary.trim().replace(['\n', '\r'], " "));
             plain.push('\n');
         }
-        plain.push_str(&body.text[..body.text.floor_char_boundary(PASSAGE_SOURCE_BYTES)]);
+        plain.push_str(beginning(&text));
         document.add_text(self.plain, plain);
         let mut title_words = Vec::new();
         let mut terms = Terms::new(title);
@@ -185,17 +234,24 @@ impl Derived for Fields {
         for word in &title_words {
             document.add_text(self.title_words, word);
         }
-        for product in products {
-            document.add_text(self.product_names, comparable(product));
+        for name in names {
+            document.add_text(self.product_names, comparable(name));
         }
         if let Some(category) = category {
             document.add_text(self.category_name, comparable(category));
         }
-        let beginning: String = body.text.chars().take(VECTOR_BODY_CHARS).collect();
-        document.add_bytes(self.vector, &TextVector::of(&format!("{title} {summary} {beginning}")).to_bytes());
+        let start: String = text.chars().take(VECTOR_BODY_CHARS).collect();
+        document.add_bytes(self.vector, &TextVector::of(&format!("{title} {summary} {start}")).to_bytes());
         document.add_u64(self.kind, kind_number(*kind));
         document.add_u64(self.status, status_number(*status));
         document.add_u64(self.suggested_until, suggested_until(*status, *valid_until));
+        document.add_u64(self.version, u64::from(*version));
+        document.add_u64(self.remedy, remedy_number(known_error.remedy()));
+        let sections = known_error.sections().map(|(section, text)| (self.section(section), text));
+        let shown = [(self.link, link.as_deref().unwrap_or_default()), (self.summary, summary), (self.body, body)];
+        for (field, text) in shown.into_iter().chain(sections).filter(|(_, text)| !text.is_empty()) {
+            document.add_text(field, beginning(text));
+        }
         document
     }
 
@@ -219,6 +275,38 @@ impl Derived for Fields {
     fn changes_since(store: &Store, sequence: u64, limit: usize) -> Result<Vec<Change<Article>>, StoreError> {
         store.article_changes_since(sequence, limit)
     }
+}
+
+impl Fields {
+    pub(super) fn section(&self, section: Section) -> Field {
+        let [symptoms, cause, workaround, fix] = self.sections;
+        match section {
+            Section::Symptoms => symptoms,
+            Section::Cause => cause,
+            Section::Workaround => workaround,
+            Section::Fix => fix,
+        }
+    }
+}
+
+/// As much of a text as is shown.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(PASSAGE_SOURCE_BYTES)]
+}
+
+/// The numbers stand in indexes, as those of kinds do; 0 for none, which a document without the column has too.
+fn remedy_number(section: Option<Section>) -> u64 {
+    match section {
+        None => 0,
+        Some(Section::Symptoms) => 1,
+        Some(Section::Cause) => 2,
+        Some(Section::Workaround) => 3,
+        Some(Section::Fix) => 4,
+    }
+}
+
+pub(super) fn remedy_of(number: u64) -> Option<Section> {
+    Section::ALL.into_iter().find(|section| remedy_number(Some(*section)) == number)
 }
 
 /// A name of a product, service or category as it is compared with others.
@@ -271,6 +359,7 @@ pub(super) fn day_number(day: Day) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::known_error::KnownError;
 
     #[test]
     fn every_kind_and_status_has_its_number() {
@@ -279,6 +368,9 @@ mod tests {
         }
         for status in STATUSES {
             assert_eq!(status_of(status_number(status)), status);
+        }
+        for section in Section::ALL.map(Some).into_iter().chain([None]) {
+            assert_eq!(remedy_of(remedy_number(section)), section);
         }
     }
 
@@ -302,6 +394,16 @@ mod tests {
                 products: vec!["Oracle".into(), "Windows 11".into()],
                 category: Some("database".into()),
                 valid_until: Day::parse("2026-05-01"),
+                link: Some("https://kb.example/KE-7".into()),
+                problem: Some("PRB7".into()),
+                known_error: KnownError {
+                    symptoms: "- Sign-in *fails*".into(),
+                    cause: "### Age\n\nIt is old.".into(),
+                    workaround: "1. Ask.\n2. Wait.".into(),
+                    fix: "Set a new one.".into(),
+                    affected: vec!["ORA-PROD".into()],
+                },
+                version: 3,
             },
             Article {
                 id: "c".into(),
@@ -334,7 +436,7 @@ mod tests {
         let hash = Sha256::digest(indexed_content()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(
             (VERSION, hash.as_str()),
-            (4, "86ddfb22ec861d533f4f338632ae835760ef0a4f299a5778e2e9785cb340e51b"),
+            (5, "8a43eb2a2866b93f64b15aeee88cb6b9b760999327737d10ca1e80ff94ba526a"),
             "what is indexed changed: raise VERSION, then write the hash here"
         );
     }

@@ -1,7 +1,7 @@
 //! Two questions to one index: which articles may solve this ticket, and which hold what an analyst typed.
 
 use tantivy::{
-    DocSet, TERMINATED, TantivyDocument, TantivyError, Term,
+    DocSet, TERMINATED, TantivyError, Term,
     query::{BooleanQuery, EnableScoring, PhraseQuery, Query, TermQuery},
     schema::{IndexRecordOption, Value},
     tokenizer::TokenStream,
@@ -14,6 +14,7 @@ use super::{
     rank::{self, Parts, RankedTerm},
     schema::{self, Fields},
     snapshot::Snapshot,
+    texts,
     top::{Ranked, Top},
 };
 use crate::domain::article::{ArticleHit, ArticleKind, ArticleStatus};
@@ -59,7 +60,7 @@ pub(super) fn search(
         });
     }
     let found = top.take(|ranked| snapshot.id(ranked), offset);
-    show(snapshot, fields, &found, &wanted(&terms))
+    show(snapshot, fields, &found, &wanted(&terms), false)
 }
 
 /// All quoted parts of a query; a quotation mark without its partner is none. `None` where nothing is quoted.
@@ -134,18 +135,20 @@ pub(super) fn wanted(terms: &[RankedTerm]) -> WantedTerms {
     wanted
 }
 
+/// What people see of what was found. With `remedies_first` the passage of a known error is the beginning of what helps.
 pub(super) fn show(
     snapshot: &Snapshot,
     fields: &Fields,
     found: &[Ranked],
     wanted: &WantedTerms,
+    remedies_first: bool,
 ) -> Result<Vec<ArticleHit>, TantivyError> {
     let mut hits = Vec::with_capacity(found.len());
     for ranked in found {
         let segment = &snapshot.segments[ranked.segment];
-        let number = u32::try_from(ranked.segment).unwrap_or(u32::MAX);
-        let document: TantivyDocument = snapshot.searcher.doc(tantivy::DocAddress::new(number, ranked.document))?;
-        let first = |field| document.get_first(field).and_then(|value| value.as_str()).unwrap_or_default();
+        let document = texts::read(snapshot, ranked.segment, ranked.document)?;
+        let first = |field| texts::first(&document, field);
+        let remedy = schema::remedy_of(segment.remedies.get_val(ranked.document)).filter(|_| remedies_first);
         hits.push(ArticleHit {
             id: first(fields.id).to_owned(),
             title: first(fields.title).to_owned(),
@@ -153,9 +156,14 @@ pub(super) fn show(
             status: schema::status_of(segment.statuses.get_val(ranked.document)),
             products: document.get_all(fields.products).filter_map(|value| value.as_str().map(str::to_owned)).collect(),
             score: ranked.score,
-            passage: passage::best(first(fields.plain), wanted),
+            passage: match remedy {
+                Some(section) => passage::of_section(section, first(fields.section(section)), wanted),
+                None => passage::best(first(fields.plain), wanted),
+            },
             reasons: Vec::new(),
             chance: None,
+            version: texts::version(snapshot, ranked.segment, ranked.document),
+            link: texts::link(&document, fields),
         });
     }
     Ok(hits)
@@ -361,7 +369,7 @@ mod tests {
         knowledge.upsert(&[article("vpn", "Tunnel", "Use the other gateway.")]).unwrap();
         assert!(found(&knowledge, "0x80070005").is_empty());
         assert_eq!(found(&knowledge, "gateway"), ["vpn"]);
-        assert!(knowledge.delete("vpn").unwrap() && !knowledge.delete("vpn").unwrap());
+        assert!(knowledge.delete("vpn", false).unwrap() && !knowledge.delete("vpn", false).unwrap());
         assert!(found(&knowledge, "gateway").is_empty());
         assert_eq!((knowledge.version(), knowledge.article_count()), (before + 2, 3));
     }

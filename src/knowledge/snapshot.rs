@@ -20,8 +20,8 @@ use super::{
     names::{self, Names, Rarities},
     rank::Saturation,
     schema::{
-        CATEGORY_NAME_COLUMN, Fields, ID_COLUMN, KIND_COLUMN, PRODUCT_NAMES_COLUMN, STATUS_COLUMN,
-        SUGGESTED_UNTIL_COLUMN, TITLE_WORDS_COLUMN, VECTOR_COLUMN,
+        CATEGORY_NAME_COLUMN, Fields, ID_COLUMN, KIND_COLUMN, PRODUCT_NAMES_COLUMN, REMEDY_COLUMN, STATUS_COLUMN,
+        SUGGESTED_UNTIL_COLUMN, TITLE_WORDS_COLUMN, VECTOR_COLUMN, VERSION_COLUMN,
     },
     spelling::Spellings,
     term_table::{NumberTable, TermTable},
@@ -48,6 +48,8 @@ pub(super) struct Segment {
     pub kinds: Numbers,
     pub statuses: Numbers,
     pub suggested_until: Numbers,
+    pub versions: Numbers,
+    pub remedies: Numbers,
     pub alive: Option<AliveBitSet>,
     pub documents: u32,
     pub columns: Arc<Columns>,
@@ -149,6 +151,8 @@ impl Segment {
             kinds: columns.column_first_or_default(KIND_COLUMN)?,
             statuses: columns.column_first_or_default(STATUS_COLUMN)?,
             suggested_until: columns.column_first_or_default(SUGGESTED_UNTIL_COLUMN)?,
+            versions: columns.column_first_or_default(VERSION_COLUMN)?,
+            remedies: columns.column_first_or_default(REMEDY_COLUMN)?,
             alive: reader.alive_bitset().cloned(),
             documents: reader.max_doc(),
         })

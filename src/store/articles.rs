@@ -3,15 +3,21 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, article_versions,
     changes::{CHANGES_PAGE_BYTES, Change, ContentHash, Effect, ImportCounts, closed, closed_or_null},
 };
-use crate::domain::article::{Article, ArticleKind, ArticleStatus, Day};
+use crate::domain::{
+    article::{Article, ArticleKind, ArticleStatus, Day},
+    known_error::KnownError,
+};
 
 /// A page of the list ends behind this many bytes of text: a client reads messages of 4 MiB at most.
 const LIST_PAGE_BYTES: usize = 2 << 20;
 
-const COLUMNS: &str = "id, title, summary, body, kind, status, products, category, valid_until";
+pub(super) const COLUMNS: &str = "id, title, summary, body, kind, status, products, category, valid_until, \
+     link, problem, symptoms, cause, workaround, fix, affected, version, made_at";
+/// As many values as there are columns, for a row without an article.
+const NO_ARTICLE: &str = "id, '', '', '', '', '', '', NULL, NULL, NULL, NULL, '', '', '', '', '', 0, NULL";
 
 /// A part of the list of all articles.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +25,15 @@ pub struct ArticlePage {
     pub articles: Vec<Article>,
     /// Whether articles follow behind the last one.
     pub more: bool,
+}
+
+/// Which articles a list shows; empty lists stand for all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ArticleFilter {
+    pub kinds: Vec<ArticleKind>,
+    pub statuses: Vec<ArticleStatus>,
+    /// Only those whose last day lies before this one.
+    pub expired_on: Option<Day>,
 }
 
 impl Store {
@@ -34,12 +49,13 @@ impl Store {
         last_change(&self.reader()).map_err(self.failed("reading the change counter"))
     }
 
-    /// Adds or replaces articles by id: all of them or, on an error, none. Of two with one id the later counts.
-    pub fn upsert_articles(&self, articles: &[Article]) -> Result<ImportCounts, StoreError> {
+    /// Adds or replaces articles by id: all of them or, on an error, none. Of two with one id the later counts. What is
+    /// new or changed gets its next version, made `at` so many seconds since 1970, and the text before is kept.
+    pub fn upsert_articles(&self, articles: &[Article], at: u64) -> Result<ImportCounts, StoreError> {
         let failed = self.failed("writing articles");
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
-        let counts = upsert(&transaction, articles).map_err(&failed)?;
+        let counts = upsert(&transaction, articles, at).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
         Ok(counts)
     }
@@ -54,7 +70,7 @@ impl Store {
             let hash = content_hash(article);
             let known = match planned.get(article.id.as_str()) {
                 Some(hash) => Some(*hash),
-                None => stored_hash(&reader, &article.id).map_err(&failed)?,
+                None => stored(&reader, &article.id).map_err(&failed)?.map(|(hash, _)| hash),
             };
             counts.add(Effect::of(known, hash));
             planned.insert(article.id.as_str(), hash);
@@ -81,26 +97,39 @@ impl Store {
     }
 
     pub fn contains_article(&self, id: &str) -> Result<bool, StoreError> {
-        stored_hash(&self.reader(), id).map(|hash| hash.is_some()).map_err(self.failed("reading an article"))
+        stored(&self.reader(), id).map(|stored| stored.is_some()).map_err(self.failed("reading an article"))
     }
 
     /// Articles in the order of their ids, behind the id `after`: at most `limit`, and fewer where they are long.
-    pub fn list_articles(&self, after: Option<&str>, limit: usize) -> Result<ArticlePage, StoreError> {
-        select_articles(&self.reader(), after, limit).map_err(self.failed("listing articles"))
+    pub fn list_articles(
+        &self,
+        filter: &ArticleFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ArticlePage, StoreError> {
+        select_articles(&self.reader(), filter, after, limit).map_err(self.failed("listing articles"))
     }
 
     pub fn count_articles(&self) -> Result<u64, StoreError> {
         count(&self.reader()).map_err(self.failed("counting articles"))
     }
 
-    /// Whether there was such an article.
-    pub fn delete_article(&self, id: &str) -> Result<bool, StoreError> {
+    /// Deletes an article; whether there was one. Its texts stay readable by their versions unless they are erased with
+    /// it, or later: then nothing but its id and its number of versions is left in the database's files, and it tells
+    /// whether there was anything to erase.
+    pub fn delete_article(&self, id: &str, erase_versions: bool) -> Result<bool, StoreError> {
         let failed = self.failed("deleting an article");
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         let deleted = delete(&transaction, id).map_err(&failed)?;
+        let erased = erase_versions && article_versions::erase(&transaction, id).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
-        Ok(deleted)
+        if erased {
+            // The log still holds the texts as they were written. Nobody reads meanwhile, so that it can be emptied.
+            let _reader = self.reader();
+            writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(&failed)?;
+        }
+        Ok(deleted || erased)
     }
 
     /// Changes behind `sequence`, oldest first; at most `limit` and about 4 MiB of text, empty when there are none.
@@ -109,25 +138,36 @@ impl Store {
     }
 }
 
-fn upsert(transaction: &Transaction<'_>, articles: &[Article]) -> rusqlite::Result<ImportCounts> {
+fn upsert(transaction: &Transaction<'_>, articles: &[Article], at: u64) -> rusqlite::Result<ImportCounts> {
     let mut counts = ImportCounts::default();
     let mut sequence = last_change(transaction)?;
     let mut write = transaction.prepare_cached(&format!(
         "INSERT INTO articles ({COLUMNS}, content_hash, sequence) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
          ON CONFLICT (id) DO UPDATE SET title = excluded.title, summary = excluded.summary, body = excluded.body, \
          kind = excluded.kind, status = excluded.status, products = excluded.products, \
-         category = excluded.category, valid_until = excluded.valid_until, \
+         category = excluded.category, valid_until = excluded.valid_until, link = excluded.link, \
+         problem = excluded.problem, symptoms = excluded.symptoms, cause = excluded.cause, \
+         workaround = excluded.workaround, fix = excluded.fix, affected = excluded.affected, \
+         version = excluded.version, made_at = excluded.made_at, \
          content_hash = excluded.content_hash, sequence = excluded.sequence"
     ))?;
     let mut revive = transaction.prepare_cached("DELETE FROM deleted_articles WHERE id = ?1")?;
     for article in articles {
         let hash = content_hash(article);
-        let effect = Effect::of(stored_hash(transaction, &article.id)?, hash);
+        let stored = stored(transaction, &article.id)?;
+        let effect = Effect::of(stored.map(|(hash, _)| hash), hash);
         counts.add(effect);
         if effect == Effect::Same {
             continue;
         }
+        let version = match stored {
+            Some((_, version)) => {
+                article_versions::keep(transaction, &article.id, version)?;
+                version + 1
+            }
+            None => article_versions::next_of_deleted(transaction, &article.id)?,
+        };
         sequence += 1;
         write.execute(params![
             article.id,
@@ -136,9 +176,18 @@ fn upsert(transaction: &Transaction<'_>, articles: &[Article]) -> rusqlite::Resu
             article.body,
             article.kind.as_str(),
             article.status.as_str(),
-            products_to_json(&article.products)?,
+            names_to_json(&article.products)?,
             article.category,
             article.valid_until.map(|day| day.to_string()),
+            article.link,
+            article.problem,
+            article.known_error.symptoms,
+            article.known_error.cause,
+            article.known_error.workaround,
+            article.known_error.fix,
+            names_to_json(&article.known_error.affected)?,
+            version,
+            at,
             hash,
             sequence,
         ])?;
@@ -151,11 +200,12 @@ fn upsert(transaction: &Transaction<'_>, articles: &[Article]) -> rusqlite::Resu
 }
 
 fn delete(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<bool> {
-    if transaction.execute("DELETE FROM articles WHERE id = ?1", [id])? == 0 {
-        return Ok(false);
-    }
+    let Some((_, version)) = stored(transaction, id)? else { return Ok(false) };
+    article_versions::keep(transaction, id, version)?;
+    transaction.execute("DELETE FROM articles WHERE id = ?1", [id])?;
     let sequence = last_change(transaction)? + 1;
-    transaction.execute("INSERT INTO deleted_articles (id, sequence) VALUES (?1, ?2)", params![id, sequence])?;
+    let insert = "INSERT INTO deleted_articles (id, sequence, last_version) VALUES (?1, ?2, ?3)";
+    transaction.execute(insert, params![id, sequence, version])?;
     set_last_change(transaction, sequence)?;
     Ok(true)
 }
@@ -168,10 +218,11 @@ fn set_last_change(transaction: &Transaction<'_>, sequence: u64) -> rusqlite::Re
     transaction.execute("UPDATE change_counter SET last = ?1", [sequence]).map(|_| ())
 }
 
-fn stored_hash(connection: &Connection, id: &str) -> rusqlite::Result<Option<[u8; 32]>> {
+/// The hash and the version of the article in force.
+fn stored(connection: &Connection, id: &str) -> rusqlite::Result<Option<([u8; 32], u32)>> {
     connection
-        .prepare_cached("SELECT content_hash FROM articles WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
+        .prepare_cached("SELECT content_hash, version FROM articles WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
 }
 
@@ -179,11 +230,26 @@ fn count(connection: &Connection) -> rusqlite::Result<u64> {
     connection.query_row("SELECT COUNT(*) FROM articles", [], |row| row.get(0))
 }
 
-fn select_articles(connection: &Connection, after: Option<&str>, limit: usize) -> rusqlite::Result<ArticlePage> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM articles WHERE id > ?1 ORDER BY id LIMIT ?2"))?;
+fn select_articles(
+    connection: &Connection,
+    filter: &ArticleFilter,
+    after: Option<&str>,
+    limit: usize,
+) -> rusqlite::Result<ArticlePage> {
+    // Names of closed sets, which need no quoting; days that are written so compare as texts do.
+    let one_of = |column: &str, names: Vec<&str>| match names.as_slice() {
+        [] => String::new(),
+        names => format!("AND {column} IN ('{}')", names.join("', '")),
+    };
+    let kinds = one_of("kind", filter.kinds.iter().map(|kind| kind.as_str()).collect());
+    let statuses = one_of("status", filter.statuses.iter().map(|status| status.as_str()).collect());
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM articles WHERE id > ?1 {kinds} {statuses} \
+         AND (?3 IS NULL OR valid_until < ?3) ORDER BY id LIMIT ?2"
+    ))?;
     // No id is empty, so the empty string stands before the first. One more than asked for tells whether more follow.
-    let mut rows = statement.query(params![after.unwrap_or(""), limit.saturating_add(1)])?;
+    let expired_on = filter.expired_on.map(|day| day.to_string());
+    let mut rows = statement.query(params![after.unwrap_or(""), limit.saturating_add(1), expired_on])?;
     let mut page = ArticlePage::default();
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
@@ -202,7 +268,7 @@ fn changes_since(connection: &Connection, sequence: u64, limit: usize) -> rusqli
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {COLUMNS}, sequence, 0 AS deleted FROM articles WHERE sequence > ?1 \
          UNION ALL \
-         SELECT id, '', '', '', '', '', '', NULL, NULL, sequence, 1 FROM deleted_articles WHERE sequence > ?1 \
+         SELECT {NO_ARTICLE}, sequence, 1 FROM deleted_articles WHERE sequence > ?1 \
          ORDER BY sequence LIMIT ?2"
     ))?;
     let mut rows = statement.query(params![sequence, limit])?;
@@ -218,7 +284,7 @@ fn changes_since(connection: &Connection, sequence: u64, limit: usize) -> rusqli
     Ok(changes)
 }
 
-fn read_article(row: &Row<'_>) -> rusqlite::Result<Article> {
+pub(super) fn read_article(row: &Row<'_>) -> rusqlite::Result<Article> {
     Ok(Article {
         id: row.get("id")?,
         title: row.get("title")?,
@@ -229,15 +295,41 @@ fn read_article(row: &Row<'_>) -> rusqlite::Result<Article> {
         products: closed(row, "products", |raw| serde_json::from_str(raw).ok())?,
         category: row.get("category")?,
         valid_until: closed_or_null(row, "valid_until", Day::parse)?,
+        link: row.get("link")?,
+        problem: row.get("problem")?,
+        known_error: KnownError {
+            symptoms: row.get("symptoms")?,
+            cause: row.get("cause")?,
+            workaround: row.get("workaround")?,
+            fix: row.get("fix")?,
+            affected: closed(row, "affected", |raw| serde_json::from_str(raw).ok())?,
+        },
+        version: row.get("version")?,
     })
 }
 
-fn products_to_json(products: &[String]) -> rusqlite::Result<String> {
-    serde_json::to_string(products).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+fn names_to_json(names: &[String]) -> rusqlite::Result<String> {
+    serde_json::to_string(names).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
+/// Of all that an article says. One without link, problem and sections hashes as it did before there were any, so that
+/// importing it again changes nothing.
 fn content_hash(article: &Article) -> [u8; 32] {
-    let Article { id, title, summary, body, kind, status, products, category, valid_until } = article;
+    let Article {
+        id,
+        title,
+        summary,
+        body,
+        kind,
+        status,
+        products,
+        category,
+        valid_until,
+        link,
+        problem,
+        known_error,
+        version: _,
+    } = article;
     let mut hash = ContentHash::default();
     for text in [id.as_str(), title, summary, body, kind.as_str(), status.as_str()] {
         hash.part(text);
@@ -246,6 +338,18 @@ fn content_hash(article: &Article) -> [u8; 32] {
     hash.part(&valid_until.map(|day| day.to_string()).unwrap_or_default());
     for product in products {
         hash.part(product);
+    }
+    if link.is_some() || problem.is_some() || !known_error.is_empty() {
+        // What no product is.
+        hash.part("\0\n");
+        hash.part(link.as_deref().unwrap_or_default());
+        hash.part(problem.as_deref().unwrap_or_default());
+        for (_, text) in known_error.sections() {
+            hash.part(text);
+        }
+        for affected in &known_error.affected {
+            hash.part(affected);
+        }
     }
     hash.finish()
 }
@@ -281,8 +385,18 @@ mod tests {
             products: vec!["a;b".into(), String::new()],
             category: Some("network/vpn".into()),
             valid_until: Day::parse("2026-02-28"),
+            link: Some("https://kb.example/1".into()),
+            problem: Some("PRB7".into()),
+            known_error: KnownError {
+                symptoms: "s".into(),
+                cause: "c".into(),
+                workaround: "w".into(),
+                fix: "f\n\0".into(),
+                affected: vec!["mail;x".into(), String::new()],
+            },
+            version: 1,
         };
-        store.upsert_articles(std::slice::from_ref(&written)).unwrap();
+        store.upsert_articles(std::slice::from_ref(&written), 7).unwrap();
         assert_eq!(store.article("ke/1").unwrap(), Some(written));
         assert_eq!(store.article("KE/1").unwrap(), None);
     }
@@ -292,11 +406,11 @@ mod tests {
         let (_folder, store) = store();
         let first = [article("a", "1"), article("b", "1")];
         assert_eq!(store.plan_articles(&first).unwrap(), counts(2, 0, 0));
-        assert_eq!(store.upsert_articles(&first).unwrap(), counts(2, 0, 0));
+        assert_eq!(store.upsert_articles(&first, 7).unwrap(), counts(2, 0, 0));
         let second = [article("a", "2"), article("b", "1"), article("c", "1"), article("c", "2")];
         assert_eq!(store.plan_articles(&second).unwrap(), counts(1, 2, 1));
         assert_eq!(store.last_change().unwrap(), 2);
-        assert_eq!(store.upsert_articles(&second).unwrap(), counts(1, 2, 1));
+        assert_eq!(store.upsert_articles(&second, 7).unwrap(), counts(1, 2, 1));
         assert_eq!(store.last_change().unwrap(), 5);
         assert_eq!(store.article("c").unwrap().unwrap().body, "2");
     }
@@ -309,12 +423,65 @@ mod tests {
     }
 
     #[test]
+    fn each_part_is_part_of_the_content_and_the_version_is_none() {
+        let plain = article("a", "b");
+        let known = |known_error: KnownError| Article { known_error, ..plain.clone() };
+        let text = || "x".to_owned();
+        let others = [
+            plain.clone(),
+            Article { link: Some(text()), ..plain.clone() },
+            Article { problem: Some(text()), ..plain.clone() },
+            Article { products: vec![text()], ..plain.clone() },
+            known(KnownError { symptoms: text(), ..KnownError::default() }),
+            known(KnownError { cause: text(), ..KnownError::default() }),
+            known(KnownError { workaround: text(), ..KnownError::default() }),
+            known(KnownError { fix: text(), ..KnownError::default() }),
+            known(KnownError { affected: vec![text()], ..KnownError::default() }),
+        ];
+        let hashes: std::collections::BTreeSet<_> = others.iter().map(content_hash).collect();
+        assert_eq!(hashes.len(), others.len());
+        assert_eq!(content_hash(&Article { version: 9, ..plain.clone() }), content_hash(&plain));
+        // As the program wrote it that knew no sections yet.
+        let known = "c3b9911b";
+        assert_eq!(content_hash(&plain)[..4].iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")), known);
+    }
+
+    #[test]
+    fn a_list_keeps_to_its_filter() {
+        let (_folder, store) = store();
+        let day = |day: &str| Day::parse(day);
+        let articles = [
+            Article { kind: ArticleKind::KnownError, ..article("a", "") },
+            Article { status: ArticleStatus::Draft, valid_until: day("2026-01-31"), ..article("b", "") },
+            Article { valid_until: day("2026-02-01"), ..article("c", "") },
+            Article { kind: ArticleKind::Faq, status: ArticleStatus::Retired, ..article("d", "") },
+        ];
+        store.upsert_articles(&articles, 7).unwrap();
+        let ids = |filter: &ArticleFilter| {
+            let page = store.list_articles(filter, None, 10).unwrap();
+            page.articles.into_iter().map(|article| article.id).collect::<String>()
+        };
+        let filter = ArticleFilter::default;
+        assert_eq!(ids(&filter()), "abcd");
+        assert_eq!(ids(&ArticleFilter { kinds: vec![ArticleKind::KnownError, ArticleKind::Faq], ..filter() }), "ad");
+        assert_eq!(ids(&ArticleFilter { statuses: vec![ArticleStatus::Draft], ..filter() }), "b");
+        assert_eq!(ids(&ArticleFilter { expired_on: day("2026-02-01"), ..filter() }), "b");
+        assert_eq!(ids(&ArticleFilter { expired_on: day("2026-02-02"), ..filter() }), "bc");
+        let both = ArticleFilter {
+            kinds: vec![ArticleKind::HowTo],
+            statuses: vec![ArticleStatus::Published],
+            expired_on: day("2099-01-01"),
+        };
+        assert_eq!(ids(&both), "c");
+    }
+
+    #[test]
     fn pages_go_on_where_the_last_one_ended() {
         let (_folder, store) = store();
-        store.upsert_articles(&["d", "a", "c", "b", "e"].map(|id| article(id, ""))).unwrap();
+        store.upsert_articles(&["d", "a", "c", "b", "e"].map(|id| article(id, "")), 7).unwrap();
         let mut seen: Vec<String> = Vec::new();
         loop {
-            let page = store.list_articles(seen.last().map(String::as_str), 2).unwrap();
+            let page = store.list_articles(&ArticleFilter::default(), seen.last().map(String::as_str), 2).unwrap();
             seen.extend(page.articles.into_iter().map(|article| article.id));
             if !page.more {
                 break;
@@ -328,10 +495,10 @@ mod tests {
     fn a_page_of_long_articles_is_short() {
         let (_folder, store) = store();
         let long = "x".repeat(1 << 20);
-        store.upsert_articles(&["a", "b", "c"].map(|id| article(id, &long))).unwrap();
-        let page = store.list_articles(None, 100).unwrap();
+        store.upsert_articles(&["a", "b", "c"].map(|id| article(id, &long)), 7).unwrap();
+        let page = store.list_articles(&ArticleFilter::default(), None, 100).unwrap();
         assert_eq!((page.articles.len(), page.more), (2, true));
-        let rest = store.list_articles(Some("b"), 100).unwrap();
+        let rest = store.list_articles(&ArticleFilter::default(), Some("b"), 100).unwrap();
         assert_eq!((rest.articles.len(), rest.more), (1, false));
     }
 
@@ -341,18 +508,18 @@ mod tests {
         let products = vec!["x".repeat(1 << 20)];
         let articles: Vec<_> =
             (0..8).map(|number| Article { products: products.clone(), ..article(&number.to_string(), "") }).collect();
-        store.upsert_articles(&articles).unwrap();
-        assert_eq!(store.list_articles(None, 100).unwrap().articles.len(), 2);
+        store.upsert_articles(&articles, 7).unwrap();
+        assert_eq!(store.list_articles(&ArticleFilter::default(), None, 100).unwrap().articles.len(), 2);
         assert_eq!(store.article_changes_since(0, 100).unwrap().len(), 4);
     }
 
     #[test]
     fn changes_come_in_order_with_deletions_and_each_article_once() {
         let (_folder, store) = store();
-        store.upsert_articles(&[article("a", "1"), article("b", "1"), article("c", "1")]).unwrap();
-        store.upsert_articles(&[article("a", "2")]).unwrap();
-        assert!(store.delete_article("b").unwrap());
-        assert!(!store.delete_article("b").unwrap());
+        store.upsert_articles(&[article("a", "1"), article("b", "1"), article("c", "1")], 7).unwrap();
+        store.upsert_articles(&[article("a", "2")], 7).unwrap();
+        assert!(store.delete_article("b", false).unwrap());
+        assert!(!store.delete_article("b", false).unwrap());
         let seen = |since| {
             let changes = store.article_changes_since(since, 10).unwrap();
             let line =
@@ -362,7 +529,7 @@ mod tests {
         let (a, b, c) = ("a".to_owned(), "b".to_owned(), "c".to_owned());
         assert_eq!(seen(0), [(3, c, Some("1".into())), (4, a, Some("2".into())), (5, b.clone(), None)]);
         assert_eq!(seen(4), [(5, b.clone(), None)]);
-        store.upsert_articles(&[article("b", "3")]).unwrap();
+        store.upsert_articles(&[article("b", "3")], 7).unwrap();
         assert_eq!(seen(4), [(6, b, Some("3".into()))]);
         assert_eq!(seen(6), []);
     }
@@ -372,7 +539,7 @@ mod tests {
         let (_folder, store) = store();
         let long = "x".repeat(1 << 20);
         let articles: Vec<_> = (0..12).map(|number| article(&number.to_string(), &long)).collect();
-        store.upsert_articles(&articles).unwrap();
+        store.upsert_articles(&articles, 7).unwrap();
         let mut sizes = Vec::new();
         let mut since = 0;
         while let Some(last) = store.article_changes_since(since, 100).unwrap().last() {

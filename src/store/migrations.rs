@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_taxonomy.sql"),
     include_str!("migrations/0008_models.sql"),
     include_str!("migrations/0009_trust.sql"),
+    include_str!("migrations/0010_article_versions.sql"),
 ];
 
 pub(super) fn apply(connection: &mut Connection, database: &Path) -> Result<(), StoreError> {
@@ -44,6 +45,7 @@ pub(super) fn apply(connection: &mut Connection, database: &Path) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::{super::Store, *};
+    use crate::domain::article::{Article, ArticleKind};
 
     #[test]
     fn a_newer_schema_is_refused_and_left_alone() {
@@ -84,8 +86,49 @@ mod tests {
         drop(older);
 
         let store = Store::open(folder.path()).unwrap();
-        assert_eq!(store.article("a").unwrap().unwrap().title, "T");
+        let article = store.article("a").unwrap().unwrap();
+        assert_eq!((article.title.as_str(), article.version, article.known_error.is_empty()), ("T", 1, true));
+        let versions = store.article_versions("a", None, 10).unwrap().unwrap().versions;
+        assert_eq!((versions.len(), versions[0].version, versions[0].made_at), (1, 1, None));
         assert_eq!((store.identity().unwrap(), store.last_change().unwrap()), (identity, 7));
         assert_eq!((store.count_memory_tickets().unwrap(), store.last_memory_change().unwrap()), (0, 0));
+    }
+
+    #[test]
+    fn articles_from_before_versions_were_kept_are_the_first_of_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join(super::super::DATABASE_FILE);
+        let older = Connection::open(&database).unwrap();
+        for migration in &MIGRATIONS[..9] {
+            older.execute_batch(migration).unwrap();
+        }
+        // As the program before wrote an article with the title T and the body B.
+        older
+            .execute_batch(
+                "INSERT INTO articles (id, title, summary, body, kind, status, products, content_hash, sequence) \
+                 VALUES ('a', 'T', '', 'B', 'known_error', 'published', '[]', \
+                 x'e9722fbdbceca31a52b65b010afb9437b19c465157c20f7fc18740d0e4324ef9', 1); \
+                 INSERT INTO deleted_articles (id, sequence) VALUES ('b', 2); \
+                 UPDATE change_counter SET last = 2;",
+            )
+            .unwrap();
+        older.pragma_update(None, "user_version", 9).unwrap();
+        drop(older);
+
+        let store = Store::open(folder.path()).unwrap();
+        let article = |id: &str, body: &str| Article {
+            id: id.into(),
+            title: "T".into(),
+            body: body.into(),
+            kind: ArticleKind::KnownError,
+            ..Article::default()
+        };
+        let counts = store.upsert_articles(&[article("a", "B"), article("b", "B")], 5).unwrap();
+        assert_eq!((counts.imported, counts.updated, counts.unchanged), (1, 0, 1), "what is the same stays the same");
+        store.upsert_articles(&[article("a", "C")], 6).unwrap();
+        let text = |id: &str, version: u32| store.article_text(id, Some(version)).unwrap().unwrap();
+        assert_eq!((text("a", 1).article.body.as_str(), text("a", 1).made_at), ("B", None));
+        assert_eq!((text("a", 2).article.body.as_str(), text("a", 2).made_at), ("C", Some(6)));
+        assert_eq!(text("b", 1).made_at, Some(5));
     }
 }

@@ -3,6 +3,7 @@
 //! SQL stands in this module and nowhere else, and stays portable: PostgreSQL may come behind the same handle.
 //! Calls block; callers run them on the compute pool.
 
+mod article_versions;
 mod articles;
 mod changes;
 mod decision_feedback;
@@ -29,7 +30,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use self::lock::DirectoryLock;
 pub use self::{
-    articles::ArticlePage,
+    article_versions::{ArticleText, KEPT_VERSIONS, VersionPage},
+    articles::{ArticleFilter, ArticlePage},
     changes::{Change, ImportCounts},
     decision_feedback::{FeedbackFilter, LeanRow, Withdrawn},
     jobs::{ChunkCommit, Committed, Created, Imported, JobChunk, JobOrigin, JobRecord, NewJob, Relabelled},

@@ -16,6 +16,7 @@ use examples::Examples;
 use learnt::Decided;
 pub use overview::FieldOverview;
 pub use review::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, Verdict, resolved_violations, source_violations};
+use suggest::INCIDENT;
 pub(crate) use suggest::Learning;
 pub use suggest::{Suggester, Suggestions};
 
@@ -30,10 +31,11 @@ use crate::{
     classify::Classifier,
     domain::{
         article::ArticleHit,
-        decision::{TriageDecision, Versions},
+        decision::{FieldDecision, TriageDecision, ValueSource, Versions},
         memory::SimilarTicket,
         priority::{Impact, Priority, Urgency},
-        taxonomy::{ASSIGNMENT_GROUP, IMPACT, LearntLabels, PRIORITY, Taxonomy, URGENCY},
+        route::Route,
+        taxonomy::{ASSIGNMENT_GROUP, IMPACT, LearntLabels, PRIORITY, TYPE, Taxonomy, URGENCY},
         ticket::Ticket,
     },
     encode::Redactor,
@@ -65,6 +67,13 @@ impl Default for TriageOptions {
     fn default() -> Self {
         Self { fields: true, explanation: true, articles: true, similar: true, top_n: Self::DEFAULT_TOP_N }
     }
+}
+
+/// Whether these fields say that the ticket is an incident, so that it may be acted on.
+fn says_incident(fields: &[FieldDecision]) -> bool {
+    let is_shown = |field: &FieldDecision| field.source == ValueSource::Form || field.route != Route::Monitor;
+    let says = |field: &FieldDecision| field.value == INCIDENT && field.abstention.is_none() && is_shown(field);
+    fields.iter().any(|field| field.field == TYPE && says(field))
 }
 
 /// Decides tickets with one model, one taxonomy and, where there are such, a knowledge base and a memory. Cheap to
@@ -213,7 +222,12 @@ impl Triager {
             }
         }
         if options.articles {
-            let (articles, versions) = self.suggest_articles(ticket, options.top_n)?;
+            let fields = &decision.fields;
+            let (articles, versions) = if fields.is_empty() {
+                self.suggest_articles(ticket, options.top_n)?
+            } else {
+                self.suggest_decided(ticket, options.top_n, || Ok(says_incident(fields)))?
+            };
             decision.suggestion_handle = self.suggestion_handle(ticket, &articles)?;
             decision.articles = articles;
             let Versions { knowledge, learned, memory, .. } = versions;
@@ -232,12 +246,25 @@ impl Triager {
     /// Published articles that may solve the ticket, most useful first, and what made the answer; none without a
     /// knowledge base.
     pub fn suggest_articles(&self, ticket: &Ticket, top_n: usize) -> Result<(Vec<ArticleHit>, Versions), TriageError> {
+        self.suggest_decided(ticket, top_n, || match ticket.field_value(TYPE) {
+            Some(form) => Ok(self.taxonomy.names(TYPE).renamed(form) == INCIDENT),
+            None => Ok(says_incident(&self.decide_with_memory(ticket)?.fields)),
+        })
+    }
+
+    /// The same where it is known, or can be asked, whether the ticket is an incident.
+    fn suggest_decided(
+        &self,
+        ticket: &Ticket,
+        top_n: usize,
+        is_incident: impl FnOnce() -> Result<bool, TriageError>,
+    ) -> Result<(Vec<ArticleHit>, Versions), TriageError> {
         let Some(suggester) = &self.suggester else { return Ok((Vec::new(), self.versions())) };
         let started = Instant::now();
         let today =
             knowledge::today().ok_or_else(|| TriageError::internal("the clock shows no day of the calendar"))?;
         let Suggestions { articles, knowledge_version, memory_version, learned_version } =
-            suggester.suggest(ticket, today, top_n)?;
+            suggester.suggest(ticket, today, top_n, is_incident)?;
         METRICS.record_stage(Stage::Articles, started.elapsed());
         let memory = if self.memory.is_some() { memory_version.to_string() } else { String::new() };
         let (knowledge, learned) = (knowledge_version.to_string(), learned_version.to_string());

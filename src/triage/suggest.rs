@@ -86,16 +86,25 @@ impl Suggester {
     }
 
     /// Articles that may solve the ticket, most useful first: published ones, valid on `today`. The memory's ticket of
-    /// the same id is left out.
-    pub fn suggest(&self, ticket: &Ticket, today: Day, limit: usize) -> Result<Suggestions, TriageError> {
+    /// the same id is left out. Of known errors an incident is shown what helps; `is_incident` is asked whether the ticket
+    /// is one where that would matter and its form does not say so.
+    pub fn suggest(
+        &self,
+        ticket: &Ticket,
+        today: Day,
+        limit: usize,
+        is_incident: impl FnOnce() -> Result<bool, TriageError>,
+    ) -> Result<Suggestions, TriageError> {
         let (knowledge, memory) = (self.knowledge.view(), self.memory.as_ref().map(Memory::view));
         let learned = self.learned();
         let question = Question::of_ticket(ticket, &self.redactor);
         let evidence = Evidence::gather(&knowledge, memory.as_ref(), &question, Copies::Vote, today)?;
         let shares = evidence.shares(&learned.weights(evidence.linked()), question.is_incident);
         let best = knowledge.best(&evidence.candidates, &scores(&shares), limit);
+        let has_remedies = best.iter().any(|best| evidence.candidates.list[best.place].has_remedy);
+        let remedies_first = has_remedies && (question.is_incident || is_incident()?);
         let mut articles = Vec::with_capacity(best.len());
-        for suggested in knowledge.show(&evidence.candidates, &best)? {
+        for suggested in knowledge.show(&evidence.candidates, &best, remedies_first)? {
             let reasons = evidence.reasons(suggested.place, suggested.words, question.is_incident);
             let chance = learned.chance(shares[suggested.place], evidence.linked());
             articles.push(ArticleHit { reasons, chance, ..suggested.hit });
@@ -166,7 +175,7 @@ impl<'a> Question<'a> {
 }
 
 /// The ticket type of something broken.
-const INCIDENT: &str = "incident";
+pub(super) const INCIDENT: &str = "incident";
 
 /// What speaks for each candidate.
 struct Evidence<'a> {

@@ -207,7 +207,10 @@ async fn a_message_over_4_mib_is_too_large_plain_and_compressed() {
     let frames = [frame(vec![article("KB1", "kept", "")]), frame(vec![article("KB2", "x", &"x".repeat(5 << 20))])];
     let status = in_time(client.upsert_articles(tokio_stream::iter(frames))).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::OutOfRange, "TOO_LARGE"));
-    client.get_article(pb::GetArticleRequest { id: "KB1".to_owned() }).await.expect("the frame before was stored");
+    client
+        .get_article(pb::GetArticleRequest { id: "KB1".to_owned(), version: None })
+        .await
+        .expect("the frame before was stored");
     server.stop().await;
 }
 
@@ -281,13 +284,43 @@ async fn pages_that_cannot_be_are_refused() {
         (None, "KB1", vec!["page_token"]),
         (Some(0), "é", vec!["page_size", "page_token"]),
     ] {
-        let request = pb::ListArticlesRequest { page_size, page_token: page_token.to_owned() };
+        let request = pb::ListArticlesRequest {
+            page_size,
+            page_token: page_token.to_owned(),
+            ..pb::ListArticlesRequest::default()
+        };
         check_invalid(&client.list_articles(request).await.unwrap_err(), &fields);
     }
     for id in ["", " "] {
         let id = id.to_owned();
-        check_invalid(&client.get_article(pb::GetArticleRequest { id: id.clone() }).await.unwrap_err(), &["id"]);
-        check_invalid(&client.delete_article(pb::DeleteArticleRequest { id }).await.unwrap_err(), &["id"]);
+        check_invalid(
+            &client.get_article(pb::GetArticleRequest { id: id.clone(), version: None }).await.unwrap_err(),
+            &["id"],
+        );
+        check_invalid(
+            &client.delete_article(pb::DeleteArticleRequest { id, erase_versions: false }).await.unwrap_err(),
+            &["id"],
+        );
+    }
+    let version_0 = pb::GetArticleRequest { id: "KB1".to_owned(), version: Some(0) };
+    check_invalid(&client.get_article(version_0).await.unwrap_err(), &["version"]);
+    for (id, page_size, page_token, fields) in [
+        (" ", None, "", vec!["id"]),
+        ("KB1", Some(101), "x", vec!["page_size", "page_token"]),
+        ("KB1", Some(0), "4294967296", vec!["page_size", "page_token"]),
+    ] {
+        let (id, page_token) = (id.to_owned(), page_token.to_owned());
+        let request = pb::ListArticleVersionsRequest { id, page_size, page_token };
+        check_invalid(&client.list_article_versions(request).await.unwrap_err(), &fields);
+    }
+    for (id, status, valid_until, fields) in [
+        ("", 2, None, vec!["id"]),
+        ("KB1", 0, None, vec!["status"]),
+        ("KB1", 7, Some("soon"), vec!["status", "valid_until"]),
+    ] {
+        let (id, valid_until) = (id.to_owned(), valid_until.map(str::to_owned));
+        let request = pb::SetArticleStatusRequest { id, status, valid_until };
+        check_invalid(&client.set_article_status(request).await.unwrap_err(), &fields);
     }
     server.stop().await;
 }
@@ -296,6 +329,11 @@ async fn pages_that_cannot_be_are_refused() {
 async fn an_article_is_refused_with_everything_that_is_wrong_with_it() {
     let server = TestServer::start().await;
     let fine = article("KB1", "Printer offline", "");
+    let known = |cause: &str, affected: &str| pb::KnownError {
+        cause: cause.to_owned(),
+        affected: vec![affected.to_owned()],
+        ..pb::KnownError::default()
+    };
     let frames = [
         (pb::Article { valid_until: "2026-02-30".to_owned(), ..fine.clone() }, vec!["valid_until"]),
         (pb::Article { valid_until: "tomorrow".to_owned(), ..article("KB2", " ", "") }, vec!["valid_until", "title"]),
@@ -303,10 +341,21 @@ async fn an_article_is_refused_with_everything_that_is_wrong_with_it() {
         (article("", "", ""), vec!["id", "title"]),
         (article(&"x".repeat(257), &"t".repeat(1_025), ""), vec!["id", "title"]),
         (article("KB3", "large", &"x".repeat((1 << 20) + 1)), vec!["body"]),
+        (pb::Article { link: "kb/1".to_owned(), problem: "P\n".to_owned(), ..fine.clone() }, vec!["link", "problem"]),
+        (pb::Article { known_error: Some(known("c", "a")), ..fine.clone() }, vec!["known_error"]),
+        (
+            pb::Article {
+                kind: pb::ArticleKind::KnownError.into(),
+                known_error: Some(known(&"c".repeat(1 << 20), &"a".repeat(257))),
+                body: "b".to_owned(),
+                ..fine.clone()
+            },
+            vec!["known_error.affected[0]", "known_error"],
+        ),
     ];
     let articles = frames.iter().map(|(article, _)| article.clone()).collect();
     let answer = upsert(&mut server.knowledge().await, articles).await;
-    assert_eq!((answer.failed, answer.imported, answer.errors.len()), (6, 0, 6));
+    assert_eq!((answer.failed, answer.imported, answer.errors.len()), (9, 0, 9));
     for (index, (error, (article, fields))) in answer.errors.iter().zip(frames).enumerate() {
         assert_eq!((error.index, &error.id), (index as u64, &article.id));
         let expected: Vec<_> = fields.iter().map(|field| format!("articles[{index}].{field}")).collect();
@@ -402,7 +451,7 @@ async fn a_call_ends_with_the_servers_deadline() {
     let server = TestServer::start_with("[limits]\ndeadline_seconds = 1\n").await;
     upsert(&mut server.knowledge().await, vec![article("KB1", "Printer offline", "")]).await;
     let held = server.hold_writes();
-    let delete = pb::DeleteArticleRequest { id: "KB1".to_owned() };
+    let delete = pb::DeleteArticleRequest { id: "KB1".to_owned(), erase_versions: false };
     let status = in_time(server.knowledge().await.delete_article(delete)).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
     drop(held);
@@ -416,7 +465,7 @@ async fn a_call_ends_with_its_callers_deadline() {
     upsert(&mut server.knowledge().await, vec![article("KB1", "Printer offline", "")]).await;
     let held = server.hold_writes();
     // Raw, because a gRPC client ends the call by its own clock and never sees the answer.
-    let message = pb::DeleteArticleRequest { id: "KB1".to_owned() }.encode_to_vec();
+    let message = pb::DeleteArticleRequest { id: "KB1".to_owned(), erase_versions: false }.encode_to_vec();
     let mut call = format!(
         "POST /triage.v1.KnowledgeService/DeleteArticle HTTP/1.1\r\nHost: {}\r\n\
          Content-Type: application/grpc-web+proto\r\nContent-Length: {}\r\nConnection: close\r\n\
@@ -448,7 +497,7 @@ async fn before_the_model_is_loaded_calls_are_asked_to_come_again() {
         server.triage().await.stream_triage(stream()).await.unwrap_err(),
         server.triage().await.get_server_info(pb::GetServerInfoRequest {}).await.unwrap_err(),
         knowledge.upsert_articles(tokio_stream::iter([frame(Vec::new())])).await.unwrap_err(),
-        knowledge.get_article(pb::GetArticleRequest { id: "KB1".to_owned() }).await.unwrap_err(),
+        knowledge.get_article(pb::GetArticleRequest { id: "KB1".to_owned(), version: None }).await.unwrap_err(),
     ] {
         assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "NOT_READY"));
         assert!(names_a_retry(&status), "{status:?}");

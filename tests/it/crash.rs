@@ -17,7 +17,11 @@ async fn articles_that_were_acknowledged_survive_a_kill_and_the_directory_is_fre
 
     let server = ServerProcess::start(folder.path(), &[]).await;
     let mut client = server.knowledge().await;
-    let list = pb::ListArticlesRequest { page_size: Some(1_000), page_token: String::new() };
+    let list = pb::ListArticlesRequest {
+        page_size: Some(1_000),
+        page_token: String::new(),
+        ..pb::ListArticlesRequest::default()
+    };
     let listed = client.list_articles(list).await.unwrap().into_inner();
     assert_eq!((listed.total, listed.articles.len()), (40, 40));
     let search = pb::SearchArticlesRequest {
@@ -44,8 +48,8 @@ async fn an_import_that_was_killed_half_way_leaves_nothing_of_its_last_frame() {
 
     let server = ServerProcess::start(folder.path(), &[]).await;
     let mut client = server.knowledge().await;
-    client.get_article(pb::GetArticleRequest { id: "KB1".to_owned() }).await.unwrap();
-    client.get_article(pb::GetArticleRequest { id: "KB2".to_owned() }).await.unwrap_err();
+    client.get_article(pb::GetArticleRequest { id: "KB1".to_owned(), version: None }).await.unwrap();
+    client.get_article(pb::GetArticleRequest { id: "KB2".to_owned(), version: None }).await.unwrap_err();
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ impl Desk {
     }
 
     async fn usage(&mut self, article: &str) -> [u64; 5] {
-        let request = pb::GetArticleRequest { id: article.to_owned() };
+        let request = pb::GetArticleRequest { id: article.to_owned(), version: None };
         let usage = self.knowledge.get_article(request).await.unwrap().into_inner().usage.unwrap();
         [usage.shown, usage.clicked, usage.helped, usage.refused, usage.solved_tickets]
     }

@@ -32,7 +32,7 @@ async fn suggest(client: &mut Client, summary: &str, top_n: u32) -> pb::SuggestA
 }
 
 async fn get(client: &mut Client, id: &str) -> Option<pb::Article> {
-    match client.get_article(pb::GetArticleRequest { id: id.to_owned() }).await {
+    match client.get_article(pb::GetArticleRequest { id: id.to_owned(), version: None }).await {
         Ok(answer) => answer.into_inner().article,
         Err(status) => {
             assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "NOT_FOUND"));
@@ -95,6 +95,14 @@ async fn an_article_comes_back_as_it_was_sent_with_the_defaults_spelt_out() {
         products: vec!["Cisco AnyConnect".to_owned(), "Windows 11".to_owned()],
         category: "network/connectivity".to_owned(),
         valid_until: "2099-12-31".to_owned(),
+        link: "https://kb.example/größe".to_owned(),
+        problem: "PRB0042".to_owned(),
+        known_error: Some(pb::KnownError {
+            symptoms: "- It drops.".to_owned(),
+            affected: vec!["Wi-Fi".to_owned()],
+            ..pb::KnownError::default()
+        }),
+        version: 1,
     };
     upsert(&mut client, vec![full.clone(), article("KB2", "Plain", "")]).await;
     assert_eq!(get(&mut client, "größe/😀").await, Some(full));
@@ -128,7 +136,7 @@ async fn articles_are_listed_page_by_page_in_the_order_of_their_ids() {
     upsert(&mut client, articles).await;
     let (mut listed, mut page_token, mut pages) = (Vec::new(), String::new(), 0);
     loop {
-        let request = pb::ListArticlesRequest { page_size: Some(10), page_token };
+        let request = pb::ListArticlesRequest { page_size: Some(10), page_token, ..pb::ListArticlesRequest::default() };
         let page = client.list_articles(request).await.unwrap().into_inner();
         assert_eq!(page.total, 25);
         listed.extend(page.articles.into_iter().map(|article| article.id));
@@ -140,7 +148,11 @@ async fn articles_are_listed_page_by_page_in_the_order_of_their_ids() {
     }
     assert_eq!(listed, (0..25).map(|n| format!("KB{n:02}")).collect::<Vec<_>>());
     assert_eq!(pages, 3);
-    let exact = pb::ListArticlesRequest { page_size: Some(25), page_token: String::new() };
+    let exact = pb::ListArticlesRequest {
+        page_size: Some(25),
+        page_token: String::new(),
+        ..pb::ListArticlesRequest::default()
+    };
     assert!(client.list_articles(exact).await.unwrap().into_inner().next_page_token.is_empty());
     server.stop().await;
 }
@@ -150,7 +162,7 @@ async fn a_deleted_article_is_found_nowhere() {
     let server = TestServer::start().await;
     let mut client = server.knowledge().await;
     upsert(&mut client, desk_articles()).await;
-    let delete = || pb::DeleteArticleRequest { id: "KB-PRINT".to_owned() };
+    let delete = || pb::DeleteArticleRequest { id: "KB-PRINT".to_owned(), erase_versions: false };
     client.delete_article(delete()).await.unwrap();
     assert_eq!(get(&mut client, "KB-PRINT").await, None);
     assert!(!ids(&search(&mut client, search_for("printer 0x0000011b")).await.articles).contains(&"KB-PRINT"));

@@ -24,6 +24,7 @@ mod jobs_server;
 mod jobs_undo;
 mod knowledge;
 mod knowledge_commands;
+mod known_errors;
 mod learning;
 mod memory;
 mod memory_import;

@@ -106,8 +106,9 @@ async fn a_call_in_flight_is_finished() {
     let mut client = server.knowledge().await;
     upsert(&mut client, vec![article("KB1", "Printer offline", "")]).await;
     let held = HeldWrites::new(folder.path());
-    let call =
-        tokio::spawn(async move { client.delete_article(pb::DeleteArticleRequest { id: "KB1".to_owned() }).await });
+    let call = tokio::spawn(async move {
+        client.delete_article(pb::DeleteArticleRequest { id: "KB1".to_owned(), erase_versions: false }).await
+    });
     wait_until_calls_in_flight(&admin, 1).await;
 
     server.signal("TERM");
@@ -144,7 +145,7 @@ async fn an_open_import_is_told_to_come_again_and_keeps_what_was_stored() {
     let (send, frames) = mpsc::channel(1);
     send.send(frame(vec![article("KB1", "Printer offline", "")])).await.unwrap();
     let import = tokio::spawn(async move { client.upsert_articles(ReceiverStream::new(frames)).await });
-    let get = || pb::GetArticleRequest { id: "KB1".to_owned() };
+    let get = || pb::GetArticleRequest { id: "KB1".to_owned(), version: None };
     in_time(async { while reader.get_article(get()).await.is_err() {} }).await;
 
     server.signal("TERM");

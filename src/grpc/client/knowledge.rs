@@ -6,9 +6,13 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{super::convert, Client, article_hit};
 use crate::{
-    domain::article::{Article, Day, FoundArticle},
+    domain::{
+        article::{Article, ArticleKind, ArticleStatus, Day, FoundArticle},
+        feedback::ArticleUsage,
+        known_error::ArticleVersion,
+    },
     pb::{self, knowledge_service_client::KnowledgeServiceClient},
-    store::ImportCounts,
+    store::{ArticleText, ImportCounts},
 };
 
 /// Frames that wait while the server stores another.
@@ -72,6 +76,102 @@ impl Client {
             errors: errors.into_iter().map(error).collect(),
         })
     }
+}
+
+/// One text of an article, and what came of suggesting it.
+#[derive(Debug)]
+pub struct ServedArticle {
+    pub text: ArticleText,
+    pub usage: ArticleUsage,
+}
+
+impl Client {
+    /// The text of an article in force, or that of a version.
+    pub async fn article(&self, id: &str, version: Option<u32>) -> anyhow::Result<ServedArticle> {
+        let request = pb::GetArticleRequest { id: id.to_owned(), version };
+        let answer = KnowledgeServiceClient::new(self.channel.clone()).get_article(request).await;
+        let answer = answer.map_err(|status| self.explain(&status))?.into_inner();
+        let pb::GetArticleResponse { article, usage, create_time, current_version } = answer;
+        let pb::ArticleUsage { shown, clicked, helped, refused, solved_tickets } = usage.unwrap_or_default();
+        let article = convert::domain_article(article.context("the server answers no article")?);
+        Ok(ServedArticle {
+            text: ArticleText { article, made_at: seconds(create_time), current_version },
+            usage: ArticleUsage { shown, clicked, helped, refused, solved_tickets },
+        })
+    }
+
+    /// All versions of an article that are kept, the latest first.
+    pub async fn article_versions(&self, id: &str) -> anyhow::Result<Vec<ArticleVersion>> {
+        let mut service = KnowledgeServiceClient::new(self.channel.clone());
+        let (mut versions, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = pb::ListArticleVersionsRequest { id: id.to_owned(), page_size: None, page_token };
+            let page = service.list_article_versions(request).await.map_err(|status| self.explain(&status))?;
+            let page = page.into_inner();
+            versions.extend(page.versions.into_iter().map(|version| {
+                let status = convert::domain_status(version.status()).unwrap_or_default();
+                let pb::ArticleVersion { version, create_time, title, status: _ } = version;
+                ArticleVersion { version, made_at: seconds(create_time), title, status }
+            }));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(versions);
+            }
+        }
+    }
+
+    /// A page of the list of articles behind a token, and the token of the next page; none behind the last one.
+    pub async fn list_articles(
+        &self,
+        kinds: &[ArticleKind],
+        statuses: &[ArticleStatus],
+        expired: bool,
+        page_token: String,
+    ) -> anyhow::Result<(Vec<Article>, Option<String>)> {
+        let request = pb::ListArticlesRequest {
+            page_size: None,
+            page_token,
+            kinds: kinds.iter().map(|kind| convert::wire_kind(*kind).into()).collect(),
+            statuses: statuses.iter().map(|status| convert::wire_status(*status).into()).collect(),
+            expired,
+        };
+        let page = KnowledgeServiceClient::new(self.channel.clone()).list_articles(request).await;
+        let page = page.map_err(|status| self.explain(&status))?.into_inner();
+        let articles = page.articles.into_iter().map(convert::domain_article).collect();
+        Ok((articles, Some(page.next_page_token).filter(|token| !token.is_empty())))
+    }
+
+    /// Moves an article on in its life; its version then, and whether that is a change.
+    pub async fn set_article_status(
+        &self,
+        id: &str,
+        status: ArticleStatus,
+        valid_until: Option<Option<Day>>,
+    ) -> anyhow::Result<(u32, bool)> {
+        let request = pb::SetArticleStatusRequest {
+            id: id.to_owned(),
+            status: convert::wire_status(status).into(),
+            valid_until: valid_until.map(|day| day.map(|day| day.to_string()).unwrap_or_default()),
+        };
+        let answer = KnowledgeServiceClient::new(self.channel.clone()).set_article_status(request).await;
+        let pb::SetArticleStatusResponse { version, changed } =
+            answer.map_err(|status| self.explain(&status))?.into_inner();
+        Ok((version, changed))
+    }
+
+    /// Whether there was such an article, or with `erase_versions` anything left of it.
+    pub async fn delete_article(&self, id: &str, erase_versions: bool) -> anyhow::Result<bool> {
+        let request = pb::DeleteArticleRequest { id: id.to_owned(), erase_versions };
+        match KnowledgeServiceClient::new(self.channel.clone()).delete_article(request).await {
+            Ok(_) => Ok(true),
+            Err(status) if status.code() == tonic::Code::NotFound => Ok(false),
+            Err(status) => Err(self.explain(&status)),
+        }
+    }
+}
+
+fn seconds(time: Option<prost_types::Timestamp>) -> Option<u64> {
+    u64::try_from(time?.seconds).ok()
 }
 
 fn found_article(hit: pb::ArticleHit) -> anyhow::Result<FoundArticle> {

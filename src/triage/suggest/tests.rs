@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     domain::{
         article::{Article, ArticleStatus},
+        known_error::{KnownError, Section},
         suggestion::ReasonKind,
         ticket::{TicketDraft, TicketLimits},
     },
@@ -45,7 +46,7 @@ impl Desk {
 
     fn suggest(&self, draft: TicketDraft) -> Vec<ArticleHit> {
         let ticket = draft.parse("", &TicketLimits::default()).unwrap();
-        self.suggester.suggest(&ticket, today(), 10).unwrap().articles
+        self.suggester.suggest(&ticket, today(), 10, || Ok(false)).unwrap().articles
     }
 
     fn ids(&self, summary: &str) -> Vec<String> {
@@ -147,7 +148,7 @@ fn what_is_retired_expired_or_a_draft_is_not_suggested_whatever_it_solved() {
         let desk = Desk::new(&[&articles()[1..], &[spoilt]].concat(), &tickets());
         let found = desk.ids("paper jam in my printer");
         assert!(!found.contains(&"KB1".to_owned()) && !found.is_empty(), "{found:?}");
-        desk.knowledge.delete("KB1").unwrap();
+        desk.knowledge.delete("KB1", false).unwrap();
         assert!(!desk.ids("paper jam in my printer").contains(&"KB1".to_owned()));
     }
 }
@@ -202,6 +203,69 @@ fn product_category_and_kind_settle_what_words_leave_open() {
     let found = kinds.suggest(incident);
     assert_eq!(found[0].id, "B");
     assert_eq!(found[0].reasons.last().map(|reason| reason.kind), Some(ReasonKind::KnownError));
+}
+
+#[test]
+fn an_incident_is_shown_what_helps_first() {
+    let known = |id: &str, known_error: KnownError| Article {
+        kind: ArticleKind::KnownError,
+        known_error: KnownError { symptoms: "Outlook crashes at start.".into(), ..known_error },
+        ..article(id, "Outlook crashes", "")
+    };
+    let text = |text: &str| text.to_owned();
+    let desk = Desk::new(
+        &[
+            known(
+                "both",
+                KnownError { workaround: text("1. Start it."), fix: text("Update."), ..KnownError::default() },
+            ),
+            known("fix", KnownError { fix: text("Update it."), ..KnownError::default() }),
+            known("neither", KnownError { cause: text("An add-in."), ..KnownError::default() }),
+            article("how", "Outlook crashes", "Outlook crashes at start: update."),
+        ],
+        &[],
+    );
+    let shown = |field: &str, decided: bool| {
+        let mut draft = draft("outlook crashes at start");
+        draft.field_values.insert("type".into(), field.into());
+        let ticket = draft.parse("", &TicketLimits::default()).unwrap();
+        let found = desk.suggester.suggest(&ticket, today(), 10, || Ok(decided)).unwrap().articles;
+        let mut passages: Vec<_> =
+            found.into_iter().map(|hit| (hit.id, hit.passage.section, hit.passage.text)).collect();
+        passages.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        passages
+    };
+    let of_incident = shown("incident", false);
+    let sections: Vec<_> =
+        of_incident.iter().map(|(id, section, text)| (id.as_str(), *section, text.as_str())).collect();
+    assert_eq!(
+        sections,
+        [
+            ("both", Some(Section::Workaround), "Start it."),
+            ("fix", Some(Section::Fix), "Update it."),
+            ("how", None, "Outlook crashes at start: update."),
+            ("neither", None, "Outlook crashes at start. An add-in."),
+        ]
+    );
+    assert_eq!(shown("", true), of_incident, "also where the decision says so");
+    for (_, section, text) in [shown("question", false), shown("", false)].concat() {
+        assert_eq!(section, None);
+        assert!(text.starts_with("Outlook crashes at start"), "{text}");
+    }
+}
+
+#[test]
+fn what_a_known_error_affects_counts_as_a_product() {
+    let about = |id: &str, affected: &str| Article {
+        kind: ArticleKind::KnownError,
+        known_error: KnownError { affected: vec![affected.into()], ..KnownError::default() },
+        ..article(id, "Crash at start", "Update it.")
+    };
+    let desk = Desk::new(&[about("A", "Mail"), about("B", "SRV-07")], &[]);
+    let found = desk.suggest(TicketDraft { configuration_item: "srv-07".into(), ..draft("crash at start") });
+    assert_eq!((found[0].id.as_str(), found[1].id.as_str()), ("B", "A"));
+    assert_eq!(named(&found[0].reasons, ReasonKind::SameProduct), ["srv-07"]);
+    assert!(found[0].products.is_empty());
 }
 
 #[test]
