@@ -154,7 +154,7 @@ impl Article {
         check(
             !link.is_empty() && !is_link(link),
             "link",
-            "must be an address such as https://kb.example/KB0017: http or https, with a host, without a user name"
+            "must be an address such as https://kb.example/KB0017: http or https and a host, without a user name, blanks or quotation marks"
                 .into(),
         );
         check(unseen(problem), "problem", "must hold no control or invisible characters".into());

@@ -12,6 +12,7 @@ type Client = KnowledgeServiceClient<Channel>;
 fn known_error(id: &str, workaround: &str, fix: &str) -> pb::Article {
     pb::Article {
         kind: pb::ArticleKind::KnownError.into(),
+        status: pb::ArticleStatus::Published.into(),
         link: format!("https://kb.example/{id}"),
         known_error: Some(pb::KnownError {
             symptoms: "Outlook stops with exception 0xe0434352.".to_owned(),
