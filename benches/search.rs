@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let suggest = |text: &str, hits: usize| -> Result<usize, TriageError> {
         let draft = TicketDraft { description: text.to_owned(), ..TicketDraft::default() };
         let ticket = draft.parse("", &TicketLimits::default()).map_err(TriageError::InvalidRequest)?;
-        suggester.suggest(&ticket, today, hits).map(|suggestions| suggestions.articles.len())
+        suggester.suggest(&ticket, today, hits, || Ok(false)).map(|suggestions| suggestions.articles.len())
     };
     for hits in [0, 1, 3, 10] {
         measure(&format!("suggest, 100 words, {hits} hits"), &hundred_words, |text| suggest(text, hits))?;

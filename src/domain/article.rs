@@ -92,6 +92,26 @@ impl Day {
     }
 }
 
+/// What becomes of an article's last day when it is moved on in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LastDay {
+    #[default]
+    AsItIs,
+    None,
+    On(Day),
+}
+
+impl LastDay {
+    /// The last day then, where it is `current` now.
+    pub fn or(self, current: Option<Day>) -> Option<Day> {
+        match self {
+            Self::AsItIs => current,
+            Self::None => None,
+            Self::On(day) => Some(day),
+        }
+    }
+}
+
 impl std::fmt::Display for Day {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.of_month)

@@ -114,7 +114,7 @@ pub(super) fn is_link(address: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.split(':').next().unwrap_or_default();
     let hides = |c: char| c.is_whitespace() || steers(c) || matches!(c, '<' | '>' | '"' | '\\' | '`' | '\'');
-    !(host.is_empty() && !authority.starts_with('[')) && !authority.contains('@') && !address.contains(hides)
+    !host.is_empty() && !authority.contains('@') && !address.contains(hides)
 }
 
 #[cfg(test)]

@@ -196,7 +196,7 @@ impl KnowledgeService for KnowledgeHandler {
                 let pb::GetArticleRequest { id, version } = request;
                 check_id(&id)?;
                 if version == Some(0) {
-                    return Err(TriageError::invalid("version", "must be at least 1").into());
+                    return Err(TriageError::invalid("version", "must be at least 1"));
                 }
                 let place = self.0.pool.admit()?;
                 let (text, usage) = self
@@ -240,10 +240,10 @@ impl KnowledgeService for KnowledgeHandler {
             .unary("SetArticleStatus", request, async |request| {
                 let pb::SetArticleStatusRequest { id, status, valid_until } = request;
                 check_id(&id)?;
-                let (status, valid_until) = convert::asked_status(status, valid_until.as_deref())?;
+                let (status, last_day) = convert::asked_status(status, valid_until.as_deref())?;
                 let (_turn, place) = self.0.wait_to_write().await?;
                 let (article, changed) =
-                    self.0.compute(place, move |core| core.knowledge.set_status(&id, status, valid_until)).await?;
+                    self.0.compute(place, move |core| core.knowledge.set_status(&id, status, last_day)).await?;
                 Ok(pb::SetArticleStatusResponse { version: article.version, changed })
             })
             .await

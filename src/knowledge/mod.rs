@@ -44,7 +44,7 @@ use self::{
     snapshot::Snapshot,
 };
 use crate::{
-    domain::article::{Article, ArticleHit, ArticleStatus, Day, FoundArticle},
+    domain::article::{Article, ArticleHit, ArticleStatus, Day, FoundArticle, LastDay},
     error::TriageError,
     store::{ArticleFilter, ArticlePage, ArticleText, ImportCounts, Store, VersionPage},
 };
@@ -154,11 +154,11 @@ impl KnowledgeBase {
         &self,
         id: &str,
         status: ArticleStatus,
-        valid_until: Option<Option<Day>>,
+        last_day: LastDay,
     ) -> Result<(Article, bool), TriageError> {
         let not_found = || TriageError::NotFound { resource: ARTICLE, id: id.to_owned() };
         let article = self.store.article(id)?.ok_or_else(not_found)?;
-        let moved = Article { status, valid_until: valid_until.unwrap_or(article.valid_until), ..article.clone() };
+        let moved = Article { status, valid_until: last_day.or(article.valid_until), ..article.clone() };
         if let Some(problem) = life::problem(article.status, &moved, today()) {
             return Err(TriageError::ArticleState(format!("article `{id}` {problem}")));
         }

@@ -186,7 +186,7 @@ mod tests {
         let steps = format!("1. Stop the **spooler**.\n{}", "2. Another step of some words.\n".repeat(30));
         let passage = of_section(Section::Workaround, &steps, &wanted);
         assert!(passage.text.starts_with("Stop the spooler. Another step of some words."), "{passage:?}");
-        assert_eq!((passage.highlights, passage.section), (vec![9..16], Some(Section::Workaround)));
+        assert_eq!((&passage.highlights[0], passage.section), (&(9..16), Some(Section::Workaround)));
         assert!(passage.text.len() <= MAX_BYTES);
     }
 

@@ -36,7 +36,7 @@ pub(super) fn of_article(snapshot: &Snapshot, fields: &Fields, id: &str) -> Resu
     let document = read(snapshot, segment, number)?;
     let mut known_error = KnownError::default();
     for section in Section::ALL {
-        *known_error.section_mut(section) = first(&document, fields.section(section)).to_owned();
+        first(&document, fields.section(section)).clone_into(known_error.section_mut(section));
     }
     Ok(Some(IndexedText {
         id: id.to_owned(),

@@ -174,7 +174,7 @@ mod tests {
         write(&store, "one", 20);
         write(&store, "two", 30);
         let retired = Article { status: ArticleStatus::Retired, ..article("a", "two") };
-        store.upsert_articles(&[retired.clone()], 40).unwrap();
+        store.upsert_articles(std::slice::from_ref(&retired), 40).unwrap();
         store.upsert_articles(&[retired, article("a", "three"), article("a", "four")], 50).unwrap();
         let expected: [(u32, u64, ArticleStatus); 5] = [
             (5, 50, ArticleStatus::Published),

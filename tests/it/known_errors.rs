@@ -296,4 +296,9 @@ async fn commands_say_the_same_of_a_data_directory_and_of_a_server() {
         assert_eq!(json(&kb(&["delete", "KE1", "--erase-versions", "--json"]))["deleted"], 1);
         kb(&["get", "KE1", "--version", "4"]).check(1, &["article `KE1` not found"]);
     }
+    for entry in walkdir::WalkDir::new(&alone).into_iter().map(Result::unwrap) {
+        let bytes = std::fs::read(entry.path()).unwrap_or_default();
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!holds("Since the update") && !holds("Install 4.2"), "{}", entry.path().display());
+    }
 }

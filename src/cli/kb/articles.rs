@@ -18,7 +18,7 @@ use super::super::{
 };
 use crate::{
     domain::{
-        article::{Article, ArticleKind, ArticleStatus, Day},
+        article::{Article, ArticleKind, ArticleStatus, Day, LastDay},
         feedback::ArticleUsage,
         known_error::ArticleVersion,
         steering,
@@ -136,10 +136,6 @@ pub(in super::super) struct DeleteArgs {
     json: bool,
 }
 
-/// A last day, or that there is none.
-#[derive(Debug, Clone, Copy)]
-struct LastDay(Option<Day>);
-
 fn parse_kind(raw: &str) -> Result<ArticleKind, String> {
     ArticleKind::parse(raw).ok_or_else(|| format!("it is one of {}", ArticleKind::NAMES.join(", ")))
 }
@@ -150,9 +146,9 @@ fn parse_status(raw: &str) -> Result<ArticleStatus, String> {
 
 fn parse_last_day(raw: &str) -> Result<LastDay, String> {
     if raw == "none" {
-        return Ok(LastDay(None));
+        return Ok(LastDay::None);
     }
-    Day::parse(raw).map(|day| LastDay(Some(day))).ok_or_else(|| "write YYYY-MM-DD, or none".to_owned())
+    Day::parse(raw).map(LastDay::On).ok_or_else(|| "write YYYY-MM-DD, or none".to_owned())
 }
 
 pub(super) fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
@@ -337,19 +333,18 @@ fn list_line(out: &mut impl Write, article: &Article, is_expired: bool) -> io::R
 }
 
 pub(super) fn publish(args: &PublishArgs) -> anyhow::Result<ExitCode> {
-    let last_day = args.valid_until.map(|LastDay(day)| day);
-    move_on(&args.ids, ArticleStatus::Published, last_day, &args.place, args.json)
+    move_on(&args.ids, ArticleStatus::Published, args.valid_until.unwrap_or_default(), &args.place, args.json)
 }
 
 pub(super) fn retire(args: &RetireArgs) -> anyhow::Result<ExitCode> {
-    move_on(&args.ids, ArticleStatus::Retired, None, &args.place, args.json)
+    move_on(&args.ids, ArticleStatus::Retired, LastDay::AsItIs, &args.place, args.json)
 }
 
 /// One article after the other; what is refused is said, and stops none of the others.
 fn move_on(
     ids: &[String],
     status: ArticleStatus,
-    last_day: Option<Option<Day>>,
+    last_day: LastDay,
     place: &Place,
     as_json: bool,
 ) -> anyhow::Result<ExitCode> {

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{super::convert, Client, article_hit};
 use crate::{
     domain::{
-        article::{Article, ArticleKind, ArticleStatus, Day, FoundArticle},
+        article::{Article, ArticleKind, ArticleStatus, Day, FoundArticle, LastDay},
         feedback::ArticleUsage,
         known_error::ArticleVersion,
     },
@@ -146,12 +146,16 @@ impl Client {
         &self,
         id: &str,
         status: ArticleStatus,
-        valid_until: Option<Option<Day>>,
+        last_day: LastDay,
     ) -> anyhow::Result<(u32, bool)> {
         let request = pb::SetArticleStatusRequest {
             id: id.to_owned(),
             status: convert::wire_status(status).into(),
-            valid_until: valid_until.map(|day| day.map(|day| day.to_string()).unwrap_or_default()),
+            valid_until: match last_day {
+                LastDay::AsItIs => None,
+                LastDay::None => Some(String::new()),
+                LastDay::On(day) => Some(day.to_string()),
+            },
         };
         let answer = KnowledgeServiceClient::new(self.channel.clone()).set_article_status(request).await;
         let pb::SetArticleStatusResponse { version, changed } =

@@ -5,7 +5,7 @@ use prost_types::Timestamp;
 use super::{domain_kind, domain_status, filter, wire_kind, wire_status};
 use crate::{
     domain::{
-        article::{Article, ArticleStatus, Day},
+        article::{Article, ArticleStatus, Day, LastDay},
         known_error::{ArticleVersion, KnownError, Section},
     },
     error::{FieldViolation, TriageError},
@@ -164,17 +164,17 @@ fn timestamp(seconds: u64) -> Timestamp {
     Timestamp { seconds: i64::try_from(seconds).unwrap_or(i64::MAX), nanos: 0 }
 }
 
-/// The status and, where one is given, the last day or none.
+/// The status and, where one is given, the last day; an empty one takes it away.
 pub(in super::super) fn asked_status(
     status: i32,
     valid_until: Option<&str>,
-) -> Result<(ArticleStatus, Option<Option<Day>>), TriageError> {
+) -> Result<(ArticleStatus, LastDay), TriageError> {
     let known = pb::ArticleStatus::try_from(status).ok().and_then(domain_status);
     let status = known.ok_or_else(|| {
         vec![FieldViolation::new("status", format!("must be DRAFT, PUBLISHED or RETIRED, is {status}"))]
     });
-    let day = valid_until.map(day).transpose();
-    super::both(status, day.map_err(|problem| vec![FieldViolation::new("valid_until", problem)]))
+    let day = valid_until.map_or(Ok(LastDay::AsItIs), |raw| Ok(day(raw)?.map_or(LastDay::None, LastDay::On)));
+    super::both(status, day.map_err(|problem: String| vec![FieldViolation::new("valid_until", problem)]))
 }
 
 pub(in super::super) fn list_filter(
