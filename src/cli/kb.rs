@@ -2,6 +2,7 @@
 
 mod articles;
 mod eval;
+mod gaps;
 mod import;
 
 use std::{
@@ -43,6 +44,8 @@ pub(super) enum KbCommand {
     Delete(articles::DeleteArgs),
     /// Measure how well articles are suggested, on questions whose answer is known
     Eval(eval::EvalArgs),
+    /// Show what it lacks: tickets that no article answers, and articles that do no good
+    Gaps(gaps::GapsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +78,7 @@ pub(super) fn run(command: KbCommand, config: &Config) -> anyhow::Result<ExitCod
         KbCommand::Retire(args) => articles::retire(&args),
         KbCommand::Delete(args) => articles::delete(&args),
         KbCommand::Eval(args) => eval::run(&args, &config.redactor),
+        KbCommand::Gaps(args) => gaps::run(&args, config),
     }
 }
 

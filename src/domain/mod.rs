@@ -4,6 +4,7 @@
 pub mod article;
 pub mod decision;
 pub mod feedback;
+pub mod gaps;
 pub mod job;
 pub mod known_error;
 pub mod memory;

@@ -8,7 +8,7 @@ mod standing;
 mod trust;
 
 use self::{handle::Seal, trust::Tally};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 pub(crate) use self::{
     decision::{day_of, fingerprint, fingerprint_of_resolved, now, proposal, seconds_of, seconds_of_text},
@@ -94,5 +94,10 @@ impl Feedback {
     /// What came of suggesting an article.
     pub fn usage(&self, article: &str) -> Result<ArticleUsage, TriageError> {
         Ok(self.store.article_usage(article)?)
+    }
+
+    /// The same of all articles that something came of, by their ids.
+    pub fn usages(&self) -> Result<HashMap<String, ArticleUsage>, TriageError> {
+        Ok(self.store.article_usages()?)
     }
 }

@@ -2,6 +2,7 @@
 
 mod article;
 mod feedback;
+mod gaps;
 mod jobs;
 mod memory;
 mod models;
@@ -15,6 +16,7 @@ pub(super) use self::feedback::{
     article_event, article_feedback, article_usage, feedback_filter, feedback_record, field_verdict, tally, trust_days,
     trust_report,
 };
+pub(super) use self::gaps::{domain_gap_report, gap_query, gap_report};
 pub(super) use self::jobs::{
     AskedJob, asked_import, asked_job, diff, import_spec, job, job_ticket, reclassification_spec, result_filter,
     ticket_result, undo_outcome,

@@ -299,6 +299,11 @@ impl KnowledgeService for KnowledgeHandler {
             })
             .await
     }
+
+    async fn list_gaps(&self, request: Request<pb::ListGapsRequest>) -> Result<Response<pb::ListGapsResponse>, Status> {
+        // Looking at thousands of tickets may take longer than a call's deadline.
+        observe("ListGaps", self.0.list_gaps(request.into_inner())).await
+    }
 }
 
 #[cfg(test)]

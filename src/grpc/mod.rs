@@ -5,6 +5,7 @@ pub(crate) mod connections;
 mod convert;
 pub(crate) mod edge;
 mod feedback;
+mod gaps;
 mod import;
 mod jobs;
 mod knowledge;
@@ -81,6 +82,8 @@ pub struct Api {
     writes: Arc<Semaphore>,
     /// Comparisons of models take turns: each may take seconds on a thread that activations wait for too.
     comparisons: Arc<Semaphore>,
+    /// Searches for gaps take turns: each keeps up to some thousand tickets in memory.
+    gap_searches: Arc<Semaphore>,
     links_changed: Arc<Notify>,
     tickets_changed: Arc<Notify>,
 }
@@ -95,6 +98,7 @@ impl Api {
             draining,
             writes: Arc::new(Semaphore::new(1)),
             comparisons: Arc::new(Semaphore::new(1)),
+            gap_searches: Arc::new(Semaphore::new(1)),
             links_changed: Arc::default(),
             tickets_changed: Arc::default(),
         }

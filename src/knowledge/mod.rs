@@ -68,6 +68,19 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// The day that lies so many days before another; the first of the calendar where there is none.
+pub(crate) fn days_before(day: Day, days: u32) -> Day {
+    let [year, month, of_month] = [day.number() / 10_000, day.number() / 100 % 100, day.number() % 100];
+    let date = || {
+        let month = time::Month::try_from(u8::try_from(month).ok()?).ok()?;
+        let date =
+            time::Date::from_calendar_date(i32::try_from(year).ok()?, month, u8::try_from(of_month).ok()?).ok()?;
+        let before = date.checked_sub(time::Duration::days(days.into()))?;
+        Day::new(u16::try_from(before.year()).ok()?, before.month().into(), before.day())
+    };
+    date().or_else(|| Day::new(1, 1, 1)).unwrap_or(day)
+}
+
 /// As they are kept.
 fn cleaned(articles: &[Article]) -> Vec<Article> {
     articles.iter().map(harmless::cleaned).collect()

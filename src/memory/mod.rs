@@ -23,11 +23,15 @@ pub use self::columns::TicketColumns;
 pub(crate) use self::labels::Said;
 pub(crate) use self::labels::{LabelVotes, Witness};
 pub(crate) use self::prepare::prepared_within;
+pub(crate) use self::similar::summary;
 pub use self::unknown::UnknownArticles;
 pub(crate) use self::votes::{Copies, Experienced};
 use self::{prepare::prepared, schema::Fields, snapshot::Snapshot};
 use crate::{
-    domain::memory::{ConfirmedTicket, LinkCounts, Neighbour},
+    domain::{
+        article::Day,
+        memory::{ConfirmedTicket, LinkCounts, Neighbour},
+    },
     encode::{PlainText, Redactor},
     knowledge::{IndexError, index::DerivedIndex},
     store::{ImportCounts, MemoryPage, Store},
@@ -107,6 +111,17 @@ impl Memory {
     /// At most `limit` tickets in the order of their ids, behind the id `after`.
     pub fn list(&self, after: Option<&str>, limit: usize) -> Result<MemoryPage, IndexError> {
         Ok(self.store.list_memory_tickets(after, limit)?)
+    }
+
+    /// Tickets, the latest change first, each with the change that wrote it: those before `before` that were not resolved
+    /// before `since`, at most `limit`, and fewer where they are long, but one where there is one.
+    pub fn recent(
+        &self,
+        before: Option<u64>,
+        since: Day,
+        limit: usize,
+    ) -> Result<Vec<(ConfirmedTicket, u64)>, IndexError> {
+        Ok(self.store.recent_memory_tickets(before, since, limit)?)
     }
 
     /// What can be found now; it stays as it is while it is held.

@@ -55,7 +55,7 @@ fn shown(ticket: &Ticket, neighbour: Neighbour, confirmed: ConfirmedTicket) -> S
 }
 
 /// The summary, or the first line of the description where there is none.
-fn summary(confirmed: &ConfirmedTicket) -> String {
+pub(crate) fn summary(confirmed: &ConfirmedTicket) -> String {
     if !confirmed.summary.is_empty() {
         return confirmed.summary.clone();
     }

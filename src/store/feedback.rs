@@ -1,7 +1,7 @@
 //! What became of suggested articles, and the links of confirmed tickets that follow from it. An event is recorded once
 //! and together with its link. Tickets come here prepared and redacted.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
@@ -13,7 +13,7 @@ use super::{
 use crate::domain::{
     article::Day,
     feedback::{ArticleEvent, ArticleFeedback, ArticleUsage, FeedbackEffect},
-    memory::ConfirmedTicket,
+    memory::{ConfirmedTicket, LinkCounts},
 };
 
 impl Store {
@@ -38,6 +38,12 @@ impl Store {
     /// What came of suggesting an article; all zero for one that is not known.
     pub fn article_usage(&self, article: &str) -> Result<ArticleUsage, StoreError> {
         usage(&self.reader(), article).map_err(self.failed("counting feedback on an article"))
+    }
+
+    /// What came of suggesting articles, by their ids; those that nothing came of yet are missing.
+    pub fn article_usages(&self) -> Result<HashMap<String, ArticleUsage>, StoreError> {
+        let links = self.article_links()?;
+        usages(&self.reader(), &links).map_err(self.failed("counting feedback on articles"))
     }
 }
 
@@ -118,15 +124,35 @@ fn usage(connection: &Connection, article: &str) -> rusqlite::Result<ArticleUsag
     )?;
     let mut rows = statement.query([article])?;
     while let Some(row) = rows.next()? {
-        let count = match event(row)? {
-            ArticleEvent::Shown => &mut usage.shown,
-            ArticleEvent::Clicked => &mut usage.clicked,
-            ArticleEvent::Helped => &mut usage.helped,
-            ArticleEvent::Refused => &mut usage.refused,
-        };
-        *count = row.get("events")?;
+        *count_of(event(row)?, &mut usage) = row.get("events")?;
     }
     Ok(usage)
+}
+
+fn usages(
+    connection: &Connection,
+    links: &HashMap<String, LinkCounts>,
+) -> rusqlite::Result<HashMap<String, ArticleUsage>> {
+    let solved = |links: &LinkCounts| ArticleUsage { solved_tickets: links.solved, ..ArticleUsage::default() };
+    let mut usages: HashMap<_, _> = links.iter().map(|(article, links)| (article.clone(), solved(links))).collect();
+    let mut statement = connection.prepare_cached(
+        "SELECT article_id, event, COUNT(*) AS events FROM article_feedback GROUP BY article_id, event",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let usage = usages.entry(row.get("article_id")?).or_default();
+        *count_of(event(row)?, usage) = row.get("events")?;
+    }
+    Ok(usages)
+}
+
+fn count_of(event: ArticleEvent, usage: &mut ArticleUsage) -> &mut u64 {
+    match event {
+        ArticleEvent::Shown => &mut usage.shown,
+        ArticleEvent::Clicked => &mut usage.clicked,
+        ArticleEvent::Helped => &mut usage.helped,
+        ArticleEvent::Refused => &mut usage.refused,
+    }
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<ArticleEvent> {

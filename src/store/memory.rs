@@ -101,6 +101,17 @@ impl Store {
         Ok(unknown)
     }
 
+    /// As [`Self::latest_memory_tickets`], without tickets that were resolved before `since`.
+    pub fn recent_memory_tickets(
+        &self,
+        before: Option<u64>,
+        since: Day,
+        limit: usize,
+    ) -> Result<Vec<(ConfirmedTicket, u64)>, StoreError> {
+        let tickets = latest_tickets(&self.reader(), before, Some(since), limit);
+        tickets.map_err(self.failed("reading confirmed tickets"))
+    }
+
     /// How often each linked article solved a ticket and was refused.
     pub fn article_links(&self) -> Result<HashMap<String, LinkCounts>, StoreError> {
         links_by_article(&self.reader()).map_err(self.failed("counting links to articles"))
@@ -261,17 +272,22 @@ pub(super) fn tickets_with_changes(
     Ok(tickets)
 }
 
-/// Tickets, the latest change first, each with the change that wrote it; a page.
+/// Tickets, the latest change first, each with the change that wrote it, without those that were resolved before
+/// `since`; a page.
 pub(super) fn latest_tickets(
     connection: &Connection,
     before: Option<u64>,
+    since: Option<Day>,
     limit: usize,
 ) -> rusqlite::Result<Vec<(ConfirmedTicket, u64)>> {
-    let statement =
-        format!("SELECT {COLUMNS}, sequence FROM memory_tickets WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
+    let statement = format!(
+        "SELECT {COLUMNS}, sequence FROM memory_tickets \
+         WHERE sequence < ?1 AND (resolved_on IS NULL OR resolved_on >= ?2) ORDER BY sequence DESC LIMIT ?3"
+    );
     let mut statement = connection.prepare_cached(&statement)?;
     let before = before.map_or(i64::MAX, |change| i64::try_from(change).unwrap_or(i64::MAX));
-    let mut rows = statement.query(params![before, limit])?;
+    let since = since.map(|day| day.to_string()).unwrap_or_default();
+    let mut rows = statement.query(params![before, since, limit])?;
     let (mut tickets, mut bytes) = (Vec::new(), 0);
     while bytes < LIST_PAGE_BYTES
         && let Some(row) = rows.next()?

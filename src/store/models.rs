@@ -291,7 +291,7 @@ impl Store {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<(ConfirmedTicket, u64)>, StoreError> {
-        let tickets = super::memory::latest_tickets(&self.reader(), before, limit);
+        let tickets = super::memory::latest_tickets(&self.reader(), before, None, limit);
         tickets.map_err(self.failed("reading confirmed tickets"))
     }
 

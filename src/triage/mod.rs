@@ -4,6 +4,7 @@
 mod blend;
 mod examples;
 mod explain;
+mod gaps;
 mod learnt;
 mod naming;
 mod overview;
@@ -13,6 +14,7 @@ mod route;
 mod suggest;
 
 use examples::Examples;
+pub use gaps::GapSearch;
 use learnt::Decided;
 pub use overview::FieldOverview;
 pub use review::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, Verdict, resolved_violations, source_violations};

@@ -2,12 +2,13 @@
 //! like it before, and whether both are about the same thing. Articles that are retired, expired or drafts are never
 //! among them, whatever they solved once.
 
+mod answered;
 mod chance;
 mod fit;
 mod learn;
 mod weights;
 
-pub(crate) use self::learn::Learning;
+pub(crate) use self::{answered::Offer, learn::Learning};
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -70,6 +71,11 @@ impl Suggester {
         let kept = memory.as_ref().map(Memory::learned).transpose()?.flatten();
         let learned = kept.and_then(|kept| Learned::parse(&kept)).unwrap_or_default();
         Ok(Self { knowledge, memory, redactor, learned: Arc::new(RwLock::new(Arc::new(learned))) })
+    }
+
+    /// Where articles and past tickets come from.
+    pub(crate) fn sources(&self) -> (KnowledgeBase, Option<Memory>) {
+        (self.knowledge.clone(), self.memory.clone())
     }
 
     fn learned(&self) -> Arc<Learned> {

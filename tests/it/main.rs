@@ -16,6 +16,7 @@ mod corpus;
 mod crash;
 mod feedback;
 mod fuzz_corpus;
+mod gaps;
 mod harness;
 mod health;
 mod jobs;

@@ -9,6 +9,7 @@ use crate::{
     domain::{
         article::{Article, ArticleKind, ArticleStatus, Day, FoundArticle, LastDay},
         feedback::ArticleUsage,
+        gaps::GapReport,
         known_error::ArticleVersion,
     },
     pb::{self, knowledge_service_client::KnowledgeServiceClient},
@@ -41,6 +42,19 @@ impl Client {
         let answer = KnowledgeServiceClient::new(self.channel.clone()).search_articles(request).await;
         let hits = answer.map_err(|status| self.explain(&status))?.into_inner().articles;
         hits.into_iter().map(found_article).collect()
+    }
+
+    /// What the knowledge base lacks. What is `None` is as the server has it.
+    pub async fn gaps(
+        &self,
+        since: Option<Day>,
+        top: Option<u32>,
+        max_tickets: Option<u32>,
+    ) -> anyhow::Result<GapReport> {
+        let since = since.map(|day| day.to_string()).unwrap_or_default();
+        let request = pb::ListGapsRequest { since, top, max_tickets };
+        let answer = KnowledgeServiceClient::new(self.channel.clone()).list_gaps(request).await;
+        convert::domain_gap_report(answer.map_err(|status| self.explain(&status))?.into_inner())
     }
 
     /// Adds or replaces articles by id; each batch is a frame of its own. They are durable and can be found when it
