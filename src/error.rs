@@ -37,6 +37,9 @@ pub enum TriageError {
     /// An article must not be moved on in its life as asked for; says why.
     #[error("{0}")]
     ArticleState(String),
+    /// A conversation rested for too long.
+    #[error("the conversation has expired: send its turns without `conversation`, and a new one begins")]
+    ConversationExpired,
     /// A message is larger than the limit of that name allows.
     #[error("message of {bytes} bytes is over {limit}, {allowed} bytes")]
     TooLarge { bytes: usize, limit: &'static str, allowed: usize },
@@ -93,6 +96,7 @@ impl TriageError {
             Self::InvalidRequest(_) => "INVALID_REQUEST",
             Self::NotFound { .. } | Self::NoSuchVersion { .. } => "NOT_FOUND",
             Self::ArticleState(_) => "ARTICLE_STATE",
+            Self::ConversationExpired => "CONVERSATION_EXPIRED",
             Self::TooLarge { .. } => "TOO_LARGE",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::NotReady { .. } => "NOT_READY",

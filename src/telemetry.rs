@@ -26,6 +26,8 @@ pub enum Stage {
     Explain,
     Articles,
     Similar,
+    /// A turn of a conversation.
+    Answers,
     /// The whole call, as the server saw it.
     Total,
 }
@@ -38,6 +40,7 @@ impl Stage {
             Self::Explain => "explain",
             Self::Articles => "articles",
             Self::Similar => "similar",
+            Self::Answers => "answers",
             Self::Total => "total",
         }
     }
@@ -116,6 +119,7 @@ pub struct Metrics {
     abstentions: Family<[(&'static str, String); 2], Counter>,
     decisions: Family<[(&'static str, String); 2], Counter>,
     reloads: Family<[(&'static str, &'static str); 1], Counter>,
+    answers: Family<[(&'static str, &'static str); 1], Counter>,
     article_feedback: Family<[(&'static str, &'static str); 1], Counter>,
     feedback: Family<[(&'static str, String); 2], Counter>,
     demoted: Family<[(&'static str, String); 1], Gauge>,
@@ -153,6 +157,7 @@ impl Metrics {
             abstentions: Family::default(),
             decisions: Family::default(),
             reloads: Family::default(),
+            answers: Family::default(),
             article_feedback: Family::default(),
             feedback: Family::default(),
             demoted: Family::default(),
@@ -194,6 +199,7 @@ impl Metrics {
             "Words of decided tickets that the model had never seen",
             self.new_words.clone(),
         );
+        registry.register("answers", "Turns of conversations by what came of them", self.answers.clone());
         registry.register("article_feedback", "Recorded feedback on articles", self.article_feedback.clone());
         registry.register("job_tickets", "Tickets that jobs decided, by what became of them", self.job_tickets.clone());
         registry.register("jobs", "Jobs that have not ended, by state", self.jobs.clone());
@@ -279,6 +285,11 @@ impl Metrics {
     pub fn count_words(&self, words: usize, new_words: usize) {
         self.words.inc_by(words as u64);
         self.new_words.inc_by(new_words as u64);
+    }
+
+    /// Counts a turn of a conversation by what came of it.
+    pub fn count_answer(&self, outcome: &'static str) {
+        self.answers.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     pub fn count_article_feedback(&self, event: &'static str) {

@@ -409,6 +409,11 @@ impl<'a> VersionsDocument<'a> {
 }
 
 /// An article as every command prints it for programs.
+/// As every command writes them.
+pub(super) fn versions_json(versions: &Versions) -> Value {
+    json!(VersionsDocument::of(versions))
+}
+
 pub(super) fn article_json(hit: &ArticleHit) -> Value {
     let ArticleHit { id, title, kind, status, products, score, passage, reasons, chance, version, link } = hit;
     let reasons = reasons

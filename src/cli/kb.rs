@@ -1,5 +1,6 @@
 //! `triage kb`: fill, keep, search and measure the knowledge base of a data directory.
 
+mod answer;
 mod articles;
 mod eval;
 mod gaps;
@@ -30,6 +31,8 @@ pub(super) enum KbCommand {
     Import(import::ImportArgs),
     /// Find articles by their words
     Search(SearchArgs),
+    /// Answer what the user of a chatbot says, or say why there is no answer
+    Answer(answer::AnswerArgs),
     /// Show an article, or what it said in an earlier version
     Get(articles::GetArgs),
     /// List the versions of an article that are kept
@@ -71,6 +74,7 @@ pub(super) fn run(command: KbCommand, config: &Config) -> anyhow::Result<ExitCod
     match command {
         KbCommand::Import(args) => import::run(&args),
         KbCommand::Search(args) => search(&args),
+        KbCommand::Answer(args) => answer::run(&args, config),
         KbCommand::Get(args) => articles::get(&args),
         KbCommand::Versions(args) => articles::versions(&args),
         KbCommand::List(args) => articles::list(&args),

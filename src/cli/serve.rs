@@ -83,6 +83,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
         let taxonomies = Taxonomies::new(store.clone(), config.taxonomy_file.as_deref());
         let taxonomy = taxonomies.in_force(&config.taxonomy)?;
         let corrections_per_hour = config.corrections_per_hour;
+        let answers = config.answers;
         let app = App::bind(config).await?.reload_on(hangups, model);
         let address = app.address()?;
         let mut out = io::stdout();
@@ -107,7 +108,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
                 tracing::warn!("{mismatch}");
             }
             let shadow = shadow_at_work(&registry);
-            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies, registry, shadow })
+            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies, registry, answers, shadow })
         };
         let on_ready = move || {
             if demo {

@@ -2,6 +2,7 @@
 //! Every problem is reported together, unknown keys included. Binds nothing and reads no environment
 //! of its own: the caller hands both in.
 
+mod answers;
 mod jobs;
 mod learning;
 mod redaction;
@@ -27,7 +28,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    domain::{model::LearningPolicy, taxonomy::Taxonomy, ticket::TicketLimits},
+    domain::{answer::AnswerSettings, model::LearningPolicy, taxonomy::Taxonomy, ticket::TicketLimits},
     encode::Redactor,
 };
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub redactor: Redactor,
     /// Where clients may have files of jobs read and written; absolute and without links.
     pub job_folders: Vec<PathBuf>,
+    /// What chatbots are answered.
+    pub answers: AnswerSettings,
     /// Values that one source may correct within an hour and that are learnt from.
     pub corrections_per_hour: u64,
     /// When the server trains and promotes models by itself.
@@ -213,6 +216,7 @@ impl Config {
         let taxonomy = section::<RawTaxonomy>(&layers, "taxonomy", &mut problems);
         let redaction = section::<redaction::RawRedaction>(&layers, "redaction", &mut problems);
         let jobs = section::<jobs::RawJobs>(&layers, "jobs", &mut problems);
+        let answers = section::<answers::RawAnswers>(&layers, "answers", &mut problems);
         let learning = section::<learning::RawLearning>(&layers, "learning", &mut problems);
         let log = section::<RawLog>(&layers, "log", &mut problems);
 
@@ -230,6 +234,7 @@ impl Config {
         });
         let redactor = redaction.and_then(|raw| redaction::check(&raw, &mut problems));
         let job_folders = jobs.map(|raw| jobs::check(&raw, &mut problems)).unwrap_or_default();
+        let answers = answers.map(|raw| answers::check(&raw, &mut problems));
         let learning = learning.map(|raw| (raw.corrections_per_hour, learning::check(&raw, &mut problems)));
         let (
             Some(server),
@@ -237,10 +242,11 @@ impl Config {
             Some(compute),
             Some(taxonomy),
             Some(redactor),
+            Some(answers),
             Some((corrections_per_hour, learning)),
             Some(log),
             true,
-        ) = (server, limits, compute, taxonomy, redactor, learning, log, problems.is_empty())
+        ) = (server, limits, compute, taxonomy, redactor, answers, learning, log, problems.is_empty())
         else {
             return Err(ConfigError { problems });
         };
@@ -254,6 +260,7 @@ impl Config {
             taxonomy_file,
             redactor,
             job_folders,
+            answers,
             corrections_per_hour,
             learning,
             log_filter: log.filter,
@@ -300,7 +307,8 @@ fn insert(layer: &mut Dict, section: &str, key: &str, value: Value) {
 }
 
 fn unknown_sections(layers: &Figment) -> Vec<String> {
-    const KNOWN: [&str; 8] = ["server", "limits", "compute", "taxonomy", "redaction", "learning", "jobs", "log"];
+    const KNOWN: [&str; 9] =
+        ["server", "limits", "compute", "taxonomy", "redaction", "answers", "learning", "jobs", "log"];
     let all: Dict = match layers.extract() {
         Ok(all) => all,
         Err(error) => return error.into_iter().map(|error| error.to_string()).collect(),

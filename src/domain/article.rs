@@ -253,7 +253,7 @@ pub struct Passage {
 }
 
 /// An article that a search found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ArticleHit {
     pub id: String,
     pub title: String,

@@ -1,6 +1,7 @@
 //! The nouns of triage as plain values: parsed once at the edge, valid everywhere below.
 //! Imports std and `error` only: no clock, no I/O, no wire types.
 
+pub mod answer;
 pub mod article;
 pub mod decision;
 pub mod feedback;

@@ -26,6 +26,7 @@ use crate::{
 pub(super) enum Kind {
     Suggestion = 1,
     Decision = 2,
+    Conversation = 3,
 }
 
 pub(super) const SIGNATURE_BYTES: usize = 16;
@@ -149,6 +150,8 @@ impl Seal {
             return Err(match (kind, bytes[0]) {
                 (Kind::Suggestion, 2) => "is the handle of a decision: send its suggestion_handle",
                 (Kind::Decision, 1) => "is the handle of a suggestion: send its decision_handle",
+                (Kind::Conversation, 1 | 2) => "is a handle: send the conversation of the answer before",
+                (Kind::Suggestion | Kind::Decision, 3) => "is a conversation: send the handle of the answer",
                 _ => "was given by another version of this program, which this one cannot read",
             }
             .to_owned());

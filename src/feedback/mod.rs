@@ -7,12 +7,17 @@ mod handle;
 mod standing;
 mod trust;
 
-use self::{handle::Seal, trust::Tally};
 use std::{collections::HashMap, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use self::{
     decision::{day_of, fingerprint, fingerprint_of_resolved, now, proposal, seconds_of, seconds_of_text},
     standing::Standing,
+};
+use self::{
+    handle::{Kind, Seal},
+    trust::Tally,
 };
 use crate::{
     domain::{
@@ -29,6 +34,9 @@ use crate::{
 
 /// Corrections of one source within an hour: more than any analyst makes.
 pub const DEFAULT_HOURLY_LIMIT: u64 = 120;
+
+const NO_CONVERSATION: &str = "was changed on its way or does not come from this server's database; send that of the answer \
+                               before, unchanged, or none to begin a new one";
 
 /// Gives suggestions their handles and records what became of their articles. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -52,6 +60,19 @@ impl Feedback {
     #[must_use]
     pub fn with_hourly_limit(self, hourly_limit: u64) -> Self {
         Self { hourly_limit, ..self }
+    }
+
+    /// What is remembered of a conversation, as a caller carries it: whoever holds it can read it, and nobody change it.
+    pub(crate) fn seal_conversation(&self, remembered: &impl Serialize) -> Result<String, TriageError> {
+        self.seal.sealed(Kind::Conversation, remembered)
+    }
+
+    /// What a conversation that was sealed holds; on an error what is wrong with it and what to do.
+    pub(crate) fn open_conversation<T: DeserializeOwned>(&self, sealed: &str) -> Result<T, String> {
+        let opened = self.seal.opened(Kind::Conversation, sealed);
+        let (_, remembered) =
+            opened.map_err(|problem| if problem == handle::NOT_OURS { NO_CONVERSATION.into() } else { problem })?;
+        serde_json::from_slice(&remembered).map_err(|_| NO_CONVERSATION.to_owned())
     }
 
     /// The handle of a suggestion; none where nothing was suggested. The same suggestion has the same handle.

@@ -1,5 +1,6 @@
 //! The client that the command line uses for `--server`.
 
+mod answers;
 mod feedback;
 mod jobs;
 mod knowledge;

@@ -1,5 +1,6 @@
 //! Wire to domain and back. Messages are taken apart field by field, so that a new one stops the build.
 
+mod answers;
 mod article;
 mod feedback;
 mod gaps;
@@ -8,6 +9,7 @@ mod memory;
 mod models;
 mod taxonomy;
 
+pub(super) use self::answers::{answer_request, answer_response};
 pub(super) use self::article::{
     article, article_text, article_version, asked_status, domain_article, known_section, list_filter, wire_article,
     wire_section,
@@ -29,6 +31,8 @@ pub(super) use self::models::{
 pub(super) use self::taxonomy::{
     asked_changes, asked_document, asked_version, outcome, revision, taxonomy, taxonomy_version, wire_change,
 };
+use std::ops::Range;
+
 use crate::{
     config::Limits,
     domain::{
@@ -383,11 +387,12 @@ pub(super) fn domain_reason(reason: pb::ArticleReason) -> Option<Reason> {
 
 fn passage(passage: Passage) -> pb::Passage {
     let Passage { text, highlights, section } = passage;
-    let highlights = highlights
-        .into_iter()
-        .map(|range| pb::Highlight { start_byte: offset(range.start), end_byte: offset(range.end) })
-        .collect();
+    let highlights = highlights.into_iter().map(highlight).collect();
     pb::Passage { text, highlights, section: wire_section(section).into() }
+}
+
+fn highlight(bytes: Range<usize>) -> pb::Highlight {
+    pb::Highlight { start_byte: offset(bytes.start), end_byte: offset(bytes.end) }
 }
 
 pub(super) fn wire_kind(kind: ArticleKind) -> pb::ArticleKind {

@@ -125,6 +125,13 @@ impl KnowledgeService for KnowledgeHandler {
             .await
     }
 
+    async fn suggest_answers(
+        &self,
+        request: Request<pb::SuggestAnswersRequest>,
+    ) -> Result<Response<pb::SuggestAnswersResponse>, Status> {
+        super::answers::suggest_answers(&self.0, request).await
+    }
+
     async fn search_articles(
         &self,
         request: Request<pb::SearchArticlesRequest>,

@@ -1,5 +1,6 @@
 //! The wire: one thin handler a service, conversions, and what they share. Handlers parse, call, convert.
 
+mod answers;
 pub mod client;
 pub(crate) mod connections;
 mod convert;
@@ -37,6 +38,7 @@ pub(crate) use self::{
 use crate::{
     compute::{Place, Pool},
     config::Limits,
+    domain::answer::AnswerSettings,
     error::TriageError,
     feedback::Feedback,
     jobs::Jobs,
@@ -64,6 +66,7 @@ pub struct Core {
     pub jobs: Jobs,
     pub taxonomies: Taxonomies,
     pub registry: Registry,
+    pub answers: AnswerSettings,
     /// Answers silently beside the triager's model; `None` where no model does.
     pub shadow: Option<Shadow>,
 }

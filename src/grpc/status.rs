@@ -55,6 +55,7 @@ impl From<TriageError> for Status {
             TriageError::DeadlineExceeded => Code::DeadlineExceeded,
             TriageError::JobState(_)
             | TriageError::ArticleState(_)
+            | TriageError::ConversationExpired
             | TriageError::TaxonomyInFile { .. }
             | TriageError::ModelState(_)
             | TriageError::OutputTaken { .. }

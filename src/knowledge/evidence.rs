@@ -5,6 +5,7 @@ use tantivy::{DocSet as _, TantivyError, schema::IndexRecordOption};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    answer::Aim,
     question::{self, Asker},
     rank::{self, Parts, RankedTerm},
     schema::{self, Fields, comparable},
@@ -68,7 +69,8 @@ pub(crate) enum Agreement {
 /// Articles that may solve a ticket, in no certain order.
 pub(crate) struct Candidates {
     pub list: Vec<Candidate>,
-    terms: Vec<RankedTerm>,
+    pub(super) terms: Vec<RankedTerm>,
+    pub(super) aim: Aim,
 }
 
 /// The articles that share most words with the ticket, and those of the ids in `also`; of all only those that may be
@@ -110,7 +112,7 @@ pub(super) fn candidates<'a>(
         let words = if best > 0 { f32::from(score) / f32::from(best) } else { 0.0 };
         list.push(comparison.candidate(segment, document, words));
     }
-    Ok(Candidates { list, terms })
+    Ok(Candidates { list, terms, aim: Aim::of(subject.text) })
 }
 
 /// The living article of this id.

@@ -2,9 +2,11 @@
 //! It decides what is indexed and how articles rank; it does not decide which of them a caller may see.
 //! Calls block and use the CPU; callers run them on the compute pool.
 
+pub(crate) mod answer;
 pub(crate) mod derived;
 mod dictionary;
 mod error;
+mod everyday;
 pub(crate) mod evidence;
 mod files;
 mod front_matter;
@@ -20,6 +22,7 @@ pub(crate) mod passage;
 pub(crate) mod question;
 pub(crate) mod rank;
 mod schema;
+mod scope;
 mod search;
 mod sections;
 pub(crate) mod snapshot;
@@ -31,11 +34,13 @@ mod word_map;
 pub(crate) mod words;
 
 use std::{
+    collections::HashSet,
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+pub(crate) use self::answer::Answered;
 pub use self::{error::IndexError, search::SearchFilter, texts::IndexedText};
 use self::{
     evidence::{Best, Candidates, Subject, Suggested},
@@ -45,6 +50,7 @@ use self::{
 };
 use crate::{
     domain::article::{Article, ArticleHit, ArticleStatus, Day, FoundArticle, LastDay},
+    encode::TextVector,
     error::TriageError,
     store::{ArticleFilter, ArticlePage, ArticleText, ImportCounts, Store, VersionPage},
 };
@@ -66,6 +72,21 @@ pub fn today() -> Option<Day> {
 /// Seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The different words of a text that carry a subject, in the order of their first use: neither function words nor those
+/// that nearly every question holds.
+pub(crate) fn subject_terms(text: &str) -> Vec<String> {
+    let language = language::Language::of(text);
+    let mut terms = words::Terms::new(text);
+    let mut found: Vec<String> = Vec::new();
+    while let Some((term, _)) = terms.next_term() {
+        let says_nothing = words::is_desk_term(term) || language.is_some_and(|one| one.is_function_term(term));
+        if !says_nothing && found.iter().all(|known| known != term) {
+            found.push(term.to_owned());
+        }
+    }
+    found
 }
 
 /// The day that lies so many days before another; the first of the calendar where there is none.
@@ -271,6 +292,26 @@ impl KnowledgeView<'_> {
     /// `None` where there is no such article.
     pub fn text(&self, id: &str) -> Result<Option<IndexedText>, IndexError> {
         let found = texts::of_article(&self.snapshot, self.index.fields(), id);
+        found.map_err(|error| self.index.error(error))
+    }
+
+    /// The likelihood, 0 to 1, that a question with this vector is about what the articles in force on `today` are about;
+    /// its candidates may stand for it with their titles.
+    pub(crate) fn scope(&self, vector: &TextVector, candidates: &Candidates, today: Day) -> f32 {
+        let title = candidates.list.iter().map(|candidate| candidate.title).fold(0.0, f32::max);
+        scope::likelihood(&self.snapshot, vector, title, schema::day_number(today))
+    }
+
+    /// The stretch of an article that best answers the question of the candidates, none of whose sentences and lists was
+    /// `shown` before in the conversation; the article need not be one of the candidates. `None` where there is no such
+    /// article, and where nothing is left in it worth showing.
+    pub(crate) fn answer(
+        &self,
+        candidates: &Candidates,
+        id: &str,
+        shown: &HashSet<u64>,
+    ) -> Result<Option<Answered>, IndexError> {
+        let found = answer::of_article(&self.snapshot, self.index.fields(), candidates, id, shown);
         found.map_err(|error| self.index.error(error))
     }
 

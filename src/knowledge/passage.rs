@@ -35,11 +35,16 @@ impl WantedTerms {
         self.terms.insert(term, (number, weight));
         self.beginnings.insert(term);
     }
+
+    pub(super) fn contains(&self, term: &str) -> bool {
+        self.terms.contains(term)
+    }
 }
 
-struct Match {
+pub(super) struct Match {
     bytes: Range<usize>,
-    term: usize,
+    /// Its number in the order in which terms were inserted.
+    pub(super) term: usize,
     weight: f32,
 }
 
@@ -56,7 +61,7 @@ pub(crate) fn of_section(section: Section, markdown: &str, wanted: &WantedTerms)
     Passage { section: Some(section), ..cut(&text, 0, &matches(&text, wanted)) }
 }
 
-fn matches(text: &str, wanted: &WantedTerms) -> Vec<Match> {
+pub(super) fn matches(text: &str, wanted: &WantedTerms) -> Vec<Match> {
     let mut matches = Vec::new();
     let mut terms = Terms::beginning_with(text, &wanted.beginnings);
     while let Some((term, bytes)) = terms.next_term() {
@@ -131,16 +136,22 @@ fn cut(text: &str, start: usize, matches: &[Match]) -> Passage {
         shown = without_last_heading(shown);
     }
     let end = start + shown.len();
+    let highlights = highlights(matches, start..end);
+    Passage { text: shown.replace(['\n', '\t'], " "), highlights, section: None }
+}
+
+/// Where in a part of the text words were matched, counted from its beginning.
+pub(super) fn highlights(matches: &[Match], part: Range<usize>) -> Vec<Range<usize>> {
     let mut highlights: Vec<Range<usize>> = Vec::new();
-    for found in matches.iter().filter(|found| found.bytes.start >= start && found.bytes.end <= end) {
-        let range = found.bytes.start - start..found.bytes.end - start;
+    for found in matches.iter().filter(|found| found.bytes.start >= part.start && found.bytes.end <= part.end) {
+        let range = found.bytes.start - part.start..found.bytes.end - part.start;
         match highlights.last_mut() {
             // The parts of a compound lie in it.
             Some(last) if range.start < last.end => last.end = last.end.max(range.end),
             _ => highlights.push(range),
         }
     }
-    Passage { text: shown.replace(['\n', '\t'], " "), highlights, section: None }
+    highlights
 }
 
 /// A heading at the end promises what is no longer shown.

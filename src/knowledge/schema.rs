@@ -33,7 +33,7 @@ const TITLE_TIMES: usize = 4;
 const SUMMARY_TIMES: usize = 2;
 const PRODUCTS_TIMES: usize = 2;
 /// Passages are cut from the first bytes of an article and of each section; the whole of it is searched.
-const PASSAGE_SOURCE_BYTES: usize = 16 << 10;
+pub(super) const PASSAGE_SOURCE_BYTES: usize = 16 << 10;
 
 const TERMS_TOKENIZER: &str = "terms";
 /// Splits at everything but letters and digits and keeps function words, so that a phrase means what it says; words

@@ -3,7 +3,7 @@
 use tantivy::{
     DocSet, TERMINATED, TantivyError, Term,
     query::{BooleanQuery, EnableScoring, PhraseQuery, Query, TermQuery},
-    schema::{IndexRecordOption, Value},
+    schema::IndexRecordOption,
     tokenizer::TokenStream,
 };
 
@@ -154,7 +154,7 @@ pub(super) fn show(
             title: first(fields.title).to_owned(),
             kind: schema::kind_of(segment.kinds.get_val(ranked.document)),
             status: schema::status_of(segment.statuses.get_val(ranked.document)),
-            products: document.get_all(fields.products).filter_map(|value| value.as_str().map(str::to_owned)).collect(),
+            products: texts::all(&document, fields.products),
             score: ranked.score,
             passage: match remedy {
                 Some(section) => passage::of_section(section, first(fields.section(section)), wanted),

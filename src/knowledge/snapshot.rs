@@ -17,12 +17,14 @@ use tantivy::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    everyday::Nearest,
     names::{self, Names, Rarities},
     rank::Saturation,
     schema::{
         CATEGORY_NAME_COLUMN, Fields, ID_COLUMN, KIND_COLUMN, PRODUCT_NAMES_COLUMN, REMEDY_COLUMN, STATUS_COLUMN,
         SUGGESTED_UNTIL_COLUMN, TITLE_WORDS_COLUMN, VECTOR_COLUMN, VERSION_COLUMN,
     },
+    scope,
     spelling::Spellings,
     term_table::{NumberTable, TermTable},
     top::Ranked,
@@ -39,6 +41,8 @@ pub(super) struct Snapshot {
     pub segments: Vec<Segment>,
     /// By the mean number of terms a document, the weightier parts counted as often as they are indexed.
     pub saturation: Saturation,
+    /// See [`scope`](super::scope).
+    pub middle_of_everyday: OnceLock<f32>,
 }
 
 pub(super) struct Segment {
@@ -73,6 +77,8 @@ pub(super) struct Columns {
     pub title_terms: TermTable,
     /// Of the words that articles hold, read when they are first asked for.
     spellings: OnceLock<Spellings>,
+    /// The articles that everyday questions are nearest to, reckoned when it is first asked for.
+    pub everyday: OnceLock<Vec<Nearest<{ scope::NEAREST }>>>,
 }
 
 impl Snapshot {
@@ -90,7 +96,7 @@ impl Snapshot {
             .collect::<Result<_, TantivyError>>()?;
         let of_segments = segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref()));
         let saturation = Saturation::of_articles(lengths(of_segments).mean());
-        Ok(Self { version, searcher, segments, saturation })
+        Ok(Self { version, searcher, segments, saturation, middle_of_everyday: OnceLock::new() })
     }
 
     /// All documents, deleted ones that were not merged away yet included: so count the terms' frequencies too.
@@ -175,6 +181,7 @@ impl Columns {
             terms: TermTable::read(terms)?,
             title_terms: TermTable::read(reader.inverted_index(fields.title_terms)?.terms())?,
             spellings: OnceLock::new(),
+            everyday: OnceLock::new(),
         })
     }
 }

@@ -20,6 +20,7 @@ pub struct IndexedText {
     pub version: u32,
     pub title: String,
     pub kind: ArticleKind,
+    pub products: Vec<String>,
     pub status: ArticleStatus,
     pub link: Option<String>,
     pub summary: String,
@@ -43,6 +44,7 @@ pub(super) fn of_article(snapshot: &Snapshot, fields: &Fields, id: &str) -> Resu
         version: version(snapshot, segment, number),
         title: first(&document, fields.title).to_owned(),
         kind: schema::kind_of(view.kinds.get_val(number)),
+        products: all(&document, fields.products),
         status: schema::status_of(view.statuses.get_val(number)),
         link: link(&document, fields),
         summary: first(&document, fields.summary).to_owned(),
@@ -59,6 +61,10 @@ pub(super) fn read(snapshot: &Snapshot, segment: usize, document: u32) -> Result
 
 pub(super) fn first(document: &TantivyDocument, field: tantivy::schema::Field) -> &str {
     document.get_first(field).and_then(|value| value.as_str()).unwrap_or_default()
+}
+
+pub(super) fn all(document: &TantivyDocument, field: tantivy::schema::Field) -> Vec<String> {
+    document.get_all(field).filter_map(|value| value.as_str().map(str::to_owned)).collect()
 }
 
 pub(super) fn link(document: &TantivyDocument, fields: &Fields) -> Option<String> {
@@ -89,6 +95,7 @@ mod tests {
             body: "ä".repeat(20_000),
             kind: crate::domain::article::ArticleKind::KnownError,
             link: Some("https://kb.example/a".into()),
+            products: vec!["SAP".into(), "Oracle".into()],
             known_error: KnownError { workaround: "1. Wait.\n2. Go.".into(), ..KnownError::default() },
             ..Article::default()
         };
@@ -97,6 +104,7 @@ mod tests {
         let text = knowledge.view().text("a").unwrap().unwrap();
         assert_eq!((text.version, text.title.as_str(), text.summary.as_str()), (2, "T", "S"));
         assert_eq!((text.body.len(), text.link, text.kind), (16 << 10, article.link, article.kind));
+        assert_eq!(text.products, article.products);
         assert_eq!(text.known_error, article.known_error);
         assert_eq!(knowledge.view().text("b").unwrap(), None);
         knowledge.delete("a", false).unwrap();

@@ -19,7 +19,7 @@ use learnt::Decided;
 pub use overview::FieldOverview;
 pub use review::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, Verdict, resolved_violations, source_violations};
 use suggest::INCIDENT;
-pub(crate) use suggest::Learning;
+pub(crate) use suggest::{Fitting, FittingArticle, Learning};
 pub use suggest::{Suggester, Suggestions};
 
 pub(crate) use explain::percent;
@@ -129,6 +129,11 @@ impl Triager {
     /// The model.
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
+    }
+
+    /// What takes feedback; `None` where none is taken.
+    pub(crate) fn feedback(&self) -> Option<&Feedback> {
+        self.feedback.as_ref()
     }
 
     /// What suggests articles; `None` without a knowledge base.

@@ -5,10 +5,15 @@
 mod answered;
 mod chance;
 mod fit;
+mod fitting;
 mod learn;
 mod weights;
 
-pub(crate) use self::{answered::Offer, learn::Learning};
+pub(crate) use self::{
+    answered::Offer,
+    fitting::{Fitting, FittingArticle},
+    learn::Learning,
+};
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -205,6 +205,7 @@ fn reasons_in(path: &str) -> BTreeSet<String> {
 fn the_reasons_of_errors_stay_as_programs_know_them() {
     let ours = [
         "ARTICLE_STATE",
+        "CONVERSATION_EXPIRED",
         "DEADLINE_EXCEEDED",
         "INTERNAL",
         "INVALID_REQUEST",

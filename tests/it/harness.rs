@@ -89,7 +89,7 @@ impl TestServer {
 
         let (taxonomy, taxonomy_file) = (config.taxonomy.clone(), config.taxonomy_file.clone());
         let (redactor, job_folders) = (config.redactor.clone(), config.job_folders.clone());
-        let corrections_per_hour = config.corrections_per_hour;
+        let (corrections_per_hour, answers) = (config.corrections_per_hour, config.answers);
         let data_dir = folder.path().join("data");
         let load = move || {
             before_loading();
@@ -104,7 +104,7 @@ impl TestServer {
             let triager = Triager::new(registry.serving()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()))?
                 .with_feedback(feedback.clone());
             let shadow = registry.shadow_at_work()?;
-            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies, registry, shadow })
+            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies, registry, answers, shadow })
         };
         let app = App::bind(config).await.unwrap();
         let (address, admin_address) = (app.address().unwrap(), app.admin_address().unwrap().unwrap());

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and nothing outside this binary sees its helpers"
 )]
 
+mod answers;
 mod bad_input;
 mod bundle;
 mod command_line;
