@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    config::taxonomy::{parse, with_version, write},
+    config::taxonomy::{parse, parse_kept, with_version, write},
     domain::taxonomy::{FieldDifference, Taxonomy, TaxonomyChange, TaxonomyDifference},
     encode::Redactor,
     error::{FieldViolation, TriageError},
@@ -232,7 +232,7 @@ fn check_size(taxonomy: Taxonomy, field: &str) -> Result<Taxonomy, TriageError> 
 
 /// What this program wrote, or one before it.
 fn read(record: &TaxonomyRecord) -> Result<Taxonomy, TriageError> {
-    parse(&record.document).map_err(|error| {
+    parse_kept(&record.document).map_err(|error| {
         let TaxonomyRecord { number, version, .. } = record;
         TriageError::internal(format!("version {number} of the taxonomy, {version}, cannot be read: {error}"))
     })

@@ -317,7 +317,7 @@ fn in_plain_words<T>(result: Result<T, TriageError>) -> anyhow::Result<T> {
 fn in_force(place: &Place, config: &Config) -> anyhow::Result<(Taxonomy, ServedTaxonomy)> {
     if let Some(address) = &place.server {
         let served = block_on(async { Client::connect(address).await?.taxonomy().await })?;
-        let taxonomy = file::parse(&served.document)
+        let taxonomy = file::parse_kept(&served.document)
             .map_err(|error| anyhow::anyhow!("{address} has a taxonomy that this version does not know: {error}"))?;
         return Ok((taxonomy, served));
     }

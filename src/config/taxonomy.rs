@@ -90,6 +90,15 @@ pub fn load(path: Option<&Path>) -> Result<Taxonomy, ConfigError> {
 
 /// Reads the text of a taxonomy file.
 pub fn parse(text: &str) -> Result<Taxonomy, ConfigError> {
+    read(text, true)
+}
+
+/// Reads what was written by [`write`], maybe when less was checked.
+pub fn parse_kept(text: &str) -> Result<Taxonomy, ConfigError> {
+    read(text, false)
+}
+
+fn read(text: &str, is_from_outside: bool) -> Result<Taxonomy, ConfigError> {
     let raw: RawTaxonomy = Figment::from(Toml::string(text)).extract().map_err(|errors| ConfigError {
         problems: errors.into_iter().map(|error| format!("{}: {}", error.path.join("."), error.kind)).collect(),
     })?;
@@ -113,6 +122,9 @@ pub fn parse(text: &str) -> Result<Taxonomy, ConfigError> {
         routes: routes::parse(raw.routes, &mut problems),
         sla,
     };
+    if is_from_outside {
+        problems.extend(taxonomy.unseen().iter().map(ToString::to_string));
+    }
     let circles = taxonomy.flatten_aliases();
     problems.extend(circles.iter().map(ToString::to_string));
     if circles.is_empty() {

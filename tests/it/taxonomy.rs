@@ -239,6 +239,11 @@ async fn what_cannot_be_is_refused_with_its_place_and_changes_nothing() {
     let wrong = pb::ApplyTaxonomyRequest { document, ..pb::ApplyTaxonomyRequest::default() };
     let status = server.taxonomy().await.apply_taxonomy(wrong).await.unwrap_err();
     assert_eq!((status.code(), violated_fields(&status)), (Code::InvalidArgument, vec!["document".to_owned()]));
+    let document = before.document.replacen("version = \"", "version = \"\\u202E", 1);
+    let unseen = pb::ApplyTaxonomyRequest { document, ..pb::ApplyTaxonomyRequest::default() };
+    let status = server.taxonomy().await.apply_taxonomy(unseen).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("version: must hold no control or invisible characters"), "{status}");
     let unknown = pb::RevertTaxonomyRequest { number: 9, ..pb::RevertTaxonomyRequest::default() };
     let status = server.taxonomy().await.revert_taxonomy(unknown).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "NOT_FOUND"));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     CATEGORY, Label, Taxonomy, below, find,
-    rules::{is_fixed, label_problems},
+    rules::{description_problem, is_fixed, label_problems},
 };
 
 fn of<'a>(labels: &'a BTreeMap<String, Vec<Label>>, field: &str) -> &'a [Label] {
@@ -67,10 +67,9 @@ fn check_new(taxonomy: &Taxonomy, field: &str, label: &Label) -> Result<(), Stri
     if label.value.chars().any(char::is_control) {
         return Err("the label's name holds characters that cannot be printed".to_owned());
     }
-    match label_problems(field, label) {
-        problems if problems.is_empty() => check_free(taxonomy, field, &label.value, None),
-        problems => Err(problems.join("; ")),
-    }
+    let mut problems = label_problems(field, label);
+    problems.extend(description_problem(label));
+    if problems.is_empty() { check_free(taxonomy, field, &label.value, None) } else { Err(problems.join("; ")) }
 }
 
 fn check_not_fixed(field: &str) -> Result<(), String> {
@@ -106,7 +105,8 @@ pub(super) fn describe(
     if let Some(examples) = examples {
         described.examples = examples.to_vec();
     }
-    let problems = label_problems(field, &described);
+    let mut problems = label_problems(field, &described);
+    problems.extend(description.and_then(|_| description_problem(&described)));
     if !problems.is_empty() {
         return Err(problems.join("; "));
     }

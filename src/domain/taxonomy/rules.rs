@@ -34,6 +34,20 @@ impl Taxonomy {
         violations
     }
 
+    /// Where the version or a description holds what nobody sees, by the place in the file. No part of
+    /// [`Self::violations`]: a taxonomy that was kept before this was checked is still read.
+    pub fn unseen(&self) -> Vec<FieldViolation> {
+        let mut violations = Vec::new();
+        if is_unseen(&self.version) {
+            violations.push(FieldViolation::new("version", "must hold no control or invisible characters"));
+        }
+        for (field, labels) in self.fields.iter().chain(&self.retired) {
+            let problems = labels.iter().filter_map(description_problem);
+            violations.extend(problems.map(|problem| FieldViolation::new(format!("fields.{field}"), problem)));
+        }
+        violations
+    }
+
     fn check_field(&self, field: &str, labels: &[Label], violations: &mut Vec<FieldViolation>) {
         let mut wrong = |problem: String| violations.push(FieldViolation::new(format!("fields.{field}"), problem));
         if field == PRIORITY {
@@ -150,7 +164,7 @@ pub(super) fn label_problems(field: &str, label: &Label) -> Vec<String> {
     if cannot_be {
         problems.push(format!("`{value}` cannot be a label of this field"));
     }
-    if value.chars().any(|c| steers(c) || matches!(c, '\n' | '\t')) {
+    if is_unseen(value) {
         problems.push(format!("`{}`: a label has no control or invisible characters", value.escape_debug()));
     }
     let too_long = |text: &str, most: usize| text.len() > most && text.chars().count() > most;
@@ -170,6 +184,21 @@ pub(super) fn label_problems(field: &str, label: &Label) -> Vec<String> {
         problems.push(format!("`{value}`: an example is blank"));
     }
     problems
+}
+
+/// What is wrong with the characters of a description, which may have several lines.
+pub(super) fn description_problem(label: &Label) -> Option<String> {
+    let Label { value, description, examples: _ } = label;
+    let is_wrong = description.replace("\r\n", "\n").chars().any(steers);
+    is_wrong.then(|| {
+        let value = value.escape_debug();
+        format!("`{value}`: a description has no control or invisible characters but tabs and line ends")
+    })
+}
+
+/// Whether what stands on one line holds characters that are not seen.
+fn is_unseen(text: &str) -> bool {
+    text.chars().any(|c| steers(c) || matches!(c, '\n' | '\t'))
 }
 
 /// Whether a field may have a route of its own.

@@ -141,6 +141,12 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     check(&[restore(TOPIC, "a")], "`a` is in use");
     check(&[add(TOPIC, "")], "the label's name is blank");
     check(&[add(TOPIC, "x//y")], "`x//y` cannot be a label");
+    let unseen = || Some("Red\u{1b}[31m".to_owned());
+    let described =
+        TaxonomyChange::Describe { field: TOPIC.into(), value: "a".into(), description: unseen(), examples: None };
+    check(&[described], "`a`: a description has no control or invisible characters");
+    let added = TaxonomyChange::AddLabel { field: TOPIC.into(), label: Label::new("d", unseen().unwrap_or_default()) };
+    check(&[added], "`d`: a description has no control or invisible characters");
     check(&[group("nowhere", Some("NOC"))], "no category `nowhere`");
     check(&[group("network", Some(" "))], "the group has no name");
     check(&[group("network", None)], "has no group of its own");
