@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::day::day_of_export;
 use crate::{
-    domain::{memory::ConfirmedTicket, ticket::TicketLimits},
+    domain::{article::Day, memory::ConfirmedTicket, ticket::TicketLimits},
     rows::Row,
 };
+
+/// Of a value that is wrong so much is shown.
+const MAX_SHOWN_CHARS: usize = 40;
 
 /// The columns that a ticket is read from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,13 +26,16 @@ pub struct TicketColumns {
     pub resolution: Option<String>,
     pub service: Option<String>,
     pub configuration_item: Option<String>,
+    /// With the day of the resolution, or a time of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved_on: Option<String>,
 }
 
 impl TicketColumns {
     /// Every column that is named, but for the id's.
     pub fn named(&self) -> impl Iterator<Item = &str> {
-        let Self { id: _, text, articles, labels, resolution, service, configuration_item } = self;
-        let optional = [articles, resolution, service, configuration_item].into_iter().flatten();
+        let Self { id: _, text, articles, labels, resolution, service, configuration_item, resolved_on } = self;
+        let optional = [articles, resolution, service, configuration_item, resolved_on].into_iter().flatten();
         text.iter().chain(labels).chain(optional).map(String::as_str)
     }
 
@@ -39,7 +46,7 @@ impl TicketColumns {
 
     /// The ticket of a row; what is wrong with it where it cannot be kept.
     pub fn ticket(&self, row: &Row, limits: &TicketLimits) -> Result<ConfirmedTicket, String> {
-        let Self { id, text, articles, labels, resolution, service, configuration_item } = self;
+        let Self { id, text, articles, labels, resolution, service, configuration_item, resolved_on } = self;
         let (mut summary, mut description) = (String::new(), row.text(text));
         if description.trim().is_empty() {
             return Err(format!("no text in {}", text.join(", ")));
@@ -64,6 +71,7 @@ impl TicketColumns {
             labels: labels.iter().filter_map(|column| Some((column.clone(), row.label(column)?))).collect(),
             resolution: optional(resolution),
             articles: articles.as_ref().map(|column| row.list(column)).unwrap_or_default().into_iter().collect(),
+            resolved_on: resolved_on.as_deref().map_or(Ok(None), |column| resolution_day(row, column))?,
             ..ConfirmedTicket::default()
         };
         let violations = ticket.violations("", limits);
@@ -72,4 +80,14 @@ impl TicketColumns {
         }
         Err(violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
+}
+
+/// The day that this column holds; `None` where it holds nothing.
+fn resolution_day(row: &Row, column: &str) -> Result<Option<Day>, String> {
+    let Some(raw) = row.label(column) else { return Ok(None) };
+    let problem = || {
+        let shown: String = raw.chars().take(MAX_SHOWN_CHARS).collect();
+        format!("{column}: `{shown}` is no day: expected 2026-03-31, or a time such as 2026-03-31T09:15:00Z")
+    };
+    day_of_export(&raw).map(Some).ok_or_else(problem)
 }

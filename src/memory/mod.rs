@@ -4,6 +4,7 @@
 
 mod bag;
 mod columns;
+mod day;
 mod experience;
 mod labels;
 mod neighbours;

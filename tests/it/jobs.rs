@@ -308,7 +308,10 @@ async fn files_are_read_and_written_where_the_desk_allows_it_and_nowhere_else() 
 #[tokio::test]
 async fn a_file_is_imported_into_the_memory_and_found_there() {
     let folder = tempfile::tempdir().unwrap();
-    let rows = "id,text,fix,kb\nA,VPN drops every few minutes from home,Restarted the gateway.,KB1;KB2\nB,,,\n";
+    let rows = "id,text,fix,kb,closed\n\
+        A,VPN drops every few minutes from home,Restarted the gateway.,KB1;KB2,2026-03-31T23:30:00-02:00\n\
+        B,,,,\n\
+        C,Toner is empty,,,03/31/2026\n";
     let path = file(folder.path(), "solved.csv", rows);
     let server = TestServer::start_with(&format!("[jobs]\nfolders = [\"{}\"]\n", folder.path().display())).await;
     let mut client = server.jobs().await;
@@ -317,18 +320,23 @@ async fn a_file_is_imported_into_the_memory_and_found_there() {
         text_columns: vec!["text".to_owned()],
         article_column: "kb".to_owned(),
         resolution_column: "fix".to_owned(),
+        resolved_on_column: "closed".to_owned(),
         ..pb::MemoryImportSpec::default()
     };
     let request = |spec| pb::CreateMemoryImportJobRequest { spec: Some(spec), request_id: "solved".to_owned() };
     let created = client.create_memory_import_job(request(import.clone())).await.unwrap().into_inner().job.unwrap();
     let job = ended(&mut client, &created.id).await;
-    assert_eq!((job.state(), counts(&job)), (JobState::Done, [2, 1, 0, 1]));
+    assert_eq!((job.state(), counts(&job)), (JobState::Done, [3, 1, 0, 2]));
+    assert!(matches!(&job.work, Some(pb::job::Work::MemoryImport(spec)) if spec.resolved_on_column == "closed"));
     let again = client.create_memory_import_job(request(import.clone())).await.unwrap().into_inner().job.unwrap();
     assert_eq!(again.id, created.id);
-    assert_eq!(results(&mut client, &job.id, None).await[1].error, "line 3: no text in text");
+    let bad: Vec<_> = results(&mut client, &job.id, None).await.into_iter().skip(1).map(|bad| bad.error).collect();
+    assert_eq!(bad[0], "line 3: no text in text");
+    assert!(bad[1].starts_with("line 4: closed: `03/31/2026` is no day: expected 2026-03-31"), "{}", bad[1]);
     let similar = pb::FindSimilarTicketsRequest { ticket: Some(ticket("VPN drops from home", "")), top_n: None };
     let found = server.memory().await.find_similar_tickets(similar).await.unwrap().into_inner().tickets;
     assert_eq!((found[0].id.as_str(), found[0].articles.len()), ("A", 2));
+    assert_eq!(found[0].resolved_on, "2026-04-01", "in UTC");
 
     let blank = pb::MemoryImportSpec { path: String::new(), text_columns: Vec::new(), ..import.clone() };
     let status = client.create_memory_import_job(request(blank)).await.unwrap_err();

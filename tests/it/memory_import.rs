@@ -94,6 +94,27 @@ fn an_import_without_articles_leaves_the_links_that_tickets_have() {
 }
 
 #[test]
+fn tickets_are_known_by_the_day_they_were_resolved_and_what_is_no_day_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "id,title,body,closed\n1,Paper jam,,2026-03-31 23:59\n2,Toner,,\n3,Mouse,,31/03/26\n4,Fan,,1.4.2026\n";
+    let rows = file(folder.path(), "a.csv", rows);
+    let data_dir = folder.path().join("data");
+    let data = data_dir.to_str().unwrap();
+    let outcome = import(&rows, data, &["--resolved-on", "closed"]);
+    outcome.check(1, &["line 4: closed: `31/03/26` is no day: expected 2026-03-31"]);
+    assert_eq!(counts(&outcome), [3, 0, 0, 1, 0]);
+    let memory = open(&data_dir);
+    let day = |id: &str| memory.get(id).unwrap().unwrap().resolved_on.map(|day| day.to_string());
+    assert_eq!([day("1"), day("2"), day("4")], [Some("2026-03-31".to_owned()), None, Some("2026-04-01".to_owned())]);
+    drop(memory);
+    let recent = run(["kb", "gaps", "--since", "2026-04-01", "--data-dir", data, "--json"]);
+    recent.check(0, &[]);
+    let tickets = &json(&recent)["tickets"];
+    assert_eq!((&tickets["looked_at"], &tickets["undated"]), (&2.into(), &1.into()), "{tickets}");
+    import(&rows, data, &["--resolved-on", "closed_at"]).check(1, &["no column `closed_at`"]);
+}
+
+#[test]
 fn a_column_that_stands_twice_is_refused_where_one_value_is_meant() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");

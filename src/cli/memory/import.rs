@@ -66,6 +66,9 @@ pub(in super::super) struct ImportArgs {
     /// Column with the configuration item
     #[arg(long, value_name = "COLUMN")]
     configuration_item: Option<String>,
+    /// Column with the day on which it was resolved, or a time of that day: YYYY-MM-DD [hh:mm[:ss]], RFC 3339
+    #[arg(long, value_name = "COLUMN")]
+    resolved_on: Option<String>,
     /// Read column THEIRS under the name OURS
     #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = parse_rename)]
     map: Vec<(String, String)>,
@@ -96,6 +99,7 @@ impl ImportArgs {
             resolution: self.resolution.clone(),
             service: self.service.clone(),
             configuration_item: self.configuration_item.clone(),
+            resolved_on: self.resolved_on.clone(),
         }
     }
 }

@@ -271,7 +271,7 @@ pub(in crate::grpc) fn import_spec(
     columns: TicketColumns,
     pace: &Pace,
 ) -> pb::MemoryImportSpec {
-    let TicketColumns { id, text, articles, labels, resolution, service, configuration_item } = columns;
+    let TicketColumns { id, text, articles, labels, resolution, service, configuration_item, resolved_on } = columns;
     let Pace { tickets_per_second, max_bad_share, model: _ } = pace;
     pb::MemoryImportSpec {
         path,
@@ -285,6 +285,7 @@ pub(in crate::grpc) fn import_spec(
         tickets_per_second: tickets_per_second.unwrap_or(0),
         max_bad_share: Some(*max_bad_share),
         rejects_path: rejects,
+        resolved_on_column: resolved_on.unwrap_or_default(),
     }
 }
 
@@ -344,6 +345,7 @@ pub(in crate::grpc) fn asked_import(
         tickets_per_second,
         max_bad_share,
         rejects_path,
+        resolved_on_column,
     } = spec;
     let mut violations = Violations::default();
     let request_id = checked_request_id(request_id, &mut violations);
@@ -368,6 +370,7 @@ pub(in crate::grpc) fn asked_import(
         resolution: optional(resolution_column),
         service: optional(service_column),
         configuration_item: optional(configuration_item_column),
+        resolved_on: optional(resolved_on_column),
     };
     let pace = Pace {
         tickets_per_second: Some(tickets_per_second).filter(|rate| *rate > 0),
