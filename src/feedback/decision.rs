@@ -104,7 +104,7 @@ impl Feedback {
     }
 
     /// Records feedback on decisions; it is durable, and the memory that it leads to is found, when this returns. What
-    /// was said before changes nothing. On an error nothing is recorded, or all is and the next call or start makes it
+    /// was said before, and was neither withdrawn nor lost its ticket, changes nothing. On an error nothing is recorded, or all is and the next call or start makes it
     /// findable.
     pub fn record_decisions(&self, feedback: &[DecisionFeedback]) -> Result<Vec<FeedbackReceipt>, TriageError> {
         let receipts = self.store.record_decision_feedback(feedback, now(), self.hourly_limit)?;

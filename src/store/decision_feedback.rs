@@ -23,6 +23,8 @@ use crate::domain::{
 };
 
 const COLUMNS: &str = "id, ticket_id, source, given_at, recorded_at, withdrawn_at, model, taxonomy";
+/// Gives feedback a fingerprint that nothing said has, so that the same can be recorded anew.
+const FREE_TO_SAY: &str = "fingerprint = CAST('said ' || id AS BLOB)";
 const SECONDS_AN_HOUR: u64 = 3_600;
 /// Feedback that teaches about model, memory and sources, the latest: what it costs must not grow with the years.
 pub(super) const TEACHING: u64 = 20_000;
@@ -69,8 +71,9 @@ impl Store {
     }
 
     /// Records feedback with the labels that follow from it: all of it or, on an error, nothing; a receipt each. What was
-    /// said before changes nothing. Of two that speak of one field of a ticket the one given later counts. Beyond
-    /// `hourly_limit` corrections of its source within an hour it is recorded and gives no label.
+    /// said before changes nothing, unless it was withdrawn or its ticket deleted since. Of two that speak of one field of
+    /// a ticket the one given later counts. Beyond `hourly_limit` corrections of its source within an hour it is recorded
+    /// and gives no label.
     pub fn record_decision_feedback(
         &self,
         feedback: &[DecisionFeedback],
@@ -138,13 +141,20 @@ fn record(
     hourly_limit: u64,
 ) -> rusqlite::Result<FeedbackReceipt> {
     let DecisionFeedback { fingerprint, ticket, source, given_at, model, taxonomy, outcomes, agreement } = feedback;
-    let known: Option<u64> = transaction
-        .prepare_cached("SELECT id FROM feedback WHERE fingerprint = ?1")?
-        .query_row([fingerprint], |row| row.get(0))
+    let known: Option<(u64, bool)> = transaction
+        .prepare_cached("SELECT id, withdrawn_at IS NOT NULL FROM feedback WHERE fingerprint = ?1")?
+        .query_row([fingerprint], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if let Some(id) = known {
-        let id = FeedbackId(id);
-        return Ok(FeedbackReceipt { id, is_new: false, memory_changed: false, held_back: Vec::new() });
+    match known {
+        Some((id, false)) => {
+            let id = FeedbackId(id);
+            return Ok(FeedbackReceipt { id, is_new: false, memory_changed: false, held_back: Vec::new() });
+        }
+        Some((_, true)) => {
+            let taken_back = format!("UPDATE feedback SET {FREE_TO_SAY} WHERE fingerprint = ?1");
+            transaction.prepare_cached(&taken_back)?.execute([fingerprint])?;
+        }
+        None => {}
     }
     let corrections = outcomes.iter().filter(|outcome| outcome.is_correction()).count() as u64;
     let is_too_much = corrections > 0 && recent_corrections(transaction, source, now)? + corrections > hourly_limit;
@@ -280,15 +290,16 @@ pub(super) fn supersede(transaction: &Transaction<'_>, ticket_id: &str, fields: 
     Ok(())
 }
 
-/// Of a deleted ticket nothing comes back: under its id another begins anew.
+/// Of a deleted ticket nothing comes back by itself: under its id another begins anew, the same where it is said again.
 pub(super) fn forget_ticket(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "UPDATE feedback_fields SET counts = 0 \
              WHERE feedback_id IN (SELECT id FROM feedback WHERE ticket_id = ?1)",
         )?
-        .execute([id])
-        .map(|_| ())
+        .execute([id])?;
+    let free = format!("UPDATE feedback SET {FREE_TO_SAY} WHERE ticket_id = ?1");
+    transaction.prepare_cached(&free)?.execute([id]).map(|_| ())
 }
 
 fn list(

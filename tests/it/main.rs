@@ -28,6 +28,7 @@ mod knowledge;
 mod knowledge_commands;
 mod known_errors;
 mod learning;
+mod learning_again;
 mod memory;
 mod memory_import;
 mod models;
