@@ -16,7 +16,7 @@ pub(super) use self::article::{
 };
 pub(super) use self::feedback::{
     article_event, article_feedback, article_usage, feedback_filter, feedback_record, field_verdict, tally, trust_days,
-    trust_report,
+    trust_report, unknown_value,
 };
 pub(super) use self::gaps::{domain_gap_report, gap_query, gap_report};
 pub(super) use self::jobs::{

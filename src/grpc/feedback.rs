@@ -98,7 +98,7 @@ impl FeedbackService for FeedbackHandler {
                 }
                 counts += self.learn_frame(valid, source).await?;
             }
-            let ResolvedCounts { recorded, unchanged, fields } = counts;
+            let ResolvedCounts { recorded, unchanged, fields, unknown } = counts;
             let error = |(index, id, error)| pb::TicketError { index, id, error: Some(error) };
             Ok::<_, Status>(pb::RecordResolvedTicketsResponse {
                 recorded,
@@ -106,6 +106,7 @@ impl FeedbackService for FeedbackHandler {
                 failed: refused.count,
                 errors: refused.listed.into_iter().map(error).collect(),
                 fields: fields.into_iter().map(convert::tally).collect(),
+                unknown_values: unknown.told().into_iter().map(convert::unknown_value).collect(),
             })
         };
         observe("RecordResolvedTickets", record).await

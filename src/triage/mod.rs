@@ -12,6 +12,7 @@ mod policy;
 mod review;
 mod route;
 mod suggest;
+mod unknown;
 
 use examples::Examples;
 pub use gaps::GapSearch;
@@ -21,6 +22,7 @@ pub use review::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, Verdict, resolved
 use suggest::INCIDENT;
 pub(crate) use suggest::{Fitting, FittingArticle, Learning};
 pub use suggest::{Suggester, Suggestions};
+pub use unknown::{UnknownValue, UnknownValues};
 
 pub(crate) use explain::percent;
 

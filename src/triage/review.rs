@@ -6,7 +6,10 @@ use std::{
     ops::AddAssign,
 };
 
-use super::{Triager, blend};
+use super::{
+    Triager, blend,
+    unknown::{UnknownValue, UnknownValues},
+};
 use crate::{
     classify::FieldScores,
     domain::{
@@ -57,6 +60,8 @@ pub struct ResolvedCounts {
     pub unchanged: u64,
     /// By field of the model.
     pub fields: BTreeMap<String, FieldTally>,
+    /// Values that neither model nor taxonomy knows; the tickets keep them.
+    pub unknown: UnknownValues,
 }
 
 /// How often what would have been proposed for a field was right.
@@ -79,7 +84,8 @@ impl AddAssign for FieldTally {
 
 impl AddAssign for ResolvedCounts {
     fn add_assign(&mut self, other: Self) {
-        let Self { recorded, unchanged, fields } = other;
+        let Self { recorded, unchanged, fields, unknown } = other;
+        self.unknown += unknown;
         self.recorded += recorded;
         self.unchanged += unchanged;
         for (field, tally) in fields {
@@ -181,11 +187,16 @@ impl Triager {
         on_new: &mut dyn FnMut(&DecisionFeedback),
     ) -> Result<ResolvedCounts, TriageError> {
         let feedback = self.takes_feedback()?;
-        let mut counts = ResolvedCounts::default();
+        let (mut counts, known) = (ResolvedCounts::default(), self.known_values());
         for piece in tickets.chunks(RESOLVED_AT_ONCE) {
             let mut reviewed = Vec::with_capacity(piece.len());
             for ticket in piece {
                 let (said, tallies) = self.review_resolved(ticket, source, now)?;
+                for FieldOutcome { field, value, .. } in &said.outcomes {
+                    if !known.knows(field, value) {
+                        counts.unknown.add(UnknownValue { field: field.clone(), value: value.clone(), tickets: 1 });
+                    }
+                }
                 reviewed.push(said);
                 for (field, tally) in tallies {
                     *counts.fields.entry(field).or_default() += tally;

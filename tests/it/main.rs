@@ -29,6 +29,7 @@ mod knowledge_commands;
 mod known_errors;
 mod learning;
 mod learning_again;
+mod learning_import;
 mod memory;
 mod memory_import;
 mod models;

@@ -3,6 +3,7 @@
 //! learning. Killed half-way and run again, what was recorded counts once.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     io::{self, Write},
     path::PathBuf,
@@ -17,16 +18,21 @@ use super::super::{
 };
 use crate::{
     config::Config,
-    domain::{memory::ConfirmedTicket, ticket::TicketLimits},
+    domain::{memory::ConfirmedTicket, steering, ticket::TicketLimits},
     feedback::now,
     grpc::client::Client,
     memory::TicketColumns,
     rows::{Rows, parse_rename},
-    triage::{FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, resolved_violations, source_violations},
+    triage::{
+        FieldTally, RESOLVED_AT_ONCE, ResolvedCounts, UnknownValue, UnknownValues, resolved_violations,
+        source_violations,
+    },
 };
 
 /// Bad rows named one by one; the rest are counted.
 const MAX_WARNINGS: u64 = 10;
+/// Values that nobody knows, of each field.
+const MAX_EXAMPLES: usize = 5;
 /// Tickets sent to a server in one frame, within what it takes.
 const FRAME_BYTES: usize = 1 << 20;
 
@@ -125,6 +131,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<()> {
         (outcome.counts, outcome.milestones) = (counts, milestones);
     }
     bar.finish();
+    unknown_warnings(&outcome.counts.unknown).iter().for_each(|warning| eprintln!("warning: {warning}"));
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", outcome.to_json(started.elapsed().as_secs_f64()))?;
@@ -190,7 +197,12 @@ impl Outcome {
     }
 
     fn to_json(&self, seconds: f64) -> Value {
-        let Self { counts: ResolvedCounts { recorded, unchanged, fields }, failed, unlabelled, milestones } = self;
+        let Self { counts, failed, unlabelled, milestones } = self;
+        let ResolvedCounts { recorded, unchanged, fields, unknown } = counts;
+        let unknown = unknown
+            .told()
+            .into_iter()
+            .map(|UnknownValue { field, value, tickets }| json!({"field": field, "value": value, "tickets": tickets}));
         let by_field = |fields: &BTreeMap<String, FieldTally>| -> Map<String, Value> {
             let tally = |(field, tally): (&String, &FieldTally)| {
                 let FieldTally { tickets, right, right_by_model } = tally;
@@ -208,12 +220,14 @@ impl Outcome {
             "unlabelled": unlabelled,
             "fields": by_field(fields),
             "milestones": milestones.collect::<Vec<_>>(),
+            "unknown_values": unknown.collect::<Vec<_>>(),
             "seconds": seconds,
         })
     }
 
     fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { counts: ResolvedCounts { recorded, unchanged, fields }, failed, unlabelled, milestones } = self;
+        let Self { counts, failed, unlabelled, milestones } = self;
+        let ResolvedCounts { recorded, unchanged, fields, unknown: _ } = counts;
         writeln!(
             out,
             "{recorded} recorded, {unchanged} recorded before, {failed} failed, {unlabelled} without a value"
@@ -235,6 +249,27 @@ impl Outcome {
         }
         Ok(())
     }
+}
+
+/// Of each field, the values that neither model nor taxonomy knows, the most frequent ones.
+fn unknown_warnings(unknown: &UnknownValues) -> Vec<String> {
+    let mut by_field: BTreeMap<String, Vec<UnknownValue>> = BTreeMap::new();
+    for unknown in unknown.told() {
+        by_field.entry(unknown.field.clone()).or_default().push(unknown);
+    }
+    let warning = |(field, values): (String, Vec<UnknownValue>)| {
+        let value = |UnknownValue { field: _, value, tickets }: &UnknownValue| {
+            let noun = if *tickets == 1 { "ticket" } else { "tickets" };
+            format!("`{}` ({tickets} {noun})", steering::one_line(value))
+        };
+        let mut examples: Vec<_> = values.iter().take(MAX_EXAMPLES).map(value).map(Cow::Owned).collect();
+        if values.len() > MAX_EXAMPLES {
+            examples.push(Cow::Borrowed("and others"));
+        }
+        let (field, examples) = (steering::one_line(&field).into_owned(), examples.join(", "));
+        format!("{field}: neither model nor taxonomy knows {examples}; tickets keep them: are they spelt right?")
+    };
+    by_field.into_iter().map(warning).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]

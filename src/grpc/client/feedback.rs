@@ -17,7 +17,7 @@ use crate::{
     grpc::convert,
     pb::{self, feedback_service_client::FeedbackServiceClient},
     store::FeedbackFilter,
-    triage::{FieldTally, ResolvedCounts, Verdict},
+    triage::{FieldTally, ResolvedCounts, UnknownValue, Verdict},
 };
 
 impl Client {
@@ -58,7 +58,7 @@ impl Client {
         }
         let answer =
             FeedbackServiceClient::new(self.channel.clone()).record_resolved_tickets(stream::iter(frames)).await;
-        let pb::RecordResolvedTicketsResponse { recorded, unchanged, failed, errors, fields } =
+        let pb::RecordResolvedTicketsResponse { recorded, unchanged, failed, errors, fields, unknown_values } =
             answer.map_err(|status| self.explain(&status))?.into_inner();
         for pb::TicketError { index: _, id, error } in errors.into_iter().take(10) {
             tracing::warn!("ticket {id}: {}", error.unwrap_or_default().message);
@@ -67,7 +67,9 @@ impl Client {
             (field, FieldTally { tickets, right, right_by_model })
         };
         let fields = fields.into_iter().map(tally).collect();
-        Ok((ResolvedCounts { recorded, unchanged, fields }, failed))
+        let unknown = |pb::UnknownValue { field, value, tickets }| UnknownValue { field, value, tickets };
+        let unknown = unknown_values.into_iter().map(unknown).collect();
+        Ok((ResolvedCounts { recorded, unchanged, fields, unknown }, failed))
     }
 
     /// Takes feedback back; `false` where it was withdrawn before.

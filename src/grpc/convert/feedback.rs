@@ -11,7 +11,7 @@ use crate::{
     error::{FieldViolation, TriageError},
     pb,
     store::FeedbackFilter,
-    triage::{FieldTally, Verdict},
+    triage::{FieldTally, UnknownValue, Verdict},
 };
 
 /// More fields than any decision has.
@@ -94,6 +94,11 @@ fn timestamp(seconds: u64) -> Timestamp {
 pub(in crate::grpc) fn tally((field, tally): (String, FieldTally)) -> pb::FieldTally {
     let FieldTally { tickets, right, right_by_model } = tally;
     pb::FieldTally { field, tickets, right, right_by_model }
+}
+
+pub(in crate::grpc) fn unknown_value(unknown: UnknownValue) -> pb::UnknownValue {
+    let UnknownValue { field, value, tickets } = unknown;
+    pb::UnknownValue { field, value, tickets }
 }
 
 /// Handle, article and event, with the violations that show without opening the handle.
