@@ -63,6 +63,35 @@ async fn what_was_withdrawn_can_be_said_again_and_what_stands_counts_once() {
 }
 
 #[tokio::test]
+async fn of_a_ticket_that_is_confirmed_anyway_the_same_can_be_said_again_too() {
+    let server = TestServer::start().await;
+    let confirmed = pb::ConfirmedTicket {
+        id: "INC1".to_owned(),
+        summary: ASKED.to_owned(),
+        labels: [("category".to_owned(), "data/reporting".to_owned())].into(),
+        ..pb::ConfirmedTicket::default()
+    };
+    let frame = pb::UpsertTicketsRequest { tickets: vec![confirmed], validate_only: false };
+    server.memory().await.upsert_tickets(tokio_stream::iter([frame])).await.unwrap();
+    let label = async || {
+        let similar = pb::FindSimilarTicketsRequest { ticket: Some(ticket(ASKED, "")), top_n: None };
+        let found = server.memory().await.find_similar_tickets(similar).await.unwrap().into_inner().tickets;
+        found[0].labels["category"].clone()
+    };
+    let said = said(&server, "INC1").await;
+    let mut last = 0;
+    for _ in 0..2 {
+        let (id, recorded, changed) = record(&server, &said).await;
+        assert!(recorded && changed && id > last);
+        assert_eq!((record(&server, &said).await, label().await.as_str()), ((id, false, false), SAID));
+        assert!(withdraw(&server, id).await);
+        assert_eq!(label().await, "data/reporting");
+        last = id;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_ticket_that_was_deleted_comes_back_when_the_same_is_said_of_it() {
     let server = TestServer::start().await;
     let said = said(&server, "INC1").await;
