@@ -95,12 +95,16 @@ impl Triager {
             known.entry(field.to_owned()).or_default().insert(value);
         };
         for field in self.classifier.fields() {
-            field.labels.iter().for_each(|label| add(&field.name, label));
+            for label in &field.labels {
+                add(&field.name, label);
+            }
         }
         let fields = self.fields();
         let proposed = fields.iter().map(|field| (&field.name, &field.labels));
         for (field, labels) in proposed.chain(&self.taxonomy.fields).chain(&self.taxonomy.retired) {
-            labels.iter().for_each(|label| add(field, &label.value));
+            for label in labels {
+                add(field, &label.value);
+            }
         }
         KnownValues(known)
     }

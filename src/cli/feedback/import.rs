@@ -131,7 +131,9 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<()> {
         (outcome.counts, outcome.milestones) = (counts, milestones);
     }
     bar.finish();
-    unknown_warnings(&outcome.counts.unknown).iter().for_each(|warning| eprintln!("warning: {warning}"));
+    for warning in unknown_warnings(&outcome.counts.unknown) {
+        eprintln!("warning: {warning}");
+    }
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", outcome.to_json(started.elapsed().as_secs_f64()))?;
