@@ -395,3 +395,26 @@ fn files_teach_as_the_memory_does() {
     let labels = &desk.registry.get(&both.model.version).unwrap().report.fields[0].labels;
     assert_eq!(labels, &["a", "b", "network", "printing"]);
 }
+
+#[test]
+fn what_serves_was_written_down_before_it_does() {
+    let desk = Desk::new();
+    let (one, other) = (desk.imported("one"), desk.imported("other"));
+    let written = || desk.registry.store.last_activation().unwrap().map(|last| last.model.version);
+    let swap = |classifier: Classifier| {
+        assert_eq!(written().as_deref(), Some(classifier.version()));
+        Ok(())
+    };
+    let (author, taxonomy) = (Author::default(), Taxonomy::default());
+    for version in [&one, &other] {
+        desk.registry.activate(version, None, &author, &taxonomy, swap).unwrap();
+    }
+    assert_eq!(desk.registry.roll_back(&author, &taxonomy, swap).unwrap().model.version, one);
+    for shadow in [Some(other.as_str()), None] {
+        let swap = |set: Option<Shadow>| {
+            assert_eq!((desk.registry.store.shadow().unwrap().as_deref(), set.is_some()), (shadow, shadow.is_some()));
+            Ok(())
+        };
+        desk.registry.set_shadow(shadow, swap).unwrap();
+    }
+}

@@ -134,6 +134,7 @@ async fn withdrawn_feedback_is_as_if_it_never_was() {
     }
     let after = desk.decide(ticket(ALIKE, "")).await;
     assert_eq!((after.fields, after.priority), (before.fields, before.priority));
+    assert_eq!(after.versions.unwrap().feedback, "2", "what feedback taught was learnt anew");
     let similar = pb::FindSimilarTicketsRequest { ticket: Some(ticket(ASKED, "")), top_n: None };
     assert!(server.memory().await.find_similar_tickets(similar).await.unwrap().into_inner().tickets.is_empty());
     let listed = desk.list().await;

@@ -30,6 +30,7 @@ mod known_errors;
 mod learning;
 mod learning_again;
 mod learning_import;
+mod learning_labels;
 mod memory;
 mod memory_import;
 mod models;

@@ -425,3 +425,49 @@ async fn a_server_trains_by_itself_and_promotes_what_is_better_and_nothing_else(
     assert_eq!(back.model.unwrap().version, wrong);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_feedback_tells_scores_the_shadow_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundles = ["one", "other"].map(|name| folder.path().join(name));
+    for (bundle, prefix) in bundles.iter().zip(["one", "other"]) {
+        train(folder.path(), bundle, prefix);
+    }
+    let server = TestServer::start_with(&allowing(folder.path())).await;
+    let mut client = server.models().await;
+    let (one, other) = (import(&mut client, &bundles[0]).await.version, import(&mut client, &bundles[1]).await.version);
+    activate(&mut client, &one, "").await.unwrap();
+    client.set_shadow(pb::SetShadowRequest { version: other.clone() }).await.unwrap();
+    let scores = async || {
+        let request = pb::GetModelRequest { version: other.clone() };
+        let model = server.models().await.get_model(request).await.unwrap().into_inner().model.unwrap();
+        let score = model.shadow_scores.into_iter().next().unwrap_or_default();
+        (score.both_wrong, score.only_first_right, score.only_second_right)
+    };
+    let asked = ticket("vpn drops at home", "");
+    let decided = server.triage().await.triage_ticket(request(asked)).await.unwrap().into_inner().decision.unwrap();
+    let said = pb::RecordFeedbackRequest {
+        decision_handle: decided.decision_handle,
+        source: "ann".to_owned(),
+        accepted: vec!["topic".to_owned()],
+        ..pb::RecordFeedbackRequest::default()
+    };
+    let mut feedback = server.feedback().await;
+    for _ in 0..2 {
+        feedback.record_feedback(said.clone()).await.unwrap();
+        assert_eq!(scores().await, (0, 1, 0), "what is said again is no other ticket");
+    }
+    let resolved = |id: &str, topic: &str| pb::ConfirmedTicket {
+        id: id.to_owned(),
+        summary: format!("vpn drops in branch {id}"),
+        labels: [("topic".to_owned(), topic.to_owned())].into(),
+        ..pb::ConfirmedTicket::default()
+    };
+    let tickets = vec![resolved("1", "other-network"), resolved("2", "other-network"), resolved("3", "neither")];
+    for _ in 0..2 {
+        let frame = pb::RecordResolvedTicketsRequest { source: "desk".to_owned(), tickets: tickets.clone() };
+        feedback.record_resolved_tickets(tokio_stream::iter([frame])).await.unwrap();
+        assert_eq!(scores().await, (1, 1, 2));
+    }
+    server.stop().await;
+}
