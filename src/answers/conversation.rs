@@ -25,6 +25,8 @@ pub(super) struct Conversation {
     /// What the user was asked to choose from last.
     pub choices: Vec<String>,
     pub shown: Vec<Shown>,
+    /// All that fits was shown, and the user was told so.
+    pub is_exhausted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,13 +76,20 @@ impl Conversation {
         self.shown.push(Shown { article: answer.article.clone(), version: answer.version, units });
     }
 
-    /// What must not be shown again.
-    pub(super) fn shown_units(&self) -> HashSet<u64> {
-        self.shown.iter().flat_map(|shown| &shown.units).copied().collect()
+    /// What of an article was shown.
+    pub(super) fn units_of(&self, article: &str) -> HashSet<u64> {
+        let shown = self.shown.iter().filter(|shown| shown.article == article);
+        shown.flat_map(|shown| &shown.units).copied().collect()
     }
 
-    pub(super) fn was_shown(&self, article: &str) -> bool {
-        self.shown.iter().any(|shown| shown.article == article)
+    /// Whether all of this was shown, in whatever article: many end with the same sentence.
+    pub(super) fn has_shown_all(&self, units: &[u64]) -> bool {
+        !units.is_empty() && units.iter().all(|unit| self.shown.iter().any(|shown| shown.units.contains(unit)))
+    }
+
+    /// Whether something of this text of an article was shown.
+    pub(super) fn was_shown(&self, article: &str, version: u32) -> bool {
+        self.shown.iter().any(|shown| shown.article == article && shown.version == version)
     }
 
     /// Remembers a product that the conversation is about.
@@ -116,8 +125,12 @@ mod tests {
         let opened = Conversation::open(&feedback, &sealed, 1_059).unwrap();
         assert_eq!(opened, Conversation { ends_at: 1_060, ..conversation });
         assert!(
-            opened.was_shown("KB1") && opened.shown_units() == [7, u64::MAX].into() && opened.products == ["Outlook"]
+            opened.was_shown("KB1", 2)
+                && !opened.was_shown("KB1", 1)
+                && opened.units_of("KB1") == [7, u64::MAX].into()
+                && opened.products == ["Outlook"]
         );
+        assert!(opened.has_shown_all(&[7]) && !opened.has_shown_all(&[7, 8]) && opened.units_of("KB2").is_empty());
         let expired = Conversation::open(&feedback, &sealed, 1_060).unwrap_err();
         assert!(matches!(expired, TriageError::ConversationExpired), "{expired}");
         let forged = Conversation::open(&feedback, &format!("{sealed}A"), 1_000).unwrap_err().to_string();

@@ -2,12 +2,14 @@
 
 use super::{conversation::Conversation, products, turn::Reading};
 use crate::{
-    domain::answer::{Speaker, Turn},
+    domain::answer::{SmallTalk, Speaker, Turn},
     encode::{PlainText, Redactor},
 };
 
 /// What says less than this goes on about what was said before.
 const TERMS_OF_A_MATTER: usize = 3;
+/// And what says less than this cannot stand for itself.
+const TERMS_OF_A_QUESTION: usize = 2;
 /// Turns that a short one is read together with, the latest first.
 const EARLIER_TURNS: usize = 3;
 /// So much of what was said is asked of the articles.
@@ -25,14 +27,18 @@ pub(super) struct Course {
     pub conversation: Conversation,
     /// The user took up one of the choices.
     has_chosen: bool,
+    /// Products that the caller knows it to be about.
+    known: Vec<String>,
 }
 
 /// What the articles are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Matter {
     pub text: String,
-    /// The user goes on about the same: what was shown did not end it.
+    /// The user goes on about the same.
     pub goes_on: bool,
+    /// And says nothing new of it: what was shown did not help.
+    pub refuses: bool,
 }
 
 impl Course {
@@ -42,7 +48,7 @@ impl Course {
         let read = |turn: &Turn| Reading::of(PlainText::of(&turn.text, usize::MAX, redactor).as_str().trim());
         let mut earlier: Vec<Reading> = said.map(read).collect();
         let now = earlier.pop().unwrap_or_default();
-        Self { earlier, now, conversation, has_chosen: false }
+        Self { earlier, now, conversation, has_chosen: false, known: Vec::new() }
     }
 
     /// Takes up the product that the user was asked for, and those that a caller knows.
@@ -53,11 +59,15 @@ impl Course {
         for product in known.iter().chain(chosen) {
             self.conversation.is_about(product);
         }
+        self.known = known.to_vec();
     }
 
-    /// Whether the turn says nothing of any matter and refuses nothing.
-    pub(super) fn is_beside_the_matter(&self) -> bool {
-        !self.now.has_matter() && !self.now.refuses && !self.has_chosen
+    /// What the turn is where it says nothing of any matter and refuses nothing. A nod is an answer only where something was
+    /// shown.
+    pub(super) fn small_talk(&self) -> Option<SmallTalk> {
+        let is_beside_the_matter = !self.now.has_matter() && !self.now.refuses && !self.has_chosen;
+        let talk = self.now.small_talk.filter(|_| is_beside_the_matter)?;
+        (talk != SmallTalk::Acknowledgement || !self.conversation.shown.is_empty()).then_some(talk)
     }
 
     /// Whether the user said so little of a matter so far that more of it may find what this does not.
@@ -70,10 +80,11 @@ impl Course {
         let with_matter = || self.earlier.iter().rev().filter(|turn| turn.has_matter());
         let is_asked_again = || with_matter().any(|turn| part_in(&self.now.terms, &turn.terms) >= SAME_QUESTION);
         let is_short = self.now.terms.len() < TERMS_OF_A_MATTER;
-        let goes_on = with_matter().next().is_some() && (is_short || self.now.refuses || is_asked_again());
+        let goes_on =
+            with_matter().next().is_some() && (is_short || self.has_chosen || self.now.refuses || is_asked_again());
         if !goes_on {
             let text = bounded(self.now.matter.trim());
-            return self.now.has_matter().then(|| Matter { text: text.to_owned(), goes_on });
+            return self.now.has_matter().then(|| Matter { text: text.to_owned(), goes_on, refuses: false });
         }
         // The first line of a question weighs more.
         let mut text = bounded(self.now.matter.trim()).to_owned();
@@ -83,12 +94,35 @@ impl Course {
             }
             text.push_str(turn.matter.trim());
         }
-        Some(Matter { text: bounded(&text).to_owned(), goes_on })
+        let refuses = self.now.refuses || !self.now.has_matter() || is_asked_again();
+        Some(Matter { text: bounded(&text).to_owned(), goes_on, refuses: refuses && !self.has_chosen })
     }
 
-    /// Whether anything that the user said names this product.
-    pub(super) fn names(&self, product: &str) -> bool {
-        self.earlier.iter().chain([&self.now]).any(|turn| products::names(&turn.said, product))
+    /// The turn by itself, where it goes on about the same by its length alone: a short question may be another matter.
+    pub(super) fn alone(&self, matter: &Matter) -> Option<Matter> {
+        let is_question = self.now.terms.len() >= TERMS_OF_A_QUESTION;
+        let may_be = matter.goes_on && !matter.refuses && !self.has_chosen && is_question;
+        let text = || bounded(self.now.matter.trim()).to_owned();
+        may_be.then(|| Matter { text: text(), goes_on: false, refuses: false })
+    }
+
+    /// Products that the caller knows it to be about.
+    pub(super) fn known_products(&self) -> Vec<&str> {
+        self.known.iter().map(String::as_str).collect()
+    }
+
+    /// Forgets the products of what was spoken of before, where that is over.
+    pub(super) fn turn_to(&mut self, matter: &Matter) {
+        if !matter.goes_on {
+            self.conversation.products = self.known.clone();
+        }
+        self.conversation.is_exhausted &= matter.goes_on && !self.now.has_matter();
+    }
+
+    /// Whether what the user said of this matter names this product.
+    pub(super) fn names(&self, matter: &Matter, product: &str) -> bool {
+        let earlier = self.earlier.iter().filter(|_| matter.goes_on);
+        earlier.chain([&self.now]).any(|turn| products::names(&turn.said, product))
     }
 
     /// What the user said of the matter, sentence by sentence, without what was said twice; the first ones, and of a
@@ -137,8 +171,8 @@ mod tests {
     #[test]
     fn a_turn_stands_for_itself_or_goes_on() {
         let check = |turns: &[&str], text: Option<&str>, goes_on: bool| {
-            let expected = text.map(|text| Matter { text: text.to_owned(), goes_on });
-            assert_eq!(course(turns).matter(), expected, "{turns:?}");
+            let found = course(turns).matter().map(|matter| (matter.text, matter.goes_on));
+            assert_eq!(found, text.map(|text| (text.to_owned(), goes_on)), "{turns:?}");
         };
         check(&["hi"], None, false);
         check(&["VPN drops at home"], Some("VPN drops at home"), false);
@@ -168,12 +202,37 @@ mod tests {
     }
 
     #[test]
+    fn who_adds_something_does_not_refuse() {
+        let refuses = |turns: &[&str]| course(turns).matter().unwrap().refuses;
+        assert!(!refuses(&["forgot my password"]) && !refuses(&["forgot my password", "on Windows"]));
+        assert!(!refuses(&["parental leave", "when does HR confirm?"]));
+        for last in ["no", "that did not help", "forgot my password", "no, on Windows"] {
+            assert!(refuses(&["forgot my password", last]), "{last}");
+        }
+    }
+
+    #[test]
     fn the_product_that_was_asked_for_is_taken_up_however_it_is_said() {
         let mut course = course(&["It does not start", "it's OUTLOOK I think"]);
         course.conversation.choices = vec!["Outlook".into(), "Teams".into()];
         course.take_products(&["Exchange".into(), "outlook".into()]);
         assert_eq!(course.conversation.products, ["Exchange", "outlook"]);
         assert!(course.conversation.choices.is_empty());
+    }
+
+    #[test]
+    fn another_matter_forgets_the_products_of_the_one_before() {
+        let mut course = course(&["Outlook does not start", "How do I connect the VPN on a train?"]);
+        course.conversation.products = vec!["Outlook".into()];
+        let matter = course.matter().unwrap();
+        course.turn_to(&matter);
+        assert!(course.conversation.products.is_empty() && !course.names(&matter, "Outlook"));
+        assert!(course.names(&matter, "VPN"));
+        let mut goes_on = super::tests::course(&["Outlook does not start", "on my phone"]);
+        goes_on.conversation.products = vec!["Exchange".into()];
+        let matter = goes_on.matter().unwrap();
+        goes_on.turn_to(&matter);
+        assert!(goes_on.conversation.products == ["Exchange"] && goes_on.names(&matter, "Outlook"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
     domain::{
         answer::{Answer, AnswerSettings, ClarifyingQuestion, Handover, NoAnswer, TriedAnswer, Turn},
         article::ArticleHit,
-        decision::Versions,
+        decision::{Abstention, Versions},
         known_error::Section,
         ticket::{Ticket, TicketDraft, TicketLimits},
     },
@@ -111,16 +111,26 @@ fn find(triager: &Triager, settings: AnswerSettings, course: &mut Course, top_n:
     if course.now.asks_for_person {
         return nothing(NoAnswer::PersonRequested(handover(course, suggester)?));
     }
-    if let Some(small_talk) = course.now.small_talk.filter(|_| course.is_beside_the_matter()) {
+    if let Some(small_talk) = course.small_talk() {
         return nothing(NoAnswer::SmallTalk(small_talk));
     }
     let matter = course.matter();
-    let Some((matter, ticket)) = matter.and_then(|matter| ticket(&matter.text).map(|ticket| (matter, ticket))) else {
+    let Some((mut ticket, mut matter)) = matter.and_then(|matter| Some((ticket_of(&matter)?, matter))) else {
         return nothing(too_short(course, suggester)?);
     };
     let memory = suggester.memory_view();
+    let fit =
+        |ticket: &Ticket, products: &[&str]| suggester.fitting(ticket, products, memory.as_ref(), today, CANDIDATES);
     let products: Vec<&str> = course.conversation.products.iter().map(String::as_str).collect();
-    let mut fitting = suggester.fitting(&ticket, &products, memory.as_ref(), today, CANDIDATES)?;
+    let mut fitting = fit(&ticket, &products)?;
+    if let Some((alone, by_itself)) = course.alone(&matter).and_then(|alone| Some((ticket_of(&alone)?, alone))) {
+        let found = fit(&alone, &course.known_products())?;
+        // It is another matter where an article fits it at least as well without what was said before.
+        if found.scope >= IN_SCOPE && found.best_chance() >= fitting.best_chance() {
+            (matter, ticket, fitting) = (by_itself, alone, found);
+        }
+    }
+    course.turn_to(&matter);
     if matter.goes_on && !course.conversation.shown.is_empty() {
         // It is about what articles were found for before.
         fitting.scope = fitting.scope.max(IN_SCOPE);
@@ -129,11 +139,17 @@ fn find(triager: &Triager, settings: AnswerSettings, course: &mut Course, top_n:
     let answers = match answers {
         Ok(answers) => Ok(answers),
         Err(Nothing::Question(question)) => Err(NoAnswer::SeveralProducts(question)),
-        Err(Nothing::AllShown) => Err(NoAnswer::AllShown(handover(course, suggester)?)),
+        Err(Nothing::AllShown) => {
+            course.conversation.is_exhausted = true;
+            Err(NoAnswer::AllShown(handover(course, suggester)?))
+        }
+        // What the desk's model takes for a ticket is one of the desk's subjects, whether there are articles or not.
+        Err(Nothing::InScope) if !is_ticket(triager, &matter.text) => {
+            Err(NoAnswer::OutOfScope(handover(course, suggester)?))
+        }
         // A word or two may be a matter, and where they are none, one may ask for more.
         Err(_) if course.is_vague() && course.conversation.may_ask() => Err(too_short(course, suggester)?),
-        Err(Nothing::Found) => Err(NoAnswer::NothingFound(handover(course, suggester)?)),
-        Err(Nothing::InScope) => Err(NoAnswer::OutOfScope(handover(course, suggester)?)),
+        Err(_) => Err(NoAnswer::NothingFound(handover(course, suggester)?)),
     };
     let hits: Vec<ArticleHit> = answers.iter().flatten().map(hit).collect();
     let memory_version = if memory.is_some() { fitting.memory_version.to_string() } else { String::new() };
@@ -144,14 +160,20 @@ fn find(triager: &Triager, settings: AnswerSettings, course: &mut Course, top_n:
         ..triager.versions()
     };
     // One of them is it, or none.
-    let of_any: f32 = fitting.articles.iter().map(|article| article.chance).sum();
-    let confidence = fitting.scope * of_any.min(1.0);
+    let of_any = fitting.articles.iter().fold(0.0, |sum, article| sum + article.chance);
+    let confidence = fitting.scope * f32::min(of_any, 1.0);
     Ok(Found { answers, confidence, versions, suggestion_handle: triager.suggestion_handle(&ticket, &hits)? })
 }
 
+/// Whether the desk's model takes a text for a ticket.
+fn is_ticket(triager: &Triager, text: &str) -> bool {
+    let classified = triager.classifier().classify(text);
+    !classified.fields.iter().any(|field| field.abstention == Some(Abstention::OutOfScope))
+}
+
 /// What is asked, as articles are suggested for; `None` where there is no text.
-fn ticket(text: &str) -> Option<Ticket> {
-    let draft = TicketDraft { description: text.to_owned(), ..TicketDraft::default() };
+fn ticket_of(matter: &Matter) -> Option<Ticket> {
+    let draft = TicketDraft { description: matter.text.clone(), ..TicketDraft::default() };
     draft.parse("", &TicketLimits { text_bytes: usize::MAX, ..TicketLimits::default() }).ok()
 }
 
@@ -175,6 +197,9 @@ fn answer(
     min_confidence: f32,
     top_n: usize,
 ) -> Result<Result<Vec<Answer>, Nothing>, TriageError> {
+    if course.conversation.is_exhausted {
+        return Ok(Err(Nothing::AllShown));
+    }
     if fitting.scope < IN_SCOPE {
         return Ok(Err(Nothing::InScope));
     }
@@ -186,24 +211,26 @@ fn answer(
         return Ok(Err(Nothing::Found));
     }
     let known = || good.iter().flat_map(|(_, fit)| &fit.products);
-    for product in known().filter(|product| course.names(product)).cloned().collect::<Vec<_>>() {
+    for product in known().filter(|product| course.names(matter, product)).cloned().collect::<Vec<_>>() {
         course.conversation.is_about(&product);
     }
     // A product that none of these articles names says nothing.
     let is_known = |wanted: &&String| known().any(|product| product.to_lowercase() == wanted.to_lowercase());
     let wanted: Vec<String> = course.conversation.products.iter().filter(is_known).cloned().collect();
-    if wanted.is_empty() && course.conversation.may_ask() {
-        let fits: Vec<&Fit> = good.iter().map(|(_, fit)| fit).collect();
-        if let Some(question) = products::question(&fits) {
+    let fits: Vec<&Fit> = good.iter().map(|(_, fit)| fit).collect();
+    let suiting: Vec<_> = good.iter().filter(|(_, fit)| products::suits(fit, &fits, &wanted)).collect();
+    let is_refused = matter.refuses && !course.conversation.shown.is_empty();
+    if !is_refused && course.conversation.may_ask() {
+        let fits: Vec<&Fit> = suiting.iter().map(|(_, fit)| fit).collect();
+        if let Some(question) = products::question(&fits, &wanted) {
             course.conversation.asks();
             course.conversation.choices.clone_from(&question.choices);
             return Ok(Err(Nothing::Question(question)));
         }
     }
-    let shown = course.conversation.shown_units();
     let mut answers = Vec::new();
     let mut withheld = false;
-    for (article, _) in good.iter().filter(|(_, fit)| products::suits(&fit.products, &wanted)) {
+    for (article, _) in suiting {
         if answers.len() == top_n {
             break;
         }
@@ -211,12 +238,16 @@ fn answer(
             withheld = true;
             break;
         }
-        let was_shown = course.conversation.was_shown(&article.id);
-        let answered = fitting.answer(&article.id, &shown)?;
+        let shown = course.conversation.units_of(&article.id);
         // More of an article that did not help, does not help; but the fix of a known error may where its workaround did not.
-        let answered = answered.filter(|answered| !(matter.goes_on && was_shown) || is_remedy(answered));
+        let may_help = |answered: &Answered| {
+            let was_shown = course.conversation.was_shown(&article.id, answered.text.version);
+            !(matter.refuses && was_shown) || is_remedy(answered)
+        };
+        let answered = fitting.answer(&article.id, &shown)?.filter(may_help);
+        let answered = answered.filter(|answered| !course.conversation.has_shown_all(&answered.units));
         let Some(Answered { text, passage, units }) = answered else {
-            withheld |= was_shown;
+            withheld |= !course.conversation.shown.is_empty();
             continue;
         };
         let answer = Answer {

@@ -37,6 +37,12 @@ goedenavond";
 pub(super) const THANKS: &str = "\
 thanks
 thank you
+no thanks
+no thank you
+nein danke
+non merci
+no gracias
+nee bedankt
 many thanks
 thx
 ty
@@ -370,9 +376,35 @@ pub(super) const PERSON_WISHES: &str = "want wanna need like can could may let p
     möchte moechte kann könnte koennte bitte würde wuerde veux voudrais peux puis pouvez quiero quisiera puedo necesito \
     favor wil kan graag mag";
 pub(super) const PERSON_VERBS: &str = "talk speak chat connect transfer escalate forward reach talking speaking \
-    give sprechen reden verbinden weiterleiten verbunden telefonieren parler joindre transférer hablar comunicarme \
+    call sprechen reden verbinden weiterleiten verbunden telefonieren parler joindre transférer hablar comunicarme \
     pasar pasarme spreken praten doorverbinden doorverbonden";
 pub(super) const PERSONS: &str = "human person someone somebody agent representative operator advisor adviser technician \
     engineer colleague people menschen mensch mitarbeiter mitarbeiterin jemandem jemand kollegen techniker berater humain \
     personne quelquun conseiller conseillère opérateur technicien humano persona alguien agente asesor operador técnico \
-    mens iemand medewerker persoon";
+    mens iemand medewerker persoon support desk helpdesk servicedesk";
+
+/// Words that a person follows at the beginning of a sentence, as a wish for one.
+pub(super) const TALKS: &str = "\
+speak to
+speak with
+talk to
+talk with
+chat with";
+
+/// The same anywhere.
+pub(super) const DIRECT_WISHES: &str = "\
+get me
+give me
+put me through to
+connect me
+transfer me
+forward me
+hand me over
+i want a
+i need a human
+i want to speak
+verbinden sie mich mit
+verbinde mich mit
+gib mir
+passez moi
+páseme con";

@@ -26,24 +26,41 @@ pub(super) fn names(text: &str, product: &str) -> bool {
     })
 }
 
-/// Whether an article is about one of these products, or says nothing of products.
-pub(super) fn suits(products: &[String], wanted: &[String]) -> bool {
-    let is_wanted = |product: &String| wanted.iter().any(|wanted| wanted.to_lowercase() == product.to_lowercase());
-    products.is_empty() || wanted.is_empty() || products.iter().any(is_wanted)
+fn is_wanted(product: &str, wanted: &[String]) -> bool {
+    wanted.iter().any(|wanted| wanted.to_lowercase() == product.to_lowercase())
 }
 
-/// What to ask where articles of other products fit as well as the best one, best first; `None` where one fits best.
-pub(super) fn question(fits: &[&Fit]) -> Option<ClarifyingQuestion> {
-    let best = fits.first().filter(|best| !best.products.is_empty())?;
-    let is_rival = |fit: &&&Fit| {
-        !fit.products.is_empty()
-            && fit.share >= AS_GOOD * best.share
-            && fit.products.iter().all(|product| !best.products.contains(product))
+/// Whether an article suits who wants these products, beside the others that fit: it says nothing of products, or is about
+/// one that is wanted; and none of the others is about more of them where this one is for something else, as for the other
+/// of two systems.
+pub(super) fn suits(fit: &Fit, others: &[&Fit], wanted: &[String]) -> bool {
+    if fit.products.is_empty() || wanted.is_empty() {
+        return true;
+    }
+    let of = |fit: &Fit| fit.products.iter().filter(|product| is_wanted(product, wanted)).count();
+    let is_for_something_else = |other: &&Fit| {
+        fit.products.iter().any(|product| !is_wanted(product, wanted) && !other.products.contains(product))
     };
-    fits.iter().find(is_rival)?;
+    let ours = of(fit);
+    ours > 0 && !others.iter().any(|other| of(other) > ours && is_for_something_else(other))
+}
+
+/// What to ask where articles of other products fit as well as the best one, best first; `None` where one fits best. What
+/// they have in common, and what is `wanted`, tells nothing apart.
+pub(super) fn question(fits: &[&Fit], wanted: &[String]) -> Option<ClarifyingQuestion> {
+    let best = fits.first()?;
+    let has_own = |fit: &Fit, other: &Fit| {
+        fit.products.iter().any(|product| !is_wanted(product, wanted) && !other.products.contains(product))
+    };
+    let is_rival = |fit: &&&Fit| fit.share >= AS_GOOD * best.share && has_own(fit, best) && has_own(best, fit);
+    let rival = fits.iter().find(is_rival)?;
+    let tells = |product: &String| {
+        let is_common = best.products.contains(product) && rival.products.contains(product);
+        !is_common && !is_wanted(product, wanted)
+    };
     let mut choices: Vec<String> = Vec::new();
     for fit in fits.iter().filter(|fit| fit.share >= WORTH_NAMING * best.share) {
-        for product in &fit.products {
+        for product in fit.products.iter().filter(|product| tells(product)) {
             if choices.len() < MAX_CHOICES && !choices.contains(product) {
                 choices.push(product.clone());
             }
@@ -77,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_user_is_asked_where_articles_of_other_products_fit_as_well() {
-        let asked = |fits: &[Fit]| question(&fits.iter().collect::<Vec<_>>()).map(|question| question.choices);
+        let asked = |fits: &[Fit]| question(&fits.iter().collect::<Vec<_>>(), &[]).map(|question| question.choices);
         let owned = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(asked(&[]), None);
         assert_eq!(asked(&[fit(0.4, &["A"])]), None);
@@ -92,12 +109,30 @@ mod tests {
     }
 
     #[test]
+    fn what_articles_have_in_common_tells_them_not_apart() {
+        let wanted = ["falcon vpn".to_owned()];
+        let fits = [fit(0.4, &["Falcon VPN", "Windows"]), fit(0.39, &["Falcon VPN", "macOS"])];
+        let fits: Vec<&Fit> = fits.iter().collect();
+        assert_eq!(question(&fits, &wanted).unwrap().choices, ["Windows", "macOS"]);
+        assert_eq!(question(&fits, &[]).unwrap().choices, ["Windows", "macOS"]);
+        assert_eq!(question(&fits, &["Windows".to_owned()]), None);
+        let general = [fit(0.4, &["Falcon VPN"]), fit(0.39, &["Falcon VPN", "macOS"])];
+        assert_eq!(question(&general.iter().collect::<Vec<_>>(), &wanted), None);
+    }
+
+    #[test]
     fn an_article_suits_where_it_is_of_the_product_or_of_none() {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        for (products, wanted, expected) in
-            [(&[][..], &["A"][..], true), (&["A", "B"], &["b"], true), (&["A"], &["B"], false), (&["A"], &[], true)]
-        {
-            assert_eq!(suits(&owned(products), &owned(wanted)), expected, "{products:?} {wanted:?}");
-        }
+        let check = |products: &[&str], others: &[&[&str]], wanted: &[&str], expected: bool| {
+            let others: Vec<Fit> = others.iter().map(|products| fit(0.1, products)).collect();
+            let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+            let suits = suits(&fit(0.1, products), &others.iter().collect::<Vec<_>>(), &wanted);
+            assert_eq!(suits, expected, "{products:?} {wanted:?}");
+        };
+        check(&[], &[], &["A"], true);
+        check(&["A", "B"], &[], &["b"], true);
+        check(&["A"], &[], &["B"], false);
+        check(&["A"], &[], &[], true);
+        check(&["VPN", "macOS"], &[&["VPN", "Windows"]], &["VPN", "Windows"], false);
+        check(&["VPN"], &[&["VPN", "Windows"]], &["VPN", "Windows"], true);
     }
 }

@@ -10,7 +10,9 @@ use crate::{domain::answer::SmallTalk, knowledge::subject_terms};
 const MAX_PHRASE_WORDS: usize = 8;
 /// A sentence that asks for a person says little else.
 const MAX_WISH_WORDS: usize = 16;
-const MAX_WISH_TERMS: usize = 4;
+const MAX_WISH_TERMS: usize = 6;
+/// Between what begins a direct wish and the person stand so many words at most.
+const MAX_WORDS_BETWEEN: usize = 3;
 /// Of a long turn the beginning is looked at for phrases.
 const MAX_WORDS: usize = 400;
 
@@ -32,7 +34,6 @@ pub(super) struct Reading {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phrase {
-    Filler,
     Talk(Talk),
     Refusal,
 }
@@ -40,6 +41,7 @@ enum Phrase {
 /// The later ones say what a turn is where it holds several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Talk {
+    Acknowledgement,
     Greeting,
     Thanks,
     Goodbye,
@@ -49,6 +51,7 @@ enum Talk {
 impl From<Talk> for SmallTalk {
     fn from(talk: Talk) -> Self {
         match talk {
+            Talk::Acknowledgement => Self::Acknowledgement,
             Talk::Greeting => Self::Greeting,
             Talk::Thanks => Self::Thanks,
             Talk::Goodbye => Self::Goodbye,
@@ -60,7 +63,7 @@ impl From<Talk> for SmallTalk {
 /// Phrases by their words, joined by blanks. A refusal is one whatever else it is.
 static PHRASES: LazyLock<HashMap<String, Phrase>> = LazyLock::new(|| {
     let lists = [
-        (phrases::FILLERS, Phrase::Filler),
+        (phrases::FILLERS, Phrase::Talk(Talk::Acknowledgement)),
         (phrases::GREETINGS, Phrase::Talk(Talk::Greeting)),
         (phrases::THANKS, Phrase::Talk(Talk::Thanks)),
         (phrases::GOODBYES, Phrase::Talk(Talk::Goodbye)),
@@ -92,7 +95,6 @@ impl Reading {
                 continue;
             };
             match phrase {
-                Phrase::Filler => {}
                 Phrase::Talk(found) => talk = talk.max(Some(found)),
                 Phrase::Refusal => reading.refuses = true,
             }
@@ -102,6 +104,9 @@ impl Reading {
         }
         reading.matter.push_str(&text[from..]);
         reading.terms = subject_terms(&reading.matter);
+        // A picture says no more than a nod.
+        let is_wordless = words.is_empty() && !text.trim().is_empty();
+        let talk = talk.or(is_wordless.then_some(Talk::Acknowledgement));
         reading.small_talk = talk.map(SmallTalk::from);
         reading
     }
@@ -156,12 +161,33 @@ fn asks_for_person(text: &str, words: &[Word]) -> bool {
             .map(|word| word.key.as_str())
             .collect();
         let has = |list: &str| keys.iter().any(|key| list.split_ascii_whitespace().any(|word| word == *key));
-        keys.len() <= MAX_WISH_WORDS
+        let is_wish = keys.len() <= MAX_WISH_WORDS
             && has(phrases::PERSON_WISHES)
             && has(phrases::PERSON_VERBS)
             && has(phrases::PERSONS)
-            && subject_terms(&text[sentence]).len() <= MAX_WISH_TERMS + 2
+            && subject_terms(&text[sentence.clone()]).len() <= MAX_WISH_TERMS;
+        is_wish || has_direct_wish(&keys)
     })
+}
+
+/// Whether words that can mean nothing else are followed by a person: "get me a real person", "speak to an agent".
+fn has_direct_wish(keys: &[&str]) -> bool {
+    static TALKS: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| beginnings(phrases::TALKS));
+    static WISHES: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| beginnings(phrases::DIRECT_WISHES));
+    let is_person = |key: &&str| phrases::PERSONS.split_ascii_whitespace().any(|word| word == *key);
+    (0..keys.len()).any(|start| {
+        let talks = TALKS.iter().filter(|_| start == 0);
+        let after = WISHES.iter().chain(talks).filter(|words| starts_with(&keys[start..], words)).map(Vec::len).max();
+        after.is_some_and(|length| keys[start + length..].iter().take(MAX_WORDS_BETWEEN + 1).any(is_person))
+    })
+}
+
+fn beginnings(list: &str) -> Vec<Vec<String>> {
+    list.lines().map(|line| key_of(line).split(' ').map(str::to_owned).collect()).collect()
+}
+
+fn starts_with(keys: &[&str], words: &[String]) -> bool {
+    keys.len() >= words.len() && keys.iter().zip(words).all(|(key, word)| key == word)
 }
 
 /// The bytes of each sentence or line, without blanks around it.
@@ -207,6 +233,9 @@ mod tests {
             ("Vielen Dank, tschüss!", Some(SmallTalk::Goodbye)),
             ("merci beaucoup", Some(SmallTalk::Thanks)),
             ("¡Hola! Buenos días", Some(SmallTalk::Greeting)),
+            ("ok", Some(SmallTalk::Acknowledgement)),
+            ("👍", Some(SmallTalk::Acknowledgement)),
+            ("no thanks", Some(SmallTalk::Thanks)),
         ] {
             let reading = Reading::of(text);
             assert_eq!((reading.small_talk, reading.has_matter()), (expected, false), "{text}: {reading:?}");
@@ -250,6 +279,13 @@ mod tests {
             "quiero hablar con una persona",
             "kan ik iemand spreken",
             "please call me back",
+            "speak to an agent",
+            "this is useless, get me a person",
+            "connect me with support",
+            "transfer me to the service desk",
+            "the coffee machine shows E05 and leaks since the morning, please get me a real person",
+            "I want a human",
+            "can someone call me?",
         ] {
             assert!(Reading::of(text).asks_for_person, "{text}");
         }
@@ -259,6 +295,8 @@ mod tests {
             "a person left our team, what about the account?",
             "how do I forward mails to another mailbox",
             "Which representative office has a printer?",
+            "How do I get someone access to the folder?",
+            "I need a person record in SAP",
         ] {
             assert!(!Reading::of(text).asks_for_person, "{text}");
         }

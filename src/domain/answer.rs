@@ -109,6 +109,7 @@ impl NoAnswer {
 /// What is said that is about nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmallTalk {
+    Acknowledgement,
     Greeting,
     Thanks,
     Goodbye,
@@ -118,6 +119,7 @@ pub enum SmallTalk {
 impl SmallTalk {
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Acknowledgement => "ACKNOWLEDGEMENT",
             Self::Greeting => "GREETING",
             Self::Thanks => "THANKS",
             Self::Goodbye => "GOODBYE",

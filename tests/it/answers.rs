@@ -227,6 +227,51 @@ async fn the_user_is_asked_for_the_product_at_most_twice() {
 }
 
 #[tokio::test]
+async fn articles_that_end_alike_and_share_a_product_are_told_apart() {
+    let server = TestServer::start().await;
+    let vpn = |id: &str, system: &str, steps: &str| pb::Article {
+        products: vec!["Falcon VPN".to_owned(), system.to_owned()],
+        ..article(id, &format!("Reset the Falcon VPN on {system}"), &format!("{steps} Start it again and sign in."))
+    };
+    let articles = vec![
+        vpn("KB-WIN", "Windows", "Open Services, choose Falcon VPN and restart the service."),
+        vpn("KB-MAC", "macOS", "Open Activity Monitor, choose Falcon VPN and quit the process."),
+        article("KB-ROOM", "Book a meeting room", "Open the calendar and pick a free meeting room."),
+    ];
+    upsert(&mut server.knowledge().await, articles).await;
+    let mut chat = Chat::with(&server).await;
+    let answer = chat.say("How do I reset the Falcon VPN?").await;
+    let mut choices = answer.no_answer.clone().unwrap_or_default().question.unwrap_or_default().choices;
+    choices.sort_unstable();
+    assert_eq!(choices, ["Windows", "macOS"], "{answer:?}");
+    assert_eq!(shown(&chat.say("macOS").await), ["KB-MAC"]);
+    // What both end with was shown by now.
+    assert_eq!(shown(&chat.say("How do I reset the Falcon VPN on Windows?").await), ["KB-WIN"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_nod_is_no_refusal_and_what_is_exhausted_stays_so() {
+    let server = server_with_desk().await;
+    let mut chat = Chat::with(&server).await;
+    assert_eq!(shown(&chat.say("My VPN client shows error 809 at home").await), ["KE-809"]);
+    for nod in ["ok", "👍", "yes"] {
+        let answer = chat.say(nod).await;
+        assert_eq!(answer.no_answer.unwrap().small_talk(), pb::SmallTalk::Acknowledgement, "{nod}");
+    }
+    let mut last = chat.say("that did not help").await;
+    while last.no_answer.is_none() {
+        last = chat.say("no").await;
+    }
+    for _ in 0..4 {
+        assert_eq!(why(&last), pb::NoAnswerReason::AllShown);
+        last = chat.say("still not working").await;
+    }
+    assert_eq!(shown(&chat.say("How do I reset my password?").await), ["KB-PWD"]);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_no_question_for_the_desk_gets_its_reason() {
     let server = server_with_desk().await;
     let check = async |text: &str, expected: pb::NoAnswerReason| {

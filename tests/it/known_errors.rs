@@ -284,8 +284,8 @@ async fn commands_say_the_same_of_a_data_directory_and_of_a_server() {
 
         let list = kb(&["list"]).stdout;
         assert_eq!(list, "KE1           retired    known error  v4    Mail stops  (until 2999-01-01)\n");
-        assert_eq!(kb(&["list", "--status", "draft"]).stdout, "no such article\n");
-        assert_eq!(kb(&["list", "--expired", "--kind", "known_error"]).stdout, "no such article\n");
+        assert_eq!(kb(&["list", "--status", "draft"]).stdout, "no articles\n");
+        assert_eq!(kb(&["list", "--expired", "--kind", "known_error"]).stdout, "no articles\n");
         let all = json(&kb(&["list", "--kind", "known_error", "--kind", "faq", "--json"]));
         assert_eq!((&all["articles"][0]["id"], &all["articles"][0]["expired"]), (&"KE1".into(), &false.into()));
         kb(&["list", "--kind", "howto"]).check(2, &["it is one of known_error, how_to, faq, policy"]);

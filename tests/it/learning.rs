@@ -10,7 +10,7 @@ use ticket_triage::pb::{
 use tonic::{Code, Status, transport::Channel};
 
 use crate::harness::{
-    ServerProcess, TestServer, field, file, item_status, reason, request, run, ticket, violated_fields,
+    ServerProcess, TestServer, field, file, in_time, item_status, reason, request, run, ticket, violated_fields,
 };
 
 const ASKED: &str = "The badge reader at the north gate does not open the door for our forklift drivers";
@@ -400,8 +400,8 @@ async fn a_value_that_breaks_its_promise_is_recommended_and_the_figures_say_so()
         assert_eq!(field(&decision, "category").route(), pb::Route::Autofill, "{text}");
         handles.push(decision.decision_handle);
     }
-    for handle in handles {
-        desk.correct(&handle, "ann", "network/connectivity").await.unwrap();
+    for handle in &handles {
+        desk.correct(handle, "ann", "network/connectivity").await.unwrap();
     }
     let after = desk.decide(ticket(asked, "")).await;
     let category = field(&after, "category");
@@ -419,8 +419,17 @@ async fn a_value_that_breaks_its_promise_is_recommended_and_the_figures_say_so()
     assert!(vpn.demoted && counts.realised.unwrap().upper < 0.95);
     let wrong = pb::GetTrustFiguresRequest { days: Some(0) };
     assert_eq!(violated_fields(&desk.feedback.get_trust_figures(wrong).await.unwrap_err()), ["days"]);
-    let (_, metrics) = server.admin("/metrics").await;
-    assert!(metrics.contains("triage_demoted_labels{field=\"category\"} 1"), "{metrics}");
+    // Servers of other tests in this process set the same gauge: it is set anew with whatever is learnt here.
+    in_time(async {
+        loop {
+            assert!(!desk.correct(&handles[0], "ann", "network/connectivity").await.unwrap().recorded);
+            let (_, metrics) = server.admin("/metrics").await;
+            if metrics.contains("triage_demoted_labels{field=\"category\"} 1") {
+                return;
+            }
+        }
+    })
+    .await;
     server.stop().await;
 }
 

@@ -19,7 +19,7 @@ async fn values_that_nobody_knows_are_kept_and_told_with_their_tickets() {
         labels: labels.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect(),
         ..pb::ConfirmedTicket::default()
     };
-    let tickets = vec![
+    let tickets = [
         resolved("1", &[("category", "network/vnp"), ("impact", "low"), ("site", "north")]),
         resolved("2", &[("category", "network/vnp"), ("topic", "gates"), ("assignment_group", "network")]),
         resolved("3", &[("category", "network/vpn"), ("topic", "fax"), ("assignment_group", "netwrok")]),
@@ -61,8 +61,10 @@ fn the_command_line_names_five_values_that_nobody_knows() {
         3 => "network/vpn".to_owned(),
         other => format!("odd/{other}"),
     };
-    let rows: String =
-        (0..12).map(|number| format!("{number},Kiosk {number} is dark,{}\n", category(number))).collect();
+    let rows: String = (0..12)
+        .map(|number| format!("{number},Kiosk {number} is dark,{}", category(number)))
+        .collect::<Vec<_>>()
+        .join("\n");
     let resolved = file(folder.path(), "resolved.csv", format!("id,text,category\n{rows}"));
     let import = ["feedback", "import", &resolved, "--text", "text", "--label", "category", "--data-dir", &data];
     let outcome = run(import);

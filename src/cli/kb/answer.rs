@@ -155,13 +155,15 @@ fn show(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
                 let link = link.as_ref().map(|link| format!("  {}", printable(link))).unwrap_or_default();
                 writeln!(out, "{} ({}, version {version}){link}", printable(title), printable(article))?;
                 if passage.steps.is_empty() {
-                    writeln!(out, "  {}", printable(&passage.text).replace('\n', "\n  "))?;
+                    lines(out, "  ", &passage.text)?;
                 } else {
                     if !passage.introduction.is_empty() {
-                        writeln!(out, "  {}", printable(&passage.introduction).replace('\n', "\n  "))?;
+                        lines(out, "  ", &passage.introduction)?;
                     }
                     for (place, step) in passage.steps.iter().enumerate() {
-                        writeln!(out, "  {}. {}", place + 1, printable(step).replace('\n', "\n     "))?;
+                        let mut lines = step.lines();
+                        writeln!(out, "  {}. {}", place + 1, printable(lines.next().unwrap_or_default()))?;
+                        lines.try_for_each(|line| writeln!(out, "     {}", printable(line)))?;
                     }
                 }
                 if passage.truncated {
@@ -182,13 +184,18 @@ fn show(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
                 | NoAnswer::PersonRequested(handover)
                 | NoAnswer::AllShown(handover) => {
                     writeln!(out, "hand over:")?;
-                    writeln!(out, "  {}", printable(&handover.summary()).replace('\n', "\n  "))?;
+                    lines(out, "  ", &handover.summary())?;
                 }
                 NoAnswer::SmallTalk(_) | NoAnswer::TooShort => {}
             }
         }
     }
     writeln!(out, "conversation {}", printable(&reply.conversation))
+}
+
+/// A text line by line, each behind `indent`.
+fn lines(out: &mut impl Write, indent: &str, text: &str) -> io::Result<()> {
+    text.lines().try_for_each(|line| writeln!(out, "{indent}{}", printable(line)))
 }
 
 fn reply_json(reply: &Reply) -> Value {

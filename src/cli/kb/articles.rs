@@ -312,7 +312,7 @@ pub(super) fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         writeln!(out, "{}", json!({"articles": documents}))?;
     } else if count == 0 {
-        writeln!(out, "no such article")?;
+        writeln!(out, "no articles")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -90,6 +90,7 @@ fn domain_no_answer(why: pb::NoAnswer) -> anyhow::Result<NoAnswer> {
         }
         Reason::SmallTalk => NoAnswer::SmallTalk(match talk {
             pb::SmallTalk::Unspecified | pb::SmallTalk::Greeting => SmallTalk::Greeting,
+            pb::SmallTalk::Acknowledgement => SmallTalk::Acknowledgement,
             pb::SmallTalk::Thanks => SmallTalk::Thanks,
             pb::SmallTalk::Goodbye => SmallTalk::Goodbye,
             pb::SmallTalk::AboutTheBot => SmallTalk::AboutTheBot,

@@ -118,6 +118,7 @@ fn no_answer(why: NoAnswer) -> pb::NoAnswer {
         }
         NoAnswer::SmallTalk(talk) => {
             let talk = match talk {
+                SmallTalk::Acknowledgement => pb::SmallTalk::Acknowledgement,
                 SmallTalk::Greeting => pb::SmallTalk::Greeting,
                 SmallTalk::Thanks => pb::SmallTalk::Thanks,
                 SmallTalk::Goodbye => pb::SmallTalk::Goodbye,

@@ -96,6 +96,11 @@ impl Suggester {
 }
 
 impl Fitting<'_> {
+    /// Of the article that fits best; 0 where none does.
+    pub(crate) fn best_chance(&self) -> f32 {
+        self.articles.first().map_or(0.0, |article| article.chance)
+    }
+
     /// The passage of an article that answers, without the units that were shown before; `None` where nothing is left.
     pub(crate) fn answer(&self, id: &str, shown: &HashSet<u64>) -> Result<Option<Answered>, TriageError> {
         Ok(self.view.answer(&self.evidence.candidates, id, shown)?)
