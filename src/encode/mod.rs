@@ -6,6 +6,7 @@ pub(crate) mod html;
 mod mail;
 mod plain_text;
 pub mod redact;
+pub mod sentence;
 mod source_text;
 mod static_vectors;
 mod symmetric;
