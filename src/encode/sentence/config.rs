@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{SentenceEncoderError, kernel::Heads, lanes::LANES};
+use super::{SentenceEncoderError, attention::Heads, int8::MAX_INPUTS, lanes::LANES};
 
 /// What is longer is cut off, whatever the model could read: the time of attention grows with the square.
 pub(super) const MAX_TOKENS: usize = 512;
-/// Keeps products of two sizes far from overflow.
+/// Keeps products of two sizes from overflow.
 const MAX_SIZE: usize = 1 << 20;
 
 #[derive(Debug, Deserialize)]
@@ -63,16 +63,18 @@ impl Config {
         require(!self.is_decoder, "is_decoder", &self.is_decoder, "false")?;
         let heads = self.num_attention_heads;
         require(
-            size(self.hidden_size) && size(heads) && self.hidden_size.is_multiple_of(heads * LANES),
+            (1..=MAX_INPUTS).contains(&self.hidden_size)
+                && size(heads)
+                && self.hidden_size.is_multiple_of(heads * LANES),
             "hidden_size",
             &format!("{} with num_attention_heads {heads}", self.hidden_size),
-            "a multiple of 16 for each head",
+            "a multiple of 16 for each head, up to 65536",
         )?;
         require(
-            size(self.intermediate_size) && self.intermediate_size.is_multiple_of(LANES),
+            (1..=MAX_INPUTS).contains(&self.intermediate_size) && self.intermediate_size.is_multiple_of(LANES),
             "intermediate_size",
             &self.intermediate_size,
-            "a multiple of 16",
+            "a multiple of 16, up to 65536",
         )?;
         let count = "a number from 1 to 1048576";
         require(size(self.num_hidden_layers), "num_hidden_layers", &self.num_hidden_layers, count)?;

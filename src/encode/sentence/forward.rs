@@ -2,19 +2,26 @@
 //! between two layers whether to go on.
 
 use super::{
+    attention::{HeadScratch, Heads},
     cpu::Cpu,
-    kernel::{HeadScratch, Heads, Linear, Norm, Then},
+    int8::{Int8Linear, Int8Rows},
+    kernel::{Linear, Norm, Then},
 };
 
 /// Of this many tokens at a time the wide middle of a layer is kept, which then stays near the processor.
 const TOKENS_A_BLOCK: usize = 128;
 
+pub(super) enum Matrix {
+    Float32(Linear),
+    Int8(Int8Linear),
+}
+
 pub(super) struct Layer {
-    pub(super) qkv: Linear,
-    pub(super) attention_output: Linear,
+    pub(super) qkv: Matrix,
+    pub(super) attention_output: Matrix,
     pub(super) attention_norm: Norm,
-    pub(super) widen: Linear,
-    pub(super) narrow: Linear,
+    pub(super) widen: Matrix,
+    pub(super) narrow: Matrix,
     pub(super) output_norm: Norm,
 }
 
@@ -39,13 +46,14 @@ pub(super) struct Scratch {
     context: Vec<f32>,
     middle: Vec<f32>,
     head: HeadScratch,
+    int8: Int8Rows,
 }
 
 impl Model {
     /// Fills `scratch.rows`, or returns `None` where `stop` said so. Ids are of the vocabulary, and no more than there
     /// are positions.
     pub(super) fn run(&self, ids: &[u32], scratch: &mut Scratch, stop: &dyn Fn() -> bool) -> Option<()> {
-        let Scratch { rows, qkv, context, middle, head } = scratch;
+        let Scratch { rows, qkv, context, middle, head, int8 } = scratch;
         let hidden = self.heads.hidden();
         rows.clear();
         for (&id, position) in ids.iter().zip(self.positions.chunks_exact(hidden)) {
@@ -61,17 +69,24 @@ impl Model {
             if stop() {
                 return None;
             }
-            self.cpu.multiply(&layer.qkv, rows, Then::Store, qkv);
+            self.multiply(&layer.qkv, rows, int8, Then::Store, qkv);
             self.cpu.attend(self.heads, qkv, head, context);
-            self.cpu.multiply(&layer.attention_output, context, Then::Add, rows);
+            self.multiply(&layer.attention_output, context, int8, Then::Add, rows);
             self.cpu.normalise(&layer.attention_norm, rows);
             for rows in rows.chunks_mut(TOKENS_A_BLOCK * hidden) {
                 let middle = &mut middle[..rows.len() / hidden * self.intermediate];
-                self.cpu.multiply(&layer.widen, rows, Then::Gelu, middle);
-                self.cpu.multiply(&layer.narrow, middle, Then::Add, rows);
+                self.multiply(&layer.widen, rows, int8, Then::Gelu, middle);
+                self.multiply(&layer.narrow, middle, int8, Then::Add, rows);
             }
             self.cpu.normalise(&layer.output_norm, rows);
         }
         Some(())
+    }
+
+    fn multiply(&self, matrix: &Matrix, input: &[f32], scratch: &mut Int8Rows, then: Then, output: &mut [f32]) {
+        match matrix {
+            Matrix::Float32(linear) => self.cpu.multiply(linear, input, then, output),
+            Matrix::Int8(linear) => self.cpu.multiply_int8(linear, input, scratch, then, output),
+        }
     }
 }

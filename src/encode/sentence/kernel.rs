@@ -1,4 +1,4 @@
-//! The three steps that a layer consists of, as loops over lanes that the compiler turns into the vector instructions
+//! Products and norms of rows, as loops over lanes that the compiler turns into the vector instructions
 //! of whatever processor the caller is compiled for (`cpu.rs`). `ROWS` and `PANELS` say how many sums that one keeps in
 //! registers.
 //!
@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use super::lanes::{LANES, Lanes};
+use super::lanes::{LANES, Lanes, gelu, times_plus};
 
 /// Of so many inputs at a time products are added up, so that their panels stay in the nearest cache for all rows.
 const INPUTS_A_CHUNK: usize = 128;
@@ -55,37 +55,41 @@ pub(super) enum Then {
 
 /// Calls `$function` with the numbers of rows and panels as constants, which is what lets sums stay in registers.
 macro_rules! with_tile {
-    ($rows:expr, $panels:expr, $most:ident, $function:ident::<$fused:ident>$arguments:tt) => {
+    ($rows:expr, $panels:expr, $most:ident, $function:ident::<$($kind:ident),+>$arguments:tt) => {
         match $panels {
-            3 if $most >= 3 => with_tile!($rows, $function, $fused, 3, $arguments),
-            2 if $most >= 2 => with_tile!($rows, $function, $fused, 2, $arguments),
-            _ => with_tile!($rows, $function, $fused, 1, $arguments),
+            3 if $most >= 3 => with_tile!(@rows $rows, $function, ($($kind),+), 3, $arguments),
+            2 if $most >= 2 => with_tile!(@rows $rows, $function, ($($kind),+), 2, $arguments),
+            _ => with_tile!(@rows $rows, $function, ($($kind),+), 1, $arguments),
         }
     };
-    ($rows:expr, $function:ident, $fused:ident, $panels:literal, $arguments:tt) => {
+    (@rows $rows:expr, $function:ident, $kind:tt, $panels:literal, $arguments:tt) => {
         match $rows {
-            1 => $function::<$fused, 1, $panels> $arguments,
-            2 => $function::<$fused, 2, $panels> $arguments,
-            3 => $function::<$fused, 3, $panels> $arguments,
-            4 => $function::<$fused, 4, $panels> $arguments,
-            5 => $function::<$fused, 5, $panels> $arguments,
-            6 => $function::<$fused, 6, $panels> $arguments,
-            7 => $function::<$fused, 7, $panels> $arguments,
-            _ => $function::<$fused, 8, $panels> $arguments,
+            1 => with_tile!(@call $function, $kind, 1, $panels, $arguments),
+            2 => with_tile!(@call $function, $kind, 2, $panels, $arguments),
+            3 => with_tile!(@call $function, $kind, 3, $panels, $arguments),
+            4 => with_tile!(@call $function, $kind, 4, $panels, $arguments),
+            5 => with_tile!(@call $function, $kind, 5, $panels, $arguments),
+            6 => with_tile!(@call $function, $kind, 6, $panels, $arguments),
+            7 => with_tile!(@call $function, $kind, 7, $panels, $arguments),
+            _ => with_tile!(@call $function, $kind, 8, $panels, $arguments),
         }
+    };
+    (@call $function:ident, ($($kind:ident),+), $rows:literal, $panels:literal, $arguments:tt) => {
+        $function::<$($kind,)+ $rows, $panels> $arguments
     };
 }
+pub(super) use with_tile;
 
 /// Rows of numbers that begin `stride` apart.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
-    values: &'a [f32],
-    stride: usize,
+pub(super) struct Rows<'a, T = f32> {
+    pub(super) values: &'a [T],
+    pub(super) stride: usize,
 }
 
-struct RowsMut<'a> {
-    values: &'a mut [f32],
-    stride: usize,
+pub(super) struct RowsMut<'a> {
+    pub(super) values: &'a mut [f32],
+    pub(super) stride: usize,
 }
 
 /// Every row of `input` times the matrix, into the rows of `output`.
@@ -122,8 +126,8 @@ pub(super) fn multiply<const FUSED: bool, const ROWS: usize, const PANELS: usize
         }
         if then == Then::Gelu {
             for row in output.chunks_exact_mut(outputs) {
-                for output in &mut row[column..].as_chunks_mut().0[..width] {
-                    *output = Lanes(*output).gelu::<FUSED>().0;
+                for output in &mut row[column..][..width * LANES] {
+                    *output = gelu::<FUSED>(*output);
                 }
             }
         }
@@ -133,7 +137,7 @@ pub(super) fn multiply<const FUSED: bool, const ROWS: usize, const PANELS: usize
 /// Adds the products of `M` rows and `N` panels to `output`, each in the order of the inputs, and fetches `ahead`.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "loops over constants are unrolled, so that sums stay in registers")]
-fn add_products<const FUSED: bool, const M: usize, const N: usize>(
+pub(super) fn add_products<const FUSED: bool, const M: usize, const N: usize>(
     input: Rows<'_>,
     panels: &[Lanes],
     ahead: &[Lanes],
@@ -167,137 +171,14 @@ fn add_products<const FUSED: bool, const M: usize, const N: usize>(
 }
 
 /// Of `count` things, what each of `parts` takes at most; never nothing.
-fn share(count: usize, parts: usize) -> usize {
+pub(super) fn share(count: usize, parts: usize) -> usize {
     count.div_ceil(parts.max(1)).max(1)
-}
-
-/// How a row is divided among the heads of attention.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Heads {
-    pub(super) count: usize,
-    /// A multiple of sixteen.
-    pub(super) width: usize,
-}
-
-impl Heads {
-    pub(super) fn hidden(self) -> usize {
-        self.count * self.width
-    }
-
-    /// By what the product of a query and a key is divided.
-    #[expect(clippy::cast_precision_loss, reason = "a row has at most 2^20 values, which is exact")]
-    pub(super) fn scale(self) -> f32 {
-        (self.width as f32).sqrt()
-    }
-}
-
-/// What attention needs of one head at a time.
-#[derive(Default)]
-pub(super) struct HeadScratch {
-    keys: Vec<Lanes>,
-    values: Vec<Lanes>,
-    scores: Vec<f32>,
-}
-
-/// Of rows of queries, keys and values, for every token and head the mean of the values, each weighed by how well its
-/// key suits the token's query, into the rows of `context`. Queries come scaled.
-#[inline(always)]
-pub(super) fn attend<const FUSED: bool, const ROWS: usize, const PANELS: usize>(
-    heads: Heads,
-    qkv: &[f32],
-    scratch: &mut HeadScratch,
-    context: &mut [f32],
-) {
-    let Heads { count, width } = heads;
-    let hidden = heads.hidden();
-    let tokens = qkv.len() / (3 * hidden);
-    let stride = tokens.next_multiple_of(LANES);
-    let HeadScratch { keys, values, scores } = scratch;
-    keys.clear();
-    keys.resize(stride / LANES * width, Lanes::ZERO);
-    values.resize(tokens * width / LANES, Lanes::ZERO);
-    scores.resize(ROWS * stride, 0.0);
-    context.fill(0.0);
-    for head in 0..count {
-        pack_head::<PANELS>(heads, head, qkv, keys, values);
-        for block in blocks(tokens, ROWS) {
-            let scores = &mut scores[..block.len() * stride];
-            scores.fill(0.0);
-            let queries = Rows { values: &qkv[block.start * 3 * hidden + head * width..], stride: 3 * hidden };
-            for (group, keys) in keys.chunks(PANELS * width).enumerate() {
-                let scores = &mut RowsMut { values: &mut scores[group * PANELS * LANES..], stride };
-                let panels = keys.len() / width;
-                with_tile!(block.len(), panels, PANELS, add_products::<FUSED>(queries, keys, &[], scores));
-            }
-            for scores in scores.chunks_exact_mut(stride) {
-                soften::<FUSED>(scores, tokens);
-            }
-            let weights = Rows { values: scores, stride };
-            for (group, values) in values.chunks(PANELS * tokens).enumerate() {
-                let column = head * width + group * PANELS * LANES;
-                let context = &mut RowsMut { values: &mut context[block.start * hidden + column..], stride: hidden };
-                let panels = values.len() / tokens;
-                with_tile!(block.len(), panels, PANELS, add_products::<FUSED>(weights, values, &[], context));
-            }
-        }
-    }
-}
-
-/// Keys of sixteen tokens to a panel, and values of sixteen columns, in groups as a `Linear` has them.
-#[inline(always)]
-fn pack_head<const PANELS: usize>(heads: Heads, head: usize, qkv: &[f32], keys: &mut [Lanes], values: &mut [Lanes]) {
-    let width = heads.width;
-    let hidden = heads.hidden();
-    let tokens = qkv.len() / (3 * hidden);
-    let rows = || qkv.chunks_exact(3 * hidden).map(|row| &row[head * width..]);
-    let tokens_a_group = PANELS * LANES;
-    for (token, row) in rows().enumerate() {
-        let group = &mut keys[token / tokens_a_group * PANELS * width..];
-        let panels = PANELS.min(group.len() / width);
-        let (panel, lane) = (token % tokens_a_group / LANES, token % LANES);
-        for (key, lanes) in row[hidden..][..width].iter().zip(group.chunks_exact_mut(panels)) {
-            lanes[panel].0[lane] = *key;
-        }
-    }
-    for (group, values) in values.chunks_mut(PANELS * tokens).enumerate() {
-        let panels = values.len() / tokens;
-        for (row, values) in rows().zip(values.chunks_exact_mut(panels)) {
-            let row = &row[2 * hidden + group * PANELS * LANES..];
-            for (value, lanes) in row.as_chunks().0.iter().zip(values) {
-                *lanes = Lanes(*value);
-            }
-        }
-    }
-}
-
-/// Makes scores weights that add up to one: exponentials of their distance to the largest, divided by their sum.
-#[inline(always)]
-fn soften<const FUSED: bool>(scores: &mut [f32], tokens: usize) {
-    // The last panel has keys of no token.
-    scores[tokens..].fill(f32::NEG_INFINITY);
-    let scores = scores.as_chunks_mut().0;
-    let mut largest = Lanes::splat(f32::NEG_INFINITY);
-    for scores in &*scores {
-        largest = largest.zip(Lanes(*scores), |a, b| if a > b { a } else { b });
-    }
-    let largest = largest.max();
-    let mut sum = Lanes::ZERO;
-    for scores in &mut *scores {
-        // Below -87 a weight is taken as e^-87, which cannot be told from nothing beside the largest, which is 1.
-        let weights = Lanes(*scores).map(|score| score - largest).exp::<FUSED>();
-        sum = sum.plus(weights);
-        *scores = weights.0;
-    }
-    let share = Lanes::splat(1.0 / sum.sum());
-    for weights in scores {
-        *weights = Lanes(*weights).times(share).0;
-    }
 }
 
 /// What rows are brought to: mean nothing and variance one, then times `weight` and plus `bias`.
 pub(super) struct Norm {
-    weight: Vec<Lanes>,
-    bias: Vec<Lanes>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
     /// One over the length of a row.
     share: f32,
     epsilon: f32,
@@ -307,42 +188,47 @@ impl Norm {
     #[expect(clippy::cast_precision_loss, reason = "a row has at most 2^20 values, which is exact")]
     pub(super) fn new(weight: &[f32], bias: &[f32], epsilon: f32) -> Self {
         let share = 1.0 / weight.len() as f32;
-        Self { weight: pack(weight), bias: pack(bias), share, epsilon }
+        Self { weight: weight.to_vec(), bias: bias.to_vec(), share, epsilon }
     }
 }
 
 /// Normalises rows where they are.
 #[inline(always)]
 pub(super) fn normalise<const FUSED: bool, const ROWS: usize, const PANELS: usize>(norm: &Norm, rows: &mut [f32]) {
-    let width = norm.weight.len() * LANES;
+    let width = norm.weight.len();
+    let (weight, bias) = (norm.weight.as_slice(), norm.bias.as_slice());
     for row in rows.chunks_exact_mut(width) {
-        let row = row.as_chunks_mut().0;
-        let mean = row.iter().fold(Lanes::ZERO, |sum, values| sum.plus(Lanes(*values))).sum() * norm.share;
-        let squares = row.iter().fold(Lanes::ZERO, |sum, values| {
+        let mean = sum(row) * norm.share;
+        let squares = row.as_chunks().0.iter().fold(Lanes::ZERO, |sum, values| {
             let distance = Lanes(*values).map(|value| value - mean);
             distance.times_plus::<FUSED>(distance, sum)
         });
         let scale = 1.0 / (squares.sum() * norm.share + norm.epsilon).sqrt();
-        for ((values, weight), bias) in row.iter_mut().zip(&norm.weight).zip(&norm.bias) {
-            let normal = Lanes(*values).map(|value| (value - mean) * scale);
-            *values = normal.times_plus::<FUSED>(*weight, *bias).0;
+        for ((value, weight), bias) in row.iter_mut().zip(weight).zip(bias) {
+            *value = times_plus::<FUSED>((*value - mean) * scale, *weight, *bias);
         }
     }
 }
 
+/// In sixteen sums, so that the order of the additions is the same on every processor.
+#[inline(always)]
+pub(super) fn sum(values: &[f32]) -> f32 {
+    values.as_chunks().0.iter().fold(Lanes::ZERO, |sum, values| sum.plus(Lanes(*values))).sum()
+}
+
 /// `count` rows in blocks of `most` at most, as even as can be: a block of one row takes as long as one of four.
-fn blocks(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn blocks(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let blocks = count.div_ceil(most);
     (0..blocks).map(move |block| block * count / blocks..(block + 1) * count / blocks)
 }
 
-fn pack(values: &[f32]) -> Vec<Lanes> {
+pub(super) fn pack(values: &[f32]) -> Vec<Lanes> {
     values.as_chunks().0.iter().map(|values| Lanes(*values)).collect()
 }
 
 #[inline(always)]
 #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "other processors have no stable way"))]
-fn prefetch(lanes: &Lanes) {
+pub(super) fn prefetch<T>(lanes: &T) {
     #[cfg(target_arch = "x86_64")]
     #[expect(unsafe_code, reason = "fetching ahead changes nothing that a program can see, whatever the address")]
     unsafe {

@@ -4,10 +4,13 @@
 //!
 //! The same folder and text give the same bits on the same machine, whatever else is computed meanwhile.
 
+mod attention;
 mod config;
 mod cpu;
+mod dots;
 mod error;
 mod forward;
+mod int8;
 mod kernel;
 mod lanes;
 #[cfg(test)]
@@ -54,6 +57,15 @@ struct Loaded {
     scratch: Mutex<Vec<Scratch>>,
 }
 
+/// How the weights of the layers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// As published.
+    Float32,
+    /// In eight bits, of each output multiples of one step; what they are multiplied with too.
+    Int8,
+}
+
 /// A text's tokens and vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sentence {
@@ -72,10 +84,15 @@ pub struct Sentence {
 impl SentenceEncoder {
     /// Reads `config.json`, `tokenizer.json` and `model.safetensors` of the folder whole, and checks them.
     pub fn load(folder: &Path) -> Result<Self, SentenceEncoderError> {
-        Self::load_for(Cpu::detect(), folder)
+        Self::load_as(folder, Precision::Int8)
     }
 
-    fn load_for(cpu: Cpu, folder: &Path) -> Result<Self, SentenceEncoderError> {
+    /// As `load`, with weights in this precision.
+    pub fn load_as(folder: &Path, precision: Precision) -> Result<Self, SentenceEncoderError> {
+        Self::load_for(Cpu::detect(), folder, precision)
+    }
+
+    fn load_for(cpu: Cpu, folder: &Path, precision: Precision) -> Result<Self, SentenceEncoderError> {
         let folder = std::path::absolute(folder)
             .map_err(|source| SentenceEncoderError::Read { path: folder.to_owned(), source })?;
         let [config_path, tokenizer_path, weights_path] = [CONFIG, TOKENIZER, WEIGHTS].map(|name| folder.join(name));
@@ -85,7 +102,7 @@ impl SentenceEncoder {
         let tokenizer_bytes = read(&tokenizer_path)?;
         let tokens = Tokens::parse(&tokenizer_path, &tokenizer_bytes, config.vocab_size, config.max_tokens())?;
         let weights_bytes = read(&weights_path)?;
-        let model = Model::read(&weights_path, &weights_bytes, &config, cpu)?;
+        let model = Model::read(&weights_path, &weights_bytes, &config, cpu, precision)?;
         let sha256 = sha256(&[(CONFIG, &config_bytes), (TOKENIZER, &tokenizer_bytes), (WEIGHTS, &weights_bytes)]);
         let encoder = Self(Arc::new(Loaded { folder, sha256, tokens, model, scratch: Mutex::default() }));
         // Weights can be numbers each and still have none as their product.

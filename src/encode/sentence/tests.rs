@@ -78,17 +78,19 @@ fn vectors_are_those_of_the_formulas_for_every_length_and_processor() {
     let tiny = Tiny::new();
     let naive = naive::Naive::load(tiny.0.path(), tiny::HIDDEN, 2, 2);
     for cpu in Cpu::available() {
-        let encoder = SentenceEncoder::load_for(cpu, tiny.0.path()).unwrap();
+        let load = |precision| SentenceEncoder::load_for(cpu, tiny.0.path(), precision).unwrap();
+        let (float32, int8) = (load(Precision::Float32), load(Precision::Int8));
         for words in (1..62).chain([3]) {
             let text = "vpn fails from the hotel 8 0 9 ".repeat(9);
             let text = text.split_whitespace().take(words).collect::<Vec<_>>().join(" ");
-            let rows = naive.rows(&encoder.0.tokens.tokenize(&text).ids);
+            let rows = naive.rows(&float32.0.tokens.tokenize(&text).ids);
             assert_eq!(rows.len(), words + 2);
             let sums: Vec<f64> = (0..tiny::HIDDEN).map(|at| rows.iter().map(|row| row[at]).sum()).collect();
             let norm = sums.iter().map(|sum| sum * sum).sum::<f64>().sqrt();
             #[expect(clippy::cast_possible_truncation, reason = "compared with 32-bit floats")]
             let expected: Vec<f32> = sums.iter().map(|sum| (sum / norm) as f32).collect();
-            check_close(&encode(&encoder, &text).vector, &expected, 2e-6);
+            check_close(&encode(&float32, &text).vector, &expected, 2e-6);
+            check_close(&encode(&int8, &text).vector, &expected, 2e-2);
         }
     }
 }
@@ -283,12 +285,16 @@ fn all_minilm_l6_v2_gives_the_vectors_of_pytorch() {
     };
     let references = include_str!("../../../models/minilm/reference.jsonl");
     for cpu in Cpu::available() {
-        let encoder = SentenceEncoder::load_for(cpu, Path::new(&folder)).unwrap();
+        let load = |precision| SentenceEncoder::load_for(cpu, Path::new(&folder), precision).unwrap();
+        let (float32, int8) = (load(Precision::Float32), load(Precision::Int8));
         for line in references.lines() {
             let reference: Reference = serde_json::from_str(line).unwrap();
-            let sentence = encode(&encoder, &reference.text);
+            let sentence = encode(&float32, &reference.text);
             assert_eq!(sentence.tokens.len() + 2, reference.tokens, "{}", reference.text);
             check_close(&sentence.vector, &reference.vector, 1e-4);
+            let vector = encode(&int8, &reference.text).vector;
+            let cosine: f32 = vector.iter().zip(&reference.vector).map(|(a, b)| a * b).sum();
+            assert!(cosine > 0.996, "{cosine}: {}", reference.text);
         }
     }
 }

@@ -5,10 +5,11 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensors};
 
 use super::{
-    SentenceEncoderError,
+    Precision, SentenceEncoderError,
     config::Config,
     cpu::Cpu,
-    forward::{Layer, Model},
+    forward::{Layer, Matrix, Model},
+    int8::Int8Linear,
     kernel::{Linear, Norm},
 };
 
@@ -21,15 +22,22 @@ struct Tensors<'a> {
     prefix: &'static str,
     epsilon: f32,
     cpu: Cpu,
+    precision: Precision,
 }
 
 impl Model {
-    pub(super) fn read(path: &Path, bytes: &[u8], config: &Config, cpu: Cpu) -> Result<Self, SentenceEncoderError> {
+    pub(super) fn read(
+        path: &Path,
+        bytes: &[u8],
+        config: &Config,
+        cpu: Cpu,
+        precision: Precision,
+    ) -> Result<Self, SentenceEncoderError> {
         let file = SafeTensors::deserialize(bytes)
             .map_err(|source| SentenceEncoderError::Weights { path: path.to_owned(), source })?;
         let prefixed = file.iter().any(|(name, _)| name.starts_with(PREFIX));
         let prefix = if prefixed { PREFIX } else { "" };
-        let tensors = Tensors { path, file, prefix, epsilon: config.layer_norm_eps, cpu };
+        let tensors = Tensors { path, file, prefix, epsilon: config.layer_norm_eps, cpu, precision };
         let hidden = config.hidden_size;
         let words = tensors.read("embeddings.word_embeddings.weight", &[config.vocab_size, hidden])?;
         let mut positions =
@@ -69,17 +77,23 @@ impl Tensors<'_> {
             bias.extend(part_bias);
         }
         let linear = |part: &str, outputs, inputs| {
-            self.linear(&format!("{name}{part}"), outputs, inputs)
-                .map(|(weights, bias)| Linear::new(&weights, &bias, self.cpu.panels()))
+            self.linear(&format!("{name}{part}"), outputs, inputs).map(|(weights, bias)| self.matrix(&weights, &bias))
         };
         Ok(Layer {
-            qkv: Linear::new(&weights, &bias, self.cpu.panels()),
+            qkv: self.matrix(&weights, &bias),
             attention_output: linear("attention.output.dense", hidden, hidden)?,
             attention_norm: self.norm(&format!("{name}attention.output.LayerNorm"), hidden)?,
             widen: linear("intermediate.dense", intermediate, hidden)?,
             narrow: linear("output.dense", hidden, intermediate)?,
             output_norm: self.norm(&format!("{name}output.LayerNorm"), hidden)?,
         })
+    }
+
+    fn matrix(&self, weights: &[f32], bias: &[f32]) -> Matrix {
+        match self.precision {
+            Precision::Float32 => Matrix::Float32(Linear::new(weights, bias, self.cpu.panels())),
+            Precision::Int8 => Matrix::Int8(Int8Linear::new(weights, bias, self.cpu.int8_panels())),
+        }
     }
 
     /// Weights, a row for each output, and biases.
