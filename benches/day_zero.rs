@@ -1,7 +1,8 @@
 //! How often the embedded bundle is right on tickets of a desk that it has never seen: a real server and client,
 //! scored on the best value. A row's labels are lists of accepted values.
 //!
-//! `TRIAGE_DATA=… cargo bench --bench day_zero` (the folder holds `dayzero/dev.jsonl`).
+//! `TRIAGE_DATA=… cargo bench --bench day_zero` (the folder holds `dayzero/dev.jsonl`). Further arguments go to the server:
+//! `… -- --model DIR` measures another bundle.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,6 +41,8 @@ async fn main() {
     let mut server = Command::new(env!("CARGO_BIN_EXE_triage"))
         .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir"])
         .arg(folder.path())
+        // Cargo says `--bench` to every bench.
+        .args(std::env::args().skip(1).filter(|argument| argument != "--bench"))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

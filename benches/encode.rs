@@ -8,7 +8,7 @@
 
 use std::{error::Error, path::Path};
 
-use ticket_triage::encode::sentence::{Precision, SentenceEncoder};
+use ticket_triage::encode::{Precision, SentenceEncoder};
 
 const TOKENS: [usize; 4] = [16, 64, 128, 256];
 const ROUNDS: usize = 9;

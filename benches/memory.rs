@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
 
     let started = Instant::now();
-    let memory = Memory::open(Store::open(folder.path())?, folder.path(), Redactor::default())?;
+    let memory = Memory::open(Store::open(folder.path())?, folder.path(), Redactor::default(), None)?;
     for start in (0..wanted).step_by(BATCH) {
         let batch: Vec<_> = (start..wanted.min(start + BATCH)).map(|number| made(&sources, number)).collect();
         memory.stage(&batch)?;
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let started = Instant::now();
     let store = Store::open(folder.path())?;
-    let memory = Memory::open(store.clone(), folder.path(), Redactor::default())?;
+    let memory = Memory::open(store.clone(), folder.path(), Redactor::default(), None)?;
     println!("open: {:.0} ms, {}", started.elapsed().as_secs_f64() * 1_000.0, resident());
 
     measure("add one", 50, |number| memory.upsert(&[made(&sources, wanted + number)]).map(|_| ()))?;

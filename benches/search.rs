@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
 
     let started = Instant::now();
-    let knowledge = KnowledgeBase::open(Store::open(folder.path())?, folder.path())?;
+    let knowledge = KnowledgeBase::open(Store::open(folder.path())?, folder.path(), None)?;
     let renames = [("products".to_owned(), "product".to_owned())];
     let mut imported = 0;
     let mut articles = Articles::new(&[data.join("kb.jsonl.gz")], &renames);
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(knowledge);
 
     let started = Instant::now();
-    let knowledge = KnowledgeBase::open(Store::open(folder.path())?, folder.path())?;
+    let knowledge = KnowledgeBase::open(Store::open(folder.path())?, folder.path(), None)?;
     println!("open: {:.1} ms, {}", started.elapsed().as_secs_f64() * 1_000.0, memory());
 
     let column = ["text".to_owned()];

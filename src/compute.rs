@@ -2,10 +2,14 @@
 //! Work whose caller has gone is skipped; a panic ends the call, not the thread.
 
 use std::{
+    cell::RefCell,
     io,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -36,6 +40,26 @@ pub struct Pool {
 pub struct Place {
     _permit: OwnedSemaphorePermit,
     _bulk: Option<OwnedSemaphorePermit>,
+}
+
+thread_local! {
+    /// Whether the caller of the work that this thread does has gone; `None` where nobody waits for it.
+    static CALLER_GONE: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Whether the work that is going on need not be finished, since its caller has gone; for long computations that change
+/// nothing.
+pub(crate) fn is_abandoned() -> bool {
+    CALLER_GONE.with_borrow(|gone| gone.as_ref().is_some_and(|gone| gone.load(Ordering::Relaxed)))
+}
+
+/// Held by whoever waits for an answer.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -97,12 +121,16 @@ impl Pool {
     ) -> Result<T, TriageError> {
         let (answer, answered) = oneshot::channel();
         let span = Span::current();
+        let gone = Arc::new(AtomicBool::new(false));
+        let waiting = Waiting(Arc::clone(&gone));
         let job: Work = Box::new(move || {
             if answer.is_closed() {
                 METRICS.abandoned.inc();
                 return;
             }
+            CALLER_GONE.set(Some(gone));
             let outcome = catch_unwind(AssertUnwindSafe(|| span.in_scope(work)));
+            CALLER_GONE.set(None);
             // Free before the caller hears of it: it may come again at once.
             drop(place);
             if let Ok(value) = outcome {
@@ -111,7 +139,9 @@ impl Pool {
             }
         });
         self.queue.try_send(job).map_err(|_| TriageError::internal("the compute queue has fewer slots than places"))?;
-        answered.await.map_err(|_| TriageError::internal(Panicked))
+        let answer = answered.await.map_err(|_| TriageError::internal(Panicked));
+        drop(waiting);
+        answer
     }
 
     /// Calls at work or waiting.

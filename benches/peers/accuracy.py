@@ -31,9 +31,10 @@ def main() -> None:
         help=f"of the rows, default {desk_sets.TEST_SHARE}; the others are trained on",
     )
     parser.add_argument("--no-peers", action="store_true", help="only triage")
+    parser.add_argument("--encoder", type=Path, metavar="DIR", help="folder of a sentence encoder to train with")
     parser.add_argument("--json", action="store_true", help="one JSON line a set and contender")
     arguments = parser.parse_args()
-    triage = Triage(arguments.triage)
+    triage = Triage(arguments.triage, arguments.encoder)
     desk_sets.data_folder()
 
     if not arguments.json:

@@ -74,17 +74,19 @@ class Triage:
 
     name = "triage"
 
-    def __init__(self, program: Path):
+    def __init__(self, program: Path, encoder: Path | None = None):
         if not program.is_file():
             print(f"error: {program} is missing: build it with `cargo build --release`, or name it with --triage",
                   file=sys.stderr)
             raise SystemExit(2)
         self.program = program
+        # Bundles remember it.
+        self.encoder = ["--encoder", f"minilm:{encoder}"] if encoder else []
 
     def train(self, train: Path, bundle: Path) -> float:
         """Fits a bundle; CPU seconds."""
         seconds, _ = self.run(
-            "train", "--input", train, "--text", "text", "--label", "label", "--out", bundle, "--json")
+            "train", "--input", train, "--text", "text", "--label", "label", "--out", bundle, "--json", *self.encoder)
         return seconds
 
     def evaluate(self, bundle: Path, test: Path) -> tuple[float, dict]:

@@ -30,8 +30,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1, help="another seed, other folds")
     parser.add_argument("--no-peers", action="store_true", help="only triage")
+    parser.add_argument("--encoder", type=Path, metavar="DIR", help="folder of a sentence encoder to train with")
     arguments = parser.parse_args()
-    triage = Triage(arguments.triage)
+    triage = Triage(arguments.triage, arguments.encoder)
     desk_sets.data_folder()
 
     print("| set | contender | accuracy | macro-F1 | triage is right in so many more rows |")

@@ -7,7 +7,8 @@ and build the program first:
 
 Thunderbird questions are asked in five folds by hash of their text, so that copies stay together: the memory holds the
 questions of the other four, of both products (--memory both) or of Thunderbird alone (--memory thunderbird). In time
-order, the memory holds the first 80 % of the Thunderbird questions and the last 20 % are asked.
+order, the memory holds the first 80 % of the Thunderbird questions and the last 20 % are asked. --encoder names the
+folder of a sentence transformer that reads articles and questions beside.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -107,11 +109,13 @@ def support(data, args):
     asked = [row for row in rows if row["product"] == "thunderbird"]
     peer = Bm25(read(kb), ["summary", "text"])
     scores = {}
+    base = pathlib.Path(tempfile.mkdtemp())
+    triage("kb", "import", kb, "--data-dir", base / "data", *args.encoder)
 
     def measure(name, tested, remembered):
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
-            triage("kb", "import", kb, "--data-dir", folder / "data")
+            shutil.copytree(base / "data", folder / "data")
             if remembered:
                 path = write(folder / "memory.jsonl", remembered)
                 triage("memory", "import", path, "--text", "title,body", "--articles", "articles", "--service", "product", "--data-dir", folder / "data")
@@ -132,15 +136,16 @@ def support(data, args):
     copies = {text_of(row).strip().lower() for row in tested}
     known = order[:cut] + [row for row in pool if row["product"] != "thunderbird"]
     measure("with memory, time order", tested, [row for row in known if text_of(row).strip().lower() not in copies])
+    shutil.rmtree(base)
     print(f"support_kb, thunderbird; memory of {args.memory}", f"{'asked':>26} hit@1 MRR@10", sep="  ")
     for name, of_name in scores.items():
         print(of_name.line(name))
 
 
-def plain(data, name, parts, renames):
+def plain(data, name, parts, renames, encoder):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        triage("kb", "import", data / name / "kb.jsonl.gz", "--data-dir", folder / "data", *(["--map", renames] if renames else []))
+        triage("kb", "import", data / name / "kb.jsonl.gz", "--data-dir", folder / "data", *(["--map", renames] if renames else []), *encoder)
         rows = read(data / name / "queries.jsonl.gz")
         scores, peer = Scores(), Scores()
         scores.add(questions(folder, folder / "data", rows, False, text="text", relevant="relevant", id="qid"))
@@ -153,16 +158,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", choices=["both", "thunderbird"], default="both", help="whose questions are remembered")
     parser.add_argument("--sets", nargs="+", default=["support_kb", "known_errors", "technotes"])
+    parser.add_argument("--encoder", type=lambda folder: ["--encoder", f"minilm:{folder}"], default=[], metavar="DIR")
+    parser.add_argument("--triage", type=pathlib.Path, default=PROGRAM, help="the program to measure")
     args = parser.parse_args()
+    globals()["PROGRAM"] = args.triage
     if "TRIAGE_DATA" not in os.environ:
         sys.exit("TRIAGE_DATA is not set: it names the folder with the questions and articles to measure with")
     data = pathlib.Path(os.environ["TRIAGE_DATA"])
     if "support_kb" in args.sets:
         support(data, args)
     if "known_errors" in args.sets:
-        plain(data, "known_errors", ["description", "body"], "products=product")
+        plain(data, "known_errors", ["description", "body"], "products=product", args.encoder)
     if "technotes" in args.sets:
-        plain(data, "technotes", ["text"], None)
+        plain(data, "technotes", ["text"], None, args.encoder)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ mod tests {
 
     fn feedback(folder: &std::path::Path) -> Feedback {
         let store = Store::open(folder).unwrap();
-        Feedback::open(store.clone(), Memory::open(store, folder, Redactor::default()).unwrap()).unwrap()
+        Feedback::open(store.clone(), Memory::open(store, folder, Redactor::default(), None).unwrap()).unwrap()
     }
 
     #[test]

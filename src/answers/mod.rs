@@ -167,7 +167,7 @@ fn find(triager: &Triager, settings: AnswerSettings, course: &mut Course, top_n:
 
 /// Whether the desk's model takes a text for a ticket.
 fn is_ticket(triager: &Triager, text: &str) -> bool {
-    let classified = triager.classifier().classify(text);
+    let classified = triager.classifier().classify_for_caller(text);
     !classified.fields.iter().any(|field| field.abstention == Some(Abstention::OutOfScope))
 }
 

@@ -101,8 +101,8 @@ async fn reload(folder: &Path, api: &Api, pool: &Pool) -> ReloadOutcome {
 
 /// What serves, and the model in the folder.
 async fn load(folder: &Path, api: &Api, pool: &Pool) -> anyhow::Result<(Arc<Core>, Classifier)> {
-    let folder = folder.to_owned();
+    let (folder, registry) = (folder.to_owned(), api.core()?.registry.clone());
     let place = pool.wait().await?;
-    let classifier = pool.run(place, move || Classifier::load(&folder)).await??;
+    let classifier = pool.run(place, move || registry.read(&folder)).await??;
     Ok((api.core()?, classifier))
 }

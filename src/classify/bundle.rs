@@ -19,7 +19,7 @@ use super::{
     label_space::{self, LabelSpace},
     manifest::{Manifest, ManifestError},
 };
-use crate::encode::{DIMENSIONS, TextVector, VectorsError};
+use crate::encode::{DIMENSIONS, EncoderError, TextVector, VectorsError};
 
 pub(crate) const MANIFEST: &str = "manifest.toml";
 pub(crate) const WEIGHTS: &str = "weights.safetensors";
@@ -29,6 +29,8 @@ pub(crate) const GOLDEN: &str = "golden.jsonl";
 /// Tensors of a later date than the others: a bundle may lack them.
 const LABEL_MEANS: &str = "label_means";
 const LABEL_CONTRAST: &str = "label_contrast";
+/// Of bundles with a sentence encoder.
+const SENTENCE: &str = "sentence";
 const DATA_FILES: [&str; 4] = [WEIGHTS, VECTORS, VOCABULARY, GOLDEN];
 
 /// Why a bundle was refused.
@@ -53,6 +55,8 @@ pub enum BundleError {
     Vocabulary,
     #[error("golden.jsonl, line {line}: {problem}")]
     Golden { line: usize, problem: String },
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
 }
 
 /// The files of a bundle, by name.
@@ -133,6 +137,10 @@ pub(crate) fn write_weights(planes: &Planes, space: &LabelSpace) -> Result<Vec<u
         ("dense", view(Dtype::F32, vec![columns, DIMENSIONS], &dense)?),
         ("bias", view(Dtype::F32, vec![columns], &bias)?),
     ]);
+    let sentence = floats(&planes.sentence);
+    if !sentence.is_empty() {
+        tensors.insert(SENTENCE, view(Dtype::F32, vec![columns, planes.sentence.len() / columns.max(1)], &sentence)?);
+    }
     if !means.is_empty() {
         tensors.insert(LABEL_MEANS, view(Dtype::I8, vec![space.means.len(), DIMENSIONS], &means)?);
         tensors.insert(LABEL_CONTRAST, view(Dtype::F32, vec![space.contrast.len()], &contrast)?);
@@ -140,8 +148,13 @@ pub(crate) fn write_weights(planes: &Planes, space: &LabelSpace) -> Result<Vec<u
     safetensors::serialize(tensors, None).map_err(weights_error)
 }
 
-/// Reads planes of `columns` columns; refuses other shapes and numbers that are not finite.
-pub(crate) fn read_planes(file: &[u8], columns: usize) -> Result<Planes, BundleError> {
+/// Reads planes of `columns` columns, with so many values for the vectors of a sentence encoder; refuses other shapes and
+/// numbers that are not finite.
+pub(crate) fn read_planes(
+    file: &[u8],
+    columns: usize,
+    sentence_dimensions: Option<usize>,
+) -> Result<Planes, BundleError> {
     let tensors = SafeTensors::deserialize(file).map_err(|error| BundleError::Weights(error.to_string()))?;
     let tensor = |name: &str, dtype: Dtype, shape: &[usize]| {
         let tensor = tensors.tensor(name).map_err(|error| BundleError::Weights(error.to_string()))?;
@@ -167,6 +180,7 @@ pub(crate) fn read_planes(file: &[u8], columns: usize) -> Result<Planes, BundleE
         scales: floats("scales", &[features])?,
         weights: tensor("weights", Dtype::I8, &[features, columns])?.iter().map(|byte| byte.cast_signed()).collect(),
         dense: floats("dense", &[columns, DIMENSIONS])?,
+        sentence: sentence_dimensions.map_or(Ok(Vec::new()), |dimensions| floats(SENTENCE, &[columns, dimensions]))?,
         bias: floats("bias", &[columns])?,
     })
 }
@@ -219,7 +233,7 @@ mod tests {
     }
 
     fn check(files: &Files, reason: &str) {
-        let error = Classifier::from_files(files).unwrap_err().to_string();
+        let error = Classifier::with_encoder(files, None).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
     }
 
@@ -247,8 +261,8 @@ mod tests {
         let manifest = Manifest::parse(embedded::default_bundle().get(MANIFEST).unwrap()).unwrap();
         let file = embedded::default_bundle().get(WEIGHTS).unwrap().to_vec();
         let columns = manifest.columns();
-        assert!(read_planes(&file, columns + 1).unwrap_err().to_string().contains("tensor"));
-        let mut planes = read_planes(&file, columns).unwrap();
+        assert!(read_planes(&file, columns + 1, None).unwrap_err().to_string().contains("tensor"));
+        let mut planes = read_planes(&file, columns, None).unwrap();
         let mut space = read_label_space(&file, columns - 1).unwrap();
         assert_eq!(write_weights(&planes, &space).unwrap(), file);
         let error = read_label_space(&file, columns).unwrap_err().to_string();
@@ -256,7 +270,7 @@ mod tests {
         let before_there_were_any = write_weights(&planes, &LabelSpace::default()).unwrap();
         assert_eq!(read_label_space(&before_there_were_any, columns - 1).unwrap(), LabelSpace::default());
         planes.bias[0] = f32::NAN;
-        let nan = read_planes(&write_weights(&planes, &space).unwrap(), columns).unwrap_err();
+        let nan = read_planes(&write_weights(&planes, &space).unwrap(), columns, None).unwrap_err();
         assert!(nan.to_string().contains("`bias` holds a number that is not finite"), "{nan}");
         space.contrast[0] = f32::INFINITY;
         let infinite = read_label_space(&write_weights(&planes, &space).unwrap(), columns - 1).unwrap_err().to_string();

@@ -13,8 +13,9 @@ use super::{
     scope::{self, Signals},
 };
 use crate::{
+    compute,
     domain::{decision::Abstention, route::Precision},
-    encode::{Redactor, Sources, StaticVectors, TextVector, WordPiece},
+    encode::{Encoders, PlainText, Redactor, Sentence, SentenceEncoder, Sources, StaticVectors, TextVector, WordPiece},
 };
 
 /// A model in memory. Cheap to clone; clones share it.
@@ -34,6 +35,8 @@ struct Model {
     space: LabelSpace,
     pieces: WordPiece,
     vectors: StaticVectors,
+    /// Reads texts beside the n-grams, where the model was trained with one.
+    encoder: Option<SentenceEncoder>,
 }
 
 /// A field that the model fills.
@@ -95,29 +98,43 @@ impl fmt::Debug for Classifier {
 impl Classifier {
     /// The default bundle inside the binary.
     pub fn embedded() -> Result<Self, BundleError> {
-        Self::from_files(&embedded::default_bundle())
+        Self::with_encoder(&embedded::default_bundle(), None)
     }
 
-    /// Reads a bundle from its folder; refuses one that is damaged or of another version.
-    pub fn load(folder: &Path) -> Result<Self, BundleError> {
-        Self::from_files(&bundle::read(folder)?)
+    /// Reads a bundle from its folder; refuses one that is damaged or of another version, or whose sentence encoder
+    /// is not to be had.
+    pub fn load(folder: &Path, encoders: &Encoders) -> Result<Self, BundleError> {
+        Self::from_files(&bundle::read(folder)?, encoders)
     }
 
-    /// Checks the files and makes the model of them.
-    pub(crate) fn from_files(files: &Files) -> Result<Self, BundleError> {
-        let raw = files.get(bundle::MANIFEST).map(AsRef::as_ref).unwrap_or_default();
+    /// Checks the files and makes the model of them, with the sentence encoder that they name.
+    pub(crate) fn from_files(files: &Files, encoders: &Encoders) -> Result<Self, BundleError> {
+        let encoder = Manifest::parse(manifest_of(files))?.encoder;
+        let encoder = encoder.map(|record| encoders.recorded(&record, RETRAIN)).transpose()?;
+        Self::with_encoder(files, encoder)
+    }
+
+    /// Checks the files and makes the model of them; `encoder` is the one that they name.
+    pub(super) fn with_encoder(files: &Files, encoder: Option<SentenceEncoder>) -> Result<Self, BundleError> {
+        let raw = manifest_of(files);
         let manifest = Manifest::parse(raw)?;
         bundle::check_hashes(&manifest, files)?;
         let version = format!("{}+{}", manifest.name, &bundle::sha256(raw)[..8]);
-        let classifier = Self::assemble(version, manifest, files)?;
+        let classifier = Self::assemble(version, manifest, files, encoder)?;
         golden::check(&classifier, files.get(bundle::GOLDEN).map(AsRef::as_ref).unwrap_or_default())?;
         Ok(classifier)
     }
 
     /// Makes the model of files that need no check.
-    pub(super) fn assemble(version: String, manifest: Manifest, files: &Files) -> Result<Self, BundleError> {
+    pub(super) fn assemble(
+        version: String,
+        manifest: Manifest,
+        files: &Files,
+        encoder: Option<SentenceEncoder>,
+    ) -> Result<Self, BundleError> {
         let weights = files.get(bundle::WEIGHTS).map(AsRef::as_ref).unwrap_or_default();
-        let planes = bundle::read_planes(weights, manifest.columns())?;
+        let dimensions = encoder.as_ref().map(SentenceEncoder::dimensions);
+        let planes = bundle::read_planes(weights, manifest.columns(), dimensions)?;
         let heads = Heads::new(planes, manifest.block_weights())
             .ok_or_else(|| BundleError::Weights("two features have the same key".to_owned()))?;
         let space = bundle::read_label_space(weights, manifest.columns() - 1)?;
@@ -140,7 +157,7 @@ impl Classifier {
         // The first of the widest, so that ties do not depend on anything else.
         let widest = fields.iter().min_by_key(|field| Reverse(field.labels.len())).map(Field::columns);
         let widest = widest.unwrap_or_default();
-        let model = Arc::new(Model { version, manifest, fields, widest, heads, space, pieces, vectors });
+        let model = Arc::new(Model { version, manifest, fields, widest, heads, space, pieces, vectors, encoder });
         Ok(Self { model, redactor: Redactor::default() })
     }
 
@@ -173,12 +190,28 @@ impl Classifier {
         self.model.manifest.scope.threshold
     }
 
+    /// Whether a sentence encoder reads the texts beside n-grams.
+    pub fn has_encoder(&self) -> bool {
+        self.model.encoder.is_some()
+    }
+
     /// Scores every field. A text without words is answered from what is common, and says `TOO_SHORT`.
     pub fn classify(&self, text: &str) -> Classification {
+        self.classify_until(text, &|| false)
+    }
+
+    /// The same for somebody who waits for it: once he has gone, what the sentence encoder would say is left out, since
+    /// nobody reads the answer. Of what is written down, [`Self::classify`] is asked.
+    pub fn classify_for_caller(&self, text: &str) -> Classification {
+        self.classify_until(text, &compute::is_abandoned)
+    }
+
+    fn classify_until(&self, text: &str, stop: &dyn Fn() -> bool) -> Classification {
         let model = &*self.model;
         let plain = features::readable(text, &self.redactor);
-        let truncated = plain.is_truncated();
-        let activation = model.heads.activate(&plain, &model.pieces, &model.vectors);
+        let sentence = model.sentence(&plain, stop);
+        let truncated = plain.is_truncated() || sentence.as_ref().is_some_and(|sentence| sentence.truncated);
+        let activation = model.heads.activate(&plain, &model.pieces, &model.vectors, sentence);
         let scores = model.heads.scores(&activation);
         let out_of_scope = model.manifest.scope.score(&model.signals(&activation, &scores));
         let of_text = model.abstention(&plain.words(), &activation, out_of_scope);
@@ -260,7 +293,18 @@ impl Classification {
     }
 }
 
+/// What can be done where a bundle's encoder is another one.
+const RETRAIN: &str = "or train the bundle again with this one";
+
+fn manifest_of(files: &Files) -> &[u8] {
+    files.get(bundle::MANIFEST).map(AsRef::as_ref).unwrap_or_default()
+}
+
 impl Model {
+    fn sentence(&self, text: &PlainText<'_>, stop: &dyn Fn() -> bool) -> Option<Arc<Sentence>> {
+        features::sentence(self.encoder.as_ref()?, text, stop)
+    }
+
     fn signals(&self, activation: &Activation, scores: &[f32]) -> Signals {
         Signals {
             best_score: scores[self.widest.clone()].iter().copied().fold(f32::NEG_INFINITY, f32::max),
@@ -347,7 +391,8 @@ mod tests {
         let model = &*classifier.model;
         let check = |text: &str| {
             let text = features::readable(text, &Redactor::default());
-            let activation = model.heads.activate(&text, &model.pieces, &model.vectors);
+            let activation =
+                model.heads.activate(&text, &model.pieces, &model.vectors, model.sentence(&text, &|| false));
             for (column, score) in model.heads.scores(&activation).into_iter().enumerate() {
                 let shares = &model.heads.shares(&activation, &[column], &model.vectors)[0];
                 let sum = shares.words.iter().sum::<f32>() + shares.rest;
@@ -380,7 +425,7 @@ mod tests {
     #[test]
     fn a_word_that_is_a_placeholder_is_shown_as_it_was_sent() {
         let texts = ["mail ann@x.example now", "mail bob@x.example now", "vpn 10.1.2.3 down", "vpn 10.9.8.7 down"];
-        let mut set = TrainingSet::new(&["topic".to_owned()], 1, Redactor::default()).unwrap();
+        let mut set = TrainingSet::new(&["topic".to_owned()], 1, Redactor::default(), None).unwrap();
         for text in [texts; 4].concat() {
             set.add(text.to_owned(), vec![Some(text[..3].to_owned())], false);
         }
@@ -392,7 +437,7 @@ mod tests {
             progress: &|_, _, _| {},
             stop: &NEVER,
         };
-        let model = Classifier::from_files(&train(set, &options).unwrap().files).unwrap();
+        let model = Classifier::with_encoder(&train(set, &options).unwrap().files, None).unwrap();
         let text = "please write to cleo@x.example";
         let found = model.classify(text);
         assert_eq!(&*found.fields[0].ranked[0].label, "mai");
@@ -404,7 +449,7 @@ mod tests {
     fn serving_knows_the_share_of_n_grams_that_training_knew() {
         let strange = "printer jam\nxylem quartz";
         let texts: Vec<&str> = [["printer jam", "vpn down"]; 4].concat().into_iter().chain([strange]).collect();
-        let mut set = TrainingSet::new(&["topic".to_owned()], 1, Redactor::default()).unwrap();
+        let mut set = TrainingSet::new(&["topic".to_owned()], 1, Redactor::default(), None).unwrap();
         for text in &texts {
             set.add((*text).to_owned(), vec![Some(text[..3].to_owned())], false);
         }
@@ -417,13 +462,13 @@ mod tests {
             stop: &NEVER,
         };
         let trained = train(set, &options).unwrap();
-        let model = Classifier::from_files(&trained.files).unwrap();
+        let model = Classifier::with_encoder(&trained.files, None).unwrap();
         let (tokens, vectors) = (&model.model.pieces, &model.model.vectors);
         let plain = features::readable(strange, &Redactor::default());
-        let served = model.model.heads.activate(&plain, tokens, vectors).known_share();
+        let served = model.model.heads.activate(&plain, tokens, vectors, None).known_share();
 
-        let mut counts = Counts::new();
-        let reader = Reader { tokens, vectors, redactor: &Redactor::default() };
+        let mut counts = Counts::new(None);
+        let reader = Reader { tokens, vectors, redactor: &Redactor::default(), sentences: None };
         for text in counts::extract(&texts, reader, 1) {
             counts.push(&text);
         }

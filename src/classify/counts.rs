@@ -3,13 +3,13 @@
 //! rows can be taken out again. What the counts are worth is `samples`' business.
 #![expect(clippy::cast_precision_loss, reason = "counts of texts are far below 2^24 where precision counts")]
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use super::{
     features::{self, Block, FirstLine},
     samples::{DenseRows, Feature, Samples, SparseRows, term_frequency},
 };
-use crate::encode::{DIMENSIONS, HashIndex, Redactor, StaticVectors, WordPiece, norm};
+use crate::encode::{DIMENSIONS, HashIndex, Redactor, Sentence, SentenceEncoder, StaticVectors, WordPiece, norm};
 
 /// Texts whose n-grams are counted but not yet weighted.
 pub(crate) struct Counts {
@@ -22,6 +22,8 @@ pub(crate) struct Counts {
     /// By row, how many n-grams its text has, each as often as it counts.
     occurrences: Vec<u32>,
     dense: DenseRows,
+    /// Vectors of the sentence encoder, where there is one.
+    sentences: Option<DenseRows>,
     /// N-grams that fewer texts have may have been dropped and counted from nothing again.
     dropped_below: u32,
 }
@@ -33,10 +35,11 @@ impl Extracted {
     }
 }
 
-/// Features of one text: hashes with their block and count, and the vector of its tokens.
+/// Features of one text: hashes with their block and count, the vector of its tokens, and that of the sentence encoder.
 pub(crate) struct Extracted {
     features: Vec<(u64, Block, u16)>,
     vector: [f32; DIMENSIONS],
+    sentence: Option<Arc<Sentence>>,
 }
 
 /// What texts are read with.
@@ -45,6 +48,7 @@ pub(crate) struct Reader<'a> {
     pub(crate) tokens: &'a WordPiece,
     pub(crate) vectors: &'a StaticVectors,
     pub(crate) redactor: &'a Redactor,
+    pub(crate) sentences: Option<&'a SentenceEncoder>,
 }
 
 const CHUNK: usize = 256;
@@ -52,10 +56,13 @@ const CHUNK: usize = 256;
 /// Extracts the features of texts on up to `threads` threads; the result does not depend on how many.
 pub(crate) fn extract(texts: &[&str], reader: Reader<'_>, threads: usize) -> Vec<Extracted> {
     let mut extracted = Vec::with_capacity(texts.len());
-    for round in texts.chunks(CHUNK * threads.max(1)) {
+    let threads = threads.max(1);
+    // A few texts are shared out too: a sentence encoder reads a hundred of them in a second.
+    let chunk = texts.len().div_ceil(threads).clamp(1, CHUNK);
+    for round in texts.chunks(chunk * threads) {
         let of_round: Vec<Vec<Extracted>> = thread::scope(|scope| {
             let workers: Vec<_> = round
-                .chunks(CHUNK)
+                .chunks(chunk)
                 .map(|texts| scope.spawn(|| texts.iter().map(|text| extract_one(text, reader)).collect()))
                 .collect();
             let joined = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
@@ -66,7 +73,7 @@ pub(crate) fn extract(texts: &[&str], reader: Reader<'_>, threads: usize) -> Vec
     extracted
 }
 
-fn extract_one(text: &str, Reader { tokens, vectors, redactor }: Reader<'_>) -> Extracted {
+fn extract_one(text: &str, Reader { tokens, vectors, redactor, sentences }: Reader<'_>) -> Extracted {
     let text = features::readable(text, redactor);
     let mut found = Vec::new();
     features::extract(&text, |occurrence| found.push((occurrence.key, occurrence.block, occurrence.times)));
@@ -84,11 +91,13 @@ fn extract_one(text: &str, Reader { tokens, vectors, redactor }: Reader<'_>) -> 
         vectors.add(token.id, first_line.times(token.bytes.start), &mut vector);
     }
     let length = norm(&vector).max(f32::MIN_POSITIVE);
-    Extracted { features: found, vector: vector.map(|value| value / length) }
+    let sentence = sentences.and_then(|encoder| features::sentence(encoder, &text, &|| false));
+    Extracted { features: found, vector: vector.map(|value| value / length), sentence }
 }
 
 impl Counts {
-    pub(crate) fn new() -> Self {
+    /// With the length of a sentence encoder's vectors, where there is one.
+    pub(crate) fn new(sentence_dimensions: Option<usize>) -> Self {
         Self {
             index: HashIndex::default(),
             keys: Vec::new(),
@@ -96,7 +105,8 @@ impl Counts {
             texts_with: Vec::new(),
             rows: SparseRows::default(),
             occurrences: Vec::new(),
-            dense: DenseRows::default(),
+            dense: DenseRows::new(DIMENSIONS),
+            sentences: sentence_dimensions.map(DenseRows::new),
             dropped_below: 1,
         }
     }
@@ -118,6 +128,9 @@ impl Counts {
         self.rows.end_row();
         self.occurrences.push(occurrences);
         self.dense.push(&text.vector);
+        if let Some((rows, sentence)) = self.sentences.as_mut().zip(text.sentence.as_ref()) {
+            rows.push(&sentence.vector);
+        }
     }
 
     /// How many rows there are.
@@ -165,6 +178,9 @@ impl Counts {
         }
         self.rows.retain(&keeps);
         self.dense.retain(&keeps);
+        if let Some(sentences) = &mut self.sentences {
+            sentences.retain(&keeps);
+        }
         retain_by_place(&mut self.occurrences, keeps);
     }
 
@@ -183,7 +199,7 @@ impl Counts {
     /// Weights the counts: TF (sublinear) × IDF, each block of a row at its length, `words` beside 1 for runs of
     /// characters. Features that fewer than `min_texts` texts have are dropped.
     pub(crate) fn weighted(self, min_texts: u32, words: f32) -> Samples {
-        let Self { index, keys, blocks, texts_with, mut rows, dense, .. } = self;
+        let Self { index, keys, blocks, texts_with, mut rows, dense, sentences, .. } = self;
         drop(index);
         let total = rows.len() as f32;
         let mut ids = vec![u32::MAX; keys.len()];
@@ -196,7 +212,7 @@ impl Counts {
             }
         }
         rows.renumber(&ids);
-        Samples::new(features, rows, dense, words, |times| term_frequency(times.into()))
+        Samples::new(features, rows, (dense, sentences), words, |times| term_frequency(times.into()))
     }
 }
 
@@ -215,14 +231,15 @@ mod tests {
     use crate::classify::embedded;
 
     fn counted(texts: &[&str]) -> Counts {
-        let mut counts = Counts::new();
+        let mut counts = Counts::new(None);
         add(&mut counts, texts);
         counts
     }
 
     fn add(counts: &mut Counts, texts: &[&str]) {
         let (tokens, vectors) = embedded::encoder(&embedded::encoder_files()).unwrap();
-        let reader = Reader { tokens: &tokens, vectors: &vectors, redactor: &Redactor::default() };
+        let redactor = &Redactor::default();
+        let reader = Reader { tokens: &tokens, vectors: &vectors, redactor, sentences: None };
         for text in extract(texts, reader, 2) {
             counts.push(&text);
         }

@@ -5,10 +5,11 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
+    centroids::Centroids,
     counts::Counts,
     evaluate::Guesses,
     fit::{Cost, Problem, Separation},
-    samples::Samples,
+    samples::{Samples, VectorWeights},
     train::TrainOptions,
     training_set::TrainingRows,
 };
@@ -33,11 +34,22 @@ const USUAL_COST: Cost = Cost { base: 0.3, balance: 0.5, contrast: 0.0 };
 const OUTSIDE_COST: Cost = Cost { base: 1.0, balance: 0.5, contrast: 0.0 };
 /// Words beside runs of characters, which count 1.
 const WORDS_WEIGHT: f32 = 1.4;
-/// How much the static vectors may weigh beside the n-grams: they carry small desks, n-grams large ones.
-const VECTOR_WEIGHTS: [f32; 4] = [0.5, VECTORS_TO_CHOOSE_COST, USUAL_VECTORS, 4.0];
-const USUAL_VECTORS: f32 = 2.0;
+/// How much vectors may weigh beside the n-grams: they carry small desks, n-grams large ones.
+const VECTOR_WEIGHTS: [VectorWeights; 4] = [tokens(0.5), VECTORS_TO_CHOOSE_COST, USUAL_VECTORS, tokens(4.0)];
+const USUAL_VECTORS: VectorWeights = tokens(2.0);
 /// What they weigh while costs are compared.
-const VECTORS_TO_CHOOSE_COST: f32 = 1.0;
+const VECTORS_TO_CHOOSE_COST: VectorWeights = tokens(1.0);
+/// The same where a sentence encoder read the texts: beside it static vectors hardly matter.
+const SENTENCE_WEIGHTS: [VectorWeights; 4] = [sentences(1.0), USUAL_SENTENCES, sentences(3.0), SENTENCES_OF_FEW_ROWS];
+const USUAL_SENTENCES: VectorWeights = sentences(2.0);
+const SENTENCES_TO_CHOOSE_COST: VectorWeights = sentences(1.5);
+/// Of less than [`MANY_FOR_CENTROIDS`] rows.
+const SENTENCES_OF_FEW_ROWS: VectorWeights = sentences(5.0);
+/// How strongly the mean sentence of each label pulls, in scores of vectors of length one. What it adds is sure where
+/// labels have few rows, and blunt where they have many.
+const CENTROIDS: f32 = 3.0;
+/// From so many rows on no mean is tried.
+const MANY_FOR_CENTROIDS: usize = 3_000;
 /// Of fewer rows every one is held back once while choosing: a single fold would be all noise.
 const FEW_ROWS: usize = 6_000;
 /// More rows make a choice no clearer.
@@ -65,8 +77,24 @@ const MIN_OUTSIDE_ROWS: usize = 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choice {
     pub(crate) cost: Cost,
-    /// How much the static vectors weigh.
-    pub(crate) vectors: f32,
+    pub(crate) vectors: VectorWeights,
+    /// How strongly the mean sentences of labels pull; 0: not at all.
+    pub(crate) centroids: f32,
+}
+
+const fn sentences(weight: f32) -> VectorWeights {
+    VectorWeights { tokens: 0.5, sentence: weight }
+}
+
+const fn tokens(weight: f32) -> VectorWeights {
+    VectorWeights { tokens: weight, sentence: 0.0 }
+}
+
+/// What is tried on held-back rows.
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    cost: Cost,
+    centroids: f32,
 }
 
 /// Planes fitted on all rows, and how planes that were fitted without a row score it.
@@ -156,32 +184,50 @@ impl<'a> Trainer<'a> {
         let rows = sample((0_u32..).take(self.hashes.len()).collect(), &self.hashes, ROWS_TO_CHOOSE);
         let fields = self.rows.fields.len();
         let costs = if self.hashes.len() < MANY_ROWS { &COSTS } else { &COSTS_OF_MANY_ROWS };
+        let (weights, usual, first) = if self.samples.have_sentences() {
+            (&SENTENCE_WEIGHTS, USUAL_SENTENCES, SENTENCES_TO_CHOOSE_COST)
+        } else {
+            (&VECTOR_WEIGHTS, USUAL_VECTORS, VECTORS_TO_CHOOSE_COST)
+        };
         let choose = |number| {
             (self.options.progress)("choosing weights", number, fields);
             if rows.len() * self.rows.fields[number].labels.len() > LARGE_PROBLEM {
-                return Choice { cost: USUAL_COST, vectors: USUAL_VECTORS };
+                return Choice { cost: USUAL_COST, vectors: usual, centroids: 0.0 };
             }
-            self.samples.weigh_vectors(VECTORS_TO_CHOOSE_COST);
-            let cost = costs[best_trial(&self.try_costs(number, &rows, costs), USUAL)];
-            let mut best = (f64::NEG_INFINITY, VECTOR_WEIGHTS[0]);
-            for vectors in VECTOR_WEIGHTS {
+            self.samples.weigh_vectors(first);
+            let plain = |cost: Cost| Setting { cost, centroids: 0.0 };
+            let settings = costs.map(plain);
+            let cost = costs[best_trial(&self.try_settings(number, &rows, &settings), USUAL)];
+            let mut best = (f64::NEG_INFINITY, weights[0]);
+            // More than few rows do not tell.
+            let few = rows.len() < MANY_FOR_CENTROIDS;
+            for &vectors in weights.iter().filter(|weights| few || **weights != SENTENCES_OF_FEW_ROWS) {
                 // What is chosen then is of no use, and nobody uses it.
                 if self.options.is_stopped() {
                     break;
                 }
                 self.samples.weigh_vectors(vectors);
-                let merit = self.try_costs(number, &rows, &[cost]).into_iter().sum();
+                let merit = self.try_settings(number, &rows, &[plain(cost)]).into_iter().sum();
                 if merit > best.0 {
                     best = (merit, vectors);
                 }
             }
-            Choice { cost, vectors: best.1 }
+            let vectors = best.1;
+            self.samples.weigh_vectors(vectors);
+            let pulls = self.samples.have_sentences() && rows.len() < MANY_FOR_CENTROIDS;
+            let pulled = Setting { cost, centroids: CENTROIDS };
+            let centroids = if pulls && best_trial(&self.try_settings(number, &rows, &[plain(cost), pulled]), 0) == 1 {
+                CENTROIDS
+            } else {
+                0.0
+            };
+            Choice { cost, vectors, centroids }
         };
         (0..fields).map(choose).collect()
     }
 
-    /// The merit of each of the costs, the lowest first, on some of these rows when fitted to the others.
-    fn try_costs(&self, number: usize, rows: &[u32], costs: &[Cost]) -> Vec<f64> {
+    /// The merit of each of the settings, the lowest cost first, on some of these rows when fitted to the others.
+    fn try_settings(&self, number: usize, rows: &[u32], settings: &[Setting]) -> Vec<f64> {
         let task = self.task(number);
         let folds = if rows.len() < FEW_ROWS { Folds { count: 3, tried: 3 } } else { Folds { count: 5, tried: 1 } };
         let rows: Vec<u32> = rows.iter().copied().filter(|row| self.teaches(task, *row)).collect();
@@ -192,9 +238,16 @@ impl<'a> Trainer<'a> {
             .map(|fold| places(&hashes, |hash| folds.of(hash) == fold))
             .map(|fold| fold.into_iter().filter(|place| labels[*place as usize].is_some()).collect())
             .collect();
+        let centroids: Vec<Option<Centroids>> = (0..folds.tried)
+            .map(|fold| {
+                let is_pulled = settings.iter().any(|setting| setting.centroids > 0.0);
+                let others = is_pulled.then(|| places(&hashes, |hash| folds.of(hash) != fold));
+                others.map(|others| problem.centroids(&others))
+            })
+            .collect();
         let score = |untouched: Separation<'_>| {
-            let mut scores = vec![Vec::new(); costs.len()];
-            for (fold, judged) in (0..).zip(&judged) {
+            let mut scores = vec![Vec::new(); settings.len()];
+            for ((fold, judged), centroids) in (0..).zip(&judged).zip(&centroids) {
                 if self.options.is_stopped() {
                     for scores in &mut scores {
                         scores.resize(scores.len() + judged.len(), 0.0);
@@ -203,20 +256,25 @@ impl<'a> Trainer<'a> {
                 }
                 let mut separation = untouched.clone();
                 let others = places(&hashes, |hash| folds.of(hash) != fold);
-                for (cost, scores) in costs.iter().zip(&mut scores) {
-                    separation.fit(&others, *cost, PASSES_TO_CHOOSE);
-                    scores.extend(judged.iter().map(|place| separation.score(rows[*place as usize])));
+                for (setting, scores) in settings.iter().zip(&mut scores) {
+                    separation.fit(&others, setting.cost, PASSES_TO_CHOOSE);
+                    scores.extend(judged.iter().map(|place| {
+                        let row = rows[*place as usize];
+                        let pull = centroids.as_ref().filter(|_| setting.centroids > 0.0);
+                        let pull = pull.map_or(0.0, |means| means.score(&self.samples, row, separation.label()));
+                        separation.score(row) + setting.centroids * pull
+                    }));
                 }
             }
             scores
         };
         let by_label = problem.for_each_label(self.options.threads, score);
         let truths: Vec<u32> = judged.iter().flatten().filter_map(|place| labels[*place as usize]).collect();
-        let trial = |cost: usize| {
-            let scores = |row: usize| by_label.iter().map(move |scores| scores[cost][row]);
+        let trial = |setting: usize| {
+            let scores = |row: usize| by_label.iter().map(move |scores| scores[setting][row]);
             merit(&truths, |row| best_of(scores(row)))
         };
-        (0..costs.len()).map(trial).collect()
+        (0..settings.len()).map(trial).collect()
     }
 
     /// Fits every field to all rows, and scores the judged rows by planes that they had no part in.
@@ -225,7 +283,7 @@ impl<'a> Trainer<'a> {
         for (number, choice) in choices.iter().enumerate() {
             (self.options.progress)("fitting", number, choices.len());
             self.samples.weigh_vectors(choice.vectors);
-            let (planes, scores) = self.fit_task(self.task(number), choice.cost);
+            let (planes, scores) = self.fit_task(self.task(number), choice.cost, choice.centroids);
             fitted.planes.extend(planes);
             fitted.held_back.push(HeldBack(scores));
         }
@@ -234,7 +292,7 @@ impl<'a> Trainer<'a> {
             // As the field whose best score is the other signal, whatever field came last.
             self.samples.weigh_vectors(choices[self.widest].vectors);
             let task = Task { of_row, labels: 1, against_outside: true };
-            let (planes, scores) = self.fit_task(task, OUTSIDE_COST);
+            let (planes, scores) = self.fit_task(task, OUTSIDE_COST, 0.0);
             outside_plane = planes.into_iter().next().unwrap_or(outside_plane);
             fitted.outside = scores.into_iter().next().unwrap_or_default();
         }
@@ -244,7 +302,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// By label, the plane, for vectors of length one, and the scores of the judged rows.
-    fn fit_task(&self, task: Task<'_>, cost: Cost) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+    fn fit_task(&self, task: Task<'_>, cost: Cost, centroids: f32) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let rows: Vec<u32> = (0_u32..).take(self.hashes.len()).filter(|row| self.teaches(task, *row)).collect();
         let labels: Vec<Option<u32>> = rows.iter().map(|row| task.of_row[*row as usize]).collect();
         let hashes: Vec<u64> = rows.iter().map(|row| self.hashes[*row as usize]).collect();
@@ -257,13 +315,17 @@ impl<'a> Trainer<'a> {
                 (places(&hashes, held_back), places(&hashes, |hash| !held_back(hash)))
             })
             .collect();
+        let of_all = (centroids > 0.0).then(|| problem.centroids(&all));
+        let of_others: Vec<Option<Centroids>> =
+            parted.iter().map(|(_, others)| (centroids > 0.0).then(|| problem.centroids(others))).collect();
         let fit = |mut separation: Separation<'_>| {
+            let label = separation.label();
             let mut scores = vec![0.0; self.judged.len()];
             if self.options.is_stopped() {
                 return (separation.into_weights(), scores);
             }
             separation.fit(&all, cost, PASSES);
-            for (fold, (held_back, others)) in (0..).zip(&parted) {
+            for ((fold, (held_back, others)), means) in (0..).zip(&parted).zip(&of_others) {
                 let mut without = separation.clone();
                 without.forget(held_back);
                 // Fewer rows at the same cost are pulled towards zero more strongly: their planes would be less sure than
@@ -272,12 +334,16 @@ impl<'a> Trainer<'a> {
                 without.fit(others, Cost { base, ..cost }, passes_without_fold);
                 for (score, row) in scores.iter_mut().zip(&self.judged) {
                     if self.folds.of(self.hashes[*row as usize]) == fold {
-                        *score = without.score(*row);
+                        let pull = means.as_ref().map_or(0.0, |means| means.score(&self.samples, *row, label));
+                        *score = without.score(*row) + centroids * pull;
                     }
                 }
             }
             let mut plane = separation.into_weights();
             self.samples.fold_in_vectors(&mut plane);
+            if let Some(means) = &of_all {
+                means.add_to(label, centroids, &mut plane[self.samples.sentence_places()]);
+            }
             (plane, scores)
         };
         problem.for_each_label(self.options.threads, fit).into_iter().unzip()
@@ -362,7 +428,7 @@ mod tests {
     #[test]
     fn rows_held_back_are_scored_as_surely_as_new_ones() {
         let features = (0..3).map(|key| Feature { key, block: Block::Words, idf: 1.0 }).collect();
-        let (mut sparse, mut dense) = (SparseRows::default(), DenseRows::default());
+        let (mut sparse, mut dense) = (SparseRows::default(), DenseRows::new(DIMENSIONS));
         let of_row: Vec<Option<u32>> = (0..100).map(|row| Some(row % 2)).collect();
         for label in of_row.iter().flatten() {
             // A word of the label's own, and one that every row has.
@@ -394,7 +460,7 @@ mod tests {
             // Both labels alike in every fold.
             hashes: (0..100).map(|row| row / 2).collect(),
             options: &options,
-            samples: Samples::new(features, sparse, dense, 1.0, f32::from),
+            samples: Samples::new(features, sparse, (dense, None), 1.0, f32::from),
             known_shares: vec![1.0; 100],
             widest: 0,
             judged: (0..100).collect(),
@@ -402,7 +468,8 @@ mod tests {
             outside: None,
         };
         for base in [0.001, 0.01, 0.1] {
-            let (planes, held_back) = trainer.fit_task(trainer.task(0), Cost { base, balance: 0.5, contrast: 0.0 });
+            let (planes, held_back) =
+                trainer.fit_task(trainer.task(0), Cost { base, balance: 0.5, contrast: 0.0 }, 0.0);
             for (plane, held_back) in planes.iter().zip(&held_back) {
                 for (row, score) in held_back.iter().enumerate() {
                     let serves = trainer.samples.dot(row, plane);

@@ -2,11 +2,11 @@
 //! hash with the words it came from. Training and serving share this file; a change of what comes out of it
 //! needs a new [`FEATURE_VERSION`]. It keeps no table: which n-grams count is the bundle's business.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::encode::{PlainText, Redactor, redact};
+use crate::encode::{PlainText, Redactor, Sentence, SentenceEncoder, redact};
 
 /// Changes whenever the same text would give other features.
 pub(crate) const FEATURE_VERSION: u32 = 3;
@@ -58,6 +58,15 @@ pub(crate) fn readable<'a>(text: &'a str, redactor: &Redactor) -> PlainText<'a> 
     PlainText::of(text, MAX_TEXT_BYTES, redactor)
 }
 
+/// What a sentence encoder makes of a text, its first line counted once more; `None` where `stop` said so.
+pub(crate) fn sentence(
+    encoder: &SentenceEncoder,
+    text: &PlainText<'_>,
+    stop: &dyn Fn() -> bool,
+) -> Option<Arc<Sentence>> {
+    encoder.read_with_first(&text.words(), FirstLine::of(text.as_str()).length(), stop)
+}
+
 /// The first line of several: a ticket's summary. It says in few words what the rest is about.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FirstLine {
@@ -70,6 +79,11 @@ impl FirstLine {
 
     pub(crate) fn of(text: &str) -> Self {
         Self { end: text.trim_end().find('\n').unwrap_or(0) }
+    }
+
+    /// Its length in bytes; 0 where there is one line only.
+    pub(crate) fn length(self) -> usize {
+        self.end
     }
 
     /// As how many a word that begins at this byte counts.

@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use super::samples::Samples;
+use super::{centroids::Centroids, samples::Samples};
 
 /// The solver stops when no gradient violates optimality by more.
 const TOLERANCE: f32 = 0.03;
@@ -53,6 +53,13 @@ impl<'a> Problem<'a> {
         let squares = rows.iter().map(|row| samples.square(*row as usize)).collect();
         let sparse_squares = rows.iter().map(|row| samples.sparse_square(*row as usize)).collect();
         Self { samples, rows, labels, label_count, seed, squares, sparse_squares }
+    }
+
+    /// The mean sentences of the labels, by the rows at these places.
+    pub(crate) fn centroids(&self, places: &[u32]) -> Centroids {
+        let labelled =
+            places.iter().filter_map(|&place| Some((self.rows[place as usize], self.labels[place as usize]?)));
+        Centroids::of(self.samples, labelled, self.label_count)
     }
 
     /// Runs `task` for every label on up to `threads` threads; the results come in the order of the labels.
@@ -114,6 +121,10 @@ impl<'a> Separation<'a> {
             alpha: vec![0.0; problem.rows.len()],
             emphasis: None,
         }
+    }
+
+    pub(crate) fn label(&self) -> u32 {
+        self.label
     }
 
     /// The plane, as the samples number their features.
@@ -292,13 +303,13 @@ mod tests {
     /// Rows of words: what tells label 0 from label 1 is word 0 and word 1; word 2 is everywhere.
     fn samples(rows: &[&[u32]]) -> Samples {
         let features = (0..4).map(|key| Feature { key, block: Block::Words, idf: 1.0 }).collect();
-        let (mut sparse, mut dense) = (SparseRows::default(), DenseRows::default());
+        let (mut sparse, mut dense) = (SparseRows::default(), DenseRows::new(DIMENSIONS));
         for row in rows {
             row.iter().for_each(|id| sparse.push(*id, 1));
             sparse.end_row();
             dense.push(&[0.0; DIMENSIONS]);
         }
-        Samples::new(features, sparse, dense, 1.0, f32::from)
+        Samples::new(features, sparse, (dense, None), 1.0, f32::from)
     }
 
     const ROWS: [&[u32]; 8] = [&[0, 2], &[0, 2, 3], &[0, 2], &[0, 2, 3], &[1, 2], &[1, 2, 3], &[1, 2], &[1, 2]];

@@ -2,13 +2,15 @@
 //! all. The dense part is one product in candle; the sparse part sums the rows of the n-grams that the text has,
 //! never a product over all of them. Scores are sums, so each word's share of a score is exact.
 
+use std::{ops::Range, sync::Arc};
+
 use candle_core::{Device, Tensor};
 
 use super::{
     features::{self, Block, FirstLine, Occurrence},
     samples::{BlockWeights, term_frequency},
 };
-use crate::encode::{DIMENSIONS, HashIndex, PlainText, StaticVectors, Token, WordPiece, norm};
+use crate::encode::{DIMENSIONS, HashIndex, PlainText, Sentence, StaticVectors, Token, WordPiece, dot, norm};
 
 /// The planes of all fields.
 pub(crate) struct Heads {
@@ -20,6 +22,8 @@ pub(crate) struct Heads {
     dense: Tensor,
     /// The same, one stretch a column.
     dense_columns: Vec<f32>,
+    /// One stretch a column, of as many values as a sentence's vector has; none without a sentence encoder.
+    sentence_columns: Vec<f32>,
     bias: Vec<f32>,
     blocks: BlockWeights,
 }
@@ -46,13 +50,15 @@ pub(crate) struct Planes {
     pub(crate) weights: Vec<i8>,
     /// Column after column, each of [`DIMENSIONS`] values.
     pub(crate) dense: Vec<f32>,
+    /// Column after column; empty without a sentence encoder.
+    pub(crate) sentence: Vec<f32>,
     pub(crate) bias: Vec<f32>,
 }
 
 /// What the heads found in a text.
 #[derive(Debug, Clone)]
 pub(crate) struct Activation {
-    pub(crate) words: Vec<std::ops::Range<usize>>,
+    pub(crate) words: Vec<Range<usize>>,
     /// How many n-grams the text has, each as often as it counts, and how many of them have a row.
     occurrences: usize,
     known_occurrences: usize,
@@ -64,6 +70,8 @@ pub(crate) struct Activation {
     vector: [f32; DIMENSIONS],
     /// What a token's row is multiplied by to give its part of `vector`.
     token_scale: f32,
+    /// What the sentence encoder made of the text; `None` without one.
+    sentence: Option<Arc<Sentence>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,12 +93,13 @@ pub(crate) struct Shares {
 impl Heads {
     /// `None` where the lengths of the parts do not fit together.
     pub(crate) fn new(planes: Planes, blocks: BlockWeights) -> Option<Self> {
-        let Planes { keys, idf, scales, weights, dense, bias } = planes;
+        let Planes { keys, idf, scales, weights, dense, sentence, bias } = planes;
         let columns = bias.len();
         let fits = idf.len() == keys.len()
             && scales.len() == keys.len()
             && weights.len() == keys.len() * columns
-            && dense.len() == columns * DIMENSIONS;
+            && dense.len() == columns * DIMENSIONS
+            && sentence.len().is_multiple_of(columns.max(1));
         if !fits {
             return None;
         }
@@ -107,11 +116,17 @@ impl Heads {
             rows.extend(weights[row * columns..][..columns].iter().map(|weight| weight.cast_unsigned()));
         }
         let tensor = Tensor::from_slice(&dense, (columns, DIMENSIONS), &Device::Cpu).ok()?;
-        Some(Self { index, rows, dense: tensor, dense_columns: dense, bias, blocks })
+        Some(Self { index, rows, dense: tensor, dense_columns: dense, sentence_columns: sentence, bias, blocks })
     }
 
-    /// Finds what the heads know in the text.
-    pub(crate) fn activate(&self, text: &PlainText<'_>, pieces: &WordPiece, vectors: &StaticVectors) -> Activation {
+    /// Finds what the heads know in the text, of which a sentence encoder made `sentence`.
+    pub(crate) fn activate(
+        &self,
+        text: &PlainText<'_>,
+        pieces: &WordPiece,
+        vectors: &StaticVectors,
+        sentence: Option<Arc<Sentence>>,
+    ) -> Activation {
         let mut found: Vec<Occurrence> = Vec::with_capacity(text.as_str().len() * 3);
         let words = features::extract(text, |occurrence| found.push(occurrence));
         // Looked up one right after the other, so that the processor waits for several rows at once. The row is in the
@@ -171,7 +186,14 @@ impl Heads {
             first_line,
             vector,
             token_scale,
+            sentence,
         }
+    }
+
+    /// The values that a sentence's vector is multiplied with for a column.
+    fn sentence_plane(&self, column: usize) -> &[f32] {
+        let length = self.sentence_columns.len() / self.bias.len().max(1);
+        &self.sentence_columns[column * length..][..length]
     }
 
     fn row(&self, number: u32) -> Row<'_> {
@@ -198,6 +220,11 @@ impl Heads {
                 *score += dense;
             }
         }
+        if let Some(sentence) = &activation.sentence {
+            for (column, score) in scores.iter_mut().enumerate() {
+                *score += dot(self.sentence_plane(column), &sentence.vector);
+            }
+        }
         scores
     }
 
@@ -222,20 +249,39 @@ impl Heads {
         let planes: Vec<&[f32]> = columns.iter().map(plane).collect();
         for token in &activation.tokens {
             let times = f32::from(activation.first_line.times(token.bytes.start));
-            let word = activation.words.partition_point(|bytes| bytes.end <= token.bytes.start);
-            let is_in_word = activation.words.get(word).is_some_and(|bytes| bytes.start < token.bytes.end);
+            let word = activation.word_at(&token.bytes);
             let Some(row) = vectors.decoded(token.id) else { continue };
             for (shares, plane) in shares.iter_mut().zip(&planes) {
-                let share = times * activation.token_scale * row.dot(plane);
-                let of_word = if is_in_word { &mut shares.words[word] } else { &mut shares.rest };
-                *of_word += share;
+                *shares.of(word) += times * activation.token_scale * row.dot(plane);
+            }
+        }
+        if let Some(sentence) = &activation.sentence {
+            let planes: Vec<&[f32]> = columns.iter().map(|column| self.sentence_plane(*column)).collect();
+            let words = sentence.tokens.iter().map(|bytes| activation.word_at(bytes));
+            let parts = sentence.parts.chunks_exact(sentence.vector.len().max(1));
+            for (word, part) in words.zip(parts).chain([(None, sentence.special.as_slice())]) {
+                for (shares, plane) in shares.iter_mut().zip(&planes) {
+                    *shares.of(word) += dot(plane, part);
+                }
             }
         }
         shares
     }
 }
 
+impl Shares {
+    fn of(&mut self, word: Option<usize>) -> &mut f32 {
+        word.map_or(&mut self.rest, |word| &mut self.words[word])
+    }
+}
+
 impl Activation {
+    /// The word that a token of these bytes belongs to.
+    fn word_at(&self, token: &Range<usize>) -> Option<usize> {
+        let word = self.words.partition_point(|bytes| bytes.end <= token.start);
+        self.words.get(word).is_some_and(|bytes| bytes.start < token.end).then_some(word)
+    }
+
     /// The share of the text's words that have a row; 0 for a text without any.
     #[expect(clippy::cast_precision_loss, reason = "a text has some thousands at most")]
     pub(crate) fn known_words(&self) -> f32 {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     calibrate::Threshold, features::FEATURE_VERSION, samples::BlockWeights, scope::ScopeModel, together::Together,
 };
+use crate::encode::EncoderRecord;
 
 /// Changes whenever older programs could not read the folder.
 pub(crate) const FORMAT_VERSION: u32 = 3;
@@ -22,6 +23,9 @@ pub(crate) struct Manifest {
     pub(crate) languages: Vec<String>,
     pub(crate) training: TrainingSummary,
     pub(crate) blocks: Blocks,
+    /// The sentence encoder that reads texts beside the n-grams; missing where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encoder: Option<EncoderRecord>,
     pub(crate) scope: ScopeModel,
     /// Fields that are weighed together; missing where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +66,9 @@ pub(crate) struct FieldManifest {
     pub(crate) contrast: f32,
     /// How much the static vectors weighed beside the n-grams.
     pub(crate) vectors: f32,
+    /// How much the sentence encoder's vectors weighed; missing without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sentence: Option<f32>,
     /// One over the temperature of the softmax.
     pub(crate) sharpness: f32,
     /// Points of the line from the best label's probability to its confidence.

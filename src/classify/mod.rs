@@ -3,6 +3,7 @@
 
 pub(crate) mod bundle;
 mod calibrate;
+mod centroids;
 mod classifier;
 mod counts;
 mod cross_check;

@@ -115,16 +115,21 @@ impl SparseRows {
     }
 }
 
-/// Rows of [`DIMENSIONS`] values, in steps of a 127th of each row's largest.
-#[derive(Debug, Default)]
+/// Rows of so many values, in steps of a 127th of each row's largest.
+#[derive(Debug)]
 pub(crate) struct DenseRows {
+    dimensions: usize,
     values: Vec<i8>,
     /// What 1 in a row stands for.
     steps: Vec<f32>,
 }
 
 impl DenseRows {
-    pub(crate) fn push(&mut self, row: &[f32; DIMENSIONS]) {
+    pub(crate) fn new(dimensions: usize) -> Self {
+        Self { dimensions, values: Vec::new(), steps: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, row: &[f32]) {
         let step = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())) / 127.0;
         self.steps.push(step);
         #[expect(clippy::cast_possible_truncation, reason = "at most 127 by the choice of the step")]
@@ -135,14 +140,37 @@ impl DenseRows {
         let mut place = 0;
         self.values.retain(|_| {
             place += 1;
-            keeps((place - 1) / DIMENSIONS)
+            keeps((place - 1) / self.dimensions)
         });
         retain_by_place(&mut self.steps, keeps);
     }
 
     fn row(&self, row: usize) -> &[i8] {
-        &self.values[row * DIMENSIONS..][..DIMENSIONS]
+        &self.values[row * self.dimensions..][..self.dimensions]
     }
+}
+
+/// Vectors of every row, and how much they weigh beside the n-grams while a field is fitted.
+#[derive(Debug)]
+struct DenseBlock {
+    rows: DenseRows,
+    weight: f32,
+}
+
+impl DenseBlock {
+    /// What 1 in the row stands for.
+    fn step(&self, row: usize) -> f32 {
+        self.rows.steps[row] * self.weight
+    }
+}
+
+/// How much each kind of vector weighs beside the n-grams.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct VectorWeights {
+    /// Of the sums of static token vectors.
+    pub(crate) tokens: f32,
+    /// Of a sentence encoder's; of no use without one.
+    pub(crate) sentence: f32,
 }
 
 /// Weighted texts.
@@ -152,10 +180,9 @@ pub(crate) struct Samples {
     /// Values in units of `unit`.
     rows: SparseRows,
     unit: f32,
-    dense: DenseRows,
+    /// Static vectors, and those of a sentence encoder where there is one.
+    dense: Vec<DenseBlock>,
     blocks: BlockWeights,
-    /// How much the static vectors weigh beside the n-grams while a field is fitted.
-    vectors: f32,
 }
 
 impl Samples {
@@ -163,7 +190,7 @@ impl Samples {
     pub(crate) fn new(
         features: Vec<Feature>,
         mut rows: SparseRows,
-        dense: DenseRows,
+        (dense, sentences): (DenseRows, Option<DenseRows>),
         words: f32,
         term_frequency: impl Fn(u16) -> f32,
     ) -> Self {
@@ -189,7 +216,8 @@ impl Samples {
                 *number = rounded;
             }
         }
-        Self { features, rows, unit, dense, blocks, vectors: 1.0 }
+        let dense = [dense].into_iter().chain(sentences).map(|rows| DenseBlock { rows, weight: 1.0 }).collect();
+        Self { features, rows, unit, dense, blocks }
     }
 
     /// The features alone, without the rows.
@@ -201,28 +229,46 @@ impl Samples {
         self.blocks
     }
 
-    /// How much the static vectors weigh from now on.
-    pub(crate) fn weigh_vectors(&mut self, vectors: f32) {
-        self.vectors = vectors;
+    /// Whether a sentence encoder read the texts.
+    pub(crate) fn have_sentences(&self) -> bool {
+        self.dense.len() > 1
+    }
+
+    /// How much the vectors weigh from now on.
+    pub(crate) fn weigh_vectors(&mut self, weights: VectorWeights) {
+        for (block, weight) in self.dense.iter_mut().zip([weights.tokens, weights.sentence]) {
+            block.weight = weight;
+        }
     }
 
     /// Makes a plane that was fitted with weighed vectors one for vectors of length one.
     pub(crate) fn fold_in_vectors(&self, plane: &mut [f32]) {
-        for weight in &mut plane[self.features.len()..][..DIMENSIONS] {
-            *weight *= self.vectors;
+        let mut rest = &mut plane[self.features.len()..];
+        for block in &self.dense {
+            let (own, next) = rest.split_at_mut(block.rows.dimensions);
+            for weight in own {
+                *weight *= block.weight;
+            }
+            rest = next;
         }
     }
 
     /// Length of a weight vector: the sparse features, the dense ones, and one that is always 1.
     pub(crate) fn width(&self) -> usize {
-        self.features.len() + DIMENSIONS + 1
+        self.features.len() + self.dense.iter().map(|block| block.rows.dimensions).sum::<usize>() + 1
     }
 
     /// The row's weight vector times `weights`.
     pub(crate) fn dot(&self, row: usize, weights: &[f32]) -> f32 {
-        let (sparse, rest) = weights.split_at(self.features.len());
+        let (sparse, mut rest) = weights.split_at(self.features.len());
         let sum: f32 = self.rows.row(row).map(|(id, value)| sparse[id as usize] * f32::from(value)).sum();
-        sum * self.unit + dot(self.dense.row(row), &rest[..DIMENSIONS]) * self.dense_scale(row) + rest[DIMENSIONS]
+        let mut score = sum * self.unit;
+        for block in &self.dense {
+            let (own, next) = rest.split_at(block.rows.dimensions);
+            score += dot(block.rows.row(row), own) * block.step(row);
+            rest = next;
+        }
+        score + rest[0]
     }
 
     /// Adds `scale` times the row to `weights`.
@@ -247,16 +293,40 @@ impl Samples {
 
     /// Adds the row's static vector, of length one.
     pub(crate) fn add_vector_to(&self, row: usize, sum: &mut [f32; DIMENSIONS]) {
-        let step = self.dense.steps[row];
-        sum.iter_mut().zip(self.dense.row(row)).for_each(|(sum, value)| *sum += f32::from(*value) * step);
+        let rows = &self.dense[0].rows;
+        let step = rows.steps[row];
+        sum.iter_mut().zip(rows.row(row)).for_each(|(sum, value)| *sum += f32::from(*value) * step);
     }
 
-    fn add_dense_to(&self, row: usize, scale: f32, weights: &mut [f32]) {
-        let dense_scale = scale * self.dense_scale(row);
-        for (weight, value) in weights.iter_mut().zip(self.dense.row(row)) {
-            *weight += dense_scale * f32::from(*value);
+    /// Length of a sentence encoder's vectors; 0 without one.
+    pub(crate) fn sentence_dimensions(&self) -> usize {
+        self.dense.get(1).map_or(0, |block| block.rows.dimensions)
+    }
+
+    /// Where in a plane the weights of a sentence's vector stand.
+    pub(crate) fn sentence_places(&self) -> Range<usize> {
+        let start = self.features.len() + DIMENSIONS;
+        start..start + self.sentence_dimensions()
+    }
+
+    /// Adds the row's sentence, of length one; nothing without an encoder.
+    pub(crate) fn add_sentence_to(&self, row: usize, sum: &mut [f32]) {
+        if let Some(DenseBlock { rows, .. }) = self.dense.get(1) {
+            let step = rows.steps[row];
+            sum.iter_mut().zip(rows.row(row)).for_each(|(sum, value)| *sum += f32::from(*value) * step);
         }
-        weights[DIMENSIONS] += scale;
+    }
+
+    fn add_dense_to(&self, row: usize, scale: f32, mut weights: &mut [f32]) {
+        for block in &self.dense {
+            let (own, next) = weights.split_at_mut(block.rows.dimensions);
+            let dense_scale = scale * block.step(row);
+            for (weight, value) in own.iter_mut().zip(block.rows.row(row)) {
+                *weight += dense_scale * f32::from(*value);
+            }
+            weights = next;
+        }
+        weights[0] += scale;
     }
 
     /// Counts the row's sparse features.
@@ -268,8 +338,11 @@ impl Samples {
 
     /// The square of the row's length.
     pub(crate) fn square(&self, row: usize) -> f32 {
-        let dense: f32 = self.dense.row(row).iter().map(|value| f32::from(*value).powi(2)).sum();
-        1.0 + self.sparse_square(row) + dense * self.dense_scale(row).powi(2)
+        let square = |block: &DenseBlock| {
+            let own: f32 = block.rows.row(row).iter().map(|value| f32::from(*value).powi(2)).sum();
+            own * block.step(row).powi(2)
+        };
+        1.0 + self.sparse_square(row) + self.dense.iter().map(square).sum::<f32>()
     }
 
     /// The part of the square that the sparse features have.
@@ -281,10 +354,6 @@ impl Samples {
     pub(crate) fn emphasised_square(&self, row: usize, squares: &[f32]) -> f32 {
         let square = |(id, value): (u32, u16)| f32::from(value).powi(2) * squares[id as usize];
         self.rows.row(row).map(square).sum::<f32>() * self.unit.powi(2)
-    }
-
-    fn dense_scale(&self, row: usize) -> f32 {
-        self.dense.steps[row] * self.vectors
     }
 }
 
@@ -347,15 +416,17 @@ mod tests {
     fn each_part_of_a_row_has_its_length() {
         let feature = |key, block| Feature { key, block, idf: 1.5 };
         let features = vec![feature(1, Block::Words), feature(2, Block::Words), feature(3, Block::Characters)];
-        let mut dense = DenseRows::default();
-        let vector = std::array::from_fn(|i| if i < 4 { 0.5 } else { 0.0 });
+        let (mut dense, mut sentences) = (DenseRows::new(DIMENSIONS), DenseRows::new(32));
+        let vector: [f32; DIMENSIONS] = std::array::from_fn(|i| if i < 4 { 0.5 } else { 0.0 });
         dense.push(&vector);
         dense.push(&[0.0; DIMENSIONS]);
-        let mut samples = Samples::new(features, rows(&[vec![(0, 1), (1, 3), (2, 1)], vec![]]), dense, 1.4, |times| {
-            term_frequency(times.into())
-        });
-        samples.weigh_vectors(2.0);
-        assert!((samples.square(0) - (1.0 + 1.4 * 1.4 + 1.0 + 4.0)).abs() < 1e-2, "{}", samples.square(0));
+        sentences.push(&vector[..32]);
+        sentences.push(&[0.0; 32]);
+        let sparse = rows(&[vec![(0, 1), (1, 3), (2, 1)], vec![]]);
+        let mut samples =
+            Samples::new(features, sparse, (dense, Some(sentences)), 1.4, |times| term_frequency(times.into()));
+        samples.weigh_vectors(VectorWeights { tokens: 2.0, sentence: 3.0 });
+        assert!((samples.square(0) - (1.0 + 1.4 * 1.4 + 1.0 + 4.0 + 9.0)).abs() < 2e-2, "{}", samples.square(0));
         assert!((samples.square(1) - 1.0).abs() < 1e-6);
         let mut weights = vec![0.0; samples.width()];
         samples.add_to(0, 0.5, &mut weights);

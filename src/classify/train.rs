@@ -25,7 +25,10 @@ use super::{
     together::Together,
     training_set::{TrainingField, TrainingRows, TrainingSet},
 };
-use crate::{classify::bundle::Files, encode::DIMENSIONS};
+use crate::{
+    classify::bundle::Files,
+    encode::{DIMENSIONS, SentenceEncoder},
+};
 
 /// The out-of-scope threshold rejects at most this share of the rows in scope.
 const REJECTED_SHARE: f64 = 0.05;
@@ -107,7 +110,7 @@ pub(crate) struct FieldReport {
 
 /// Fits a bundle.
 pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trained, TrainError> {
-    let (rows, counts, mut files) = set.finish();
+    let (rows, counts, mut files, sentences) = set.finish();
     check(&rows, &counts)?;
     let mut trainer = Trainer::new(&rows, counts, options).ok_or(TrainError::NoFeatures)?;
     let choices = trainer.choose();
@@ -115,7 +118,7 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
     if options.is_stopped() {
         return Err(TrainError::Stopped);
     }
-    let calibration = Calibration::new(&rows, &trainer.judged, &fitted.held_back);
+    let calibration = Calibration::new(&rows, &trainer, &fitted.held_back);
     let duplicates = options.find_suspects.then(|| suspects::duplicates(&rows.text_hashes));
     let reports: Vec<_> = choices
         .iter()
@@ -136,7 +139,8 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
     let scope = fit_scope(&rows, &trainer, &fitted);
     let BlockWeights { words, characters } = trainer.samples.blocks();
     let space = LabelSpace::of(&rows.fields, &trainer.samples);
-    let planes = pack(trainer.samples, &fitted.planes);
+    let dimensions = sentences.as_ref().map_or(0, SentenceEncoder::dimensions);
+    let planes = pack(trainer.samples, &fitted.planes, dimensions);
     drop(fitted);
     files.insert(bundle::WEIGHTS, bundle::write_weights(&planes, &space)?.into());
 
@@ -152,16 +156,17 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
             seed: options.seed,
         },
         blocks: Blocks { words, characters },
+        encoder: sentences.as_ref().map(SentenceEncoder::record),
         scope,
         together,
         files: BTreeMap::new(),
         fields: reports.iter().map(|(_, manifest)| manifest.clone()).collect(),
     };
-    let classifier = Classifier::assemble(options.name.clone(), manifest.clone(), &files)?;
+    let classifier = Classifier::assemble(options.name.clone(), manifest.clone(), &files, sentences.clone())?;
     files.insert(bundle::GOLDEN, golden::write(&classifier)?.into());
     manifest.files = bundle::hashes(&files);
     files.insert(bundle::MANIFEST, manifest.write().map_err(BundleError::from)?.into());
-    Classifier::from_files(&files)?;
+    Classifier::with_encoder(&files, sentences)?;
     let fields = reports.into_iter().map(|(report, _)| report).collect();
     Ok(Trained { files, fields, rows })
 }
@@ -220,6 +225,7 @@ fn fit_scope(rows: &TrainingRows, trainer: &Trainer<'_>, fitted: &Fitted) -> Sco
 struct Calibration<'a> {
     rows: &'a TrainingRows,
     judged: &'a [u32],
+    has_sentences: bool,
     held_back: &'a [HeldBack],
     /// How each field's scores become confidences.
     confidence: Vec<Confidence>,
@@ -253,9 +259,10 @@ impl Confidence {
 }
 
 impl<'a> Calibration<'a> {
-    fn new(rows: &'a TrainingRows, judged: &'a [u32], held_back: &'a [HeldBack]) -> Self {
+    fn new(rows: &'a TrainingRows, trainer: &'a Trainer<'_>, held_back: &'a [HeldBack]) -> Self {
+        let (judged, has_sentences) = (trainer.judged.as_slice(), trainer.samples.have_sentences());
         let together = Together::learn(&rows.fields);
-        let mut all = Self { rows, judged, held_back, confidence: Vec::new(), together };
+        let mut all = Self { rows, judged, has_sentences, held_back, confidence: Vec::new(), together };
         for number in 0..rows.fields.len() {
             let scored: Vec<Scored> = all.half(number, 0).chain(all.half(number, 1)).collect();
             all.confidence.push(Confidence::fit(&scored));
@@ -322,7 +329,8 @@ impl<'a> Calibration<'a> {
             cost: choice.cost.base,
             balance: choice.cost.balance,
             contrast: choice.cost.contrast,
-            vectors: choice.vectors,
+            vectors: choice.vectors.tokens,
+            sentence: self.has_sentences.then_some(choice.vectors.sentence),
             sharpness: confidence.sharpness,
             curve: confidence.curve.clone(),
             min_confidence: MIN_CONFIDENCE,
@@ -343,7 +351,7 @@ impl<'a> Calibration<'a> {
 }
 
 /// Packs planes by feature, in the order of their keys, as int8 with a scale a feature.
-fn pack(samples: Samples, columns: &[Vec<f32>]) -> Planes {
+fn pack(samples: Samples, columns: &[Vec<f32>], sentence_dimensions: usize) -> Planes {
     let features = samples.into_features();
     let mut order: Vec<usize> = (0..features.len()).collect();
     order.sort_unstable_by_key(|feature| features[*feature].key);
@@ -358,8 +366,13 @@ fn pack(samples: Samples, columns: &[Vec<f32>]) -> Planes {
         #[expect(clippy::cast_possible_truncation, reason = "at most 127 by the choice of the scale")]
         planes.weights.extend(columns.iter().map(|column| (column[feature] / scale).round() as i8));
     }
-    planes.dense = columns.iter().flat_map(|column| &column[dense_start..][..DIMENSIONS]).copied().collect();
-    planes.bias = columns.iter().map(|column| column[dense_start + DIMENSIONS]).collect();
+    let sentence_start = dense_start + DIMENSIONS;
+    let stretch = |start: usize, length: usize| {
+        columns.iter().flat_map(move |column| &column[start..][..length]).copied().collect::<Vec<f32>>()
+    };
+    planes.dense = stretch(dense_start, DIMENSIONS);
+    planes.sentence = stretch(sentence_start, sentence_dimensions);
+    planes.bias = stretch(sentence_start + sentence_dimensions, 1);
     planes
 }
 
@@ -369,7 +382,7 @@ mod tests {
 
     /// Fits rows of one field, given as text and label; the label `-` is out of scope.
     fn fit(labelled: &[(&str, &str)], threads: usize) -> Result<Trained, TrainError> {
-        let mut set = TrainingSet::new(&["topic".to_owned()], threads, crate::encode::Redactor::default())?;
+        let mut set = TrainingSet::new(&["topic".to_owned()], threads, crate::encode::Redactor::default(), None)?;
         for (text, label) in labelled {
             set.add((*text).to_owned(), vec![Some((*label).to_owned())], *label == "-");
         }
@@ -400,13 +413,13 @@ mod tests {
         let trained = fit(&labelled, 1).unwrap();
         assert_eq!(trained.files, fit(&labelled, 3).unwrap().files);
 
-        let found = Classifier::from_files(&trained.files).unwrap().classify("the printer has a paper jam");
+        let found = Classifier::with_encoder(&trained.files, None).unwrap().classify("the printer has a paper jam");
         assert_eq!(&*found.fields[0].ranked[0].label, "printing");
     }
 
     #[test]
     fn a_training_that_is_stopped_makes_nothing() {
-        let mut set = TrainingSet::new(&["topic".to_owned()], 1, crate::encode::Redactor::default()).unwrap();
+        let mut set = TrainingSet::new(&["topic".to_owned()], 1, crate::encode::Redactor::default(), None).unwrap();
         for (text, label) in [("vpn is down", "a"), ("vpn is slow", "a"), ("mail is slow", "b"), ("mail is down", "b")]
         {
             set.add(text.to_owned(), vec![Some(label.to_owned())], false);

@@ -11,7 +11,7 @@ use super::{
     scope::Languages,
     suspects::text_hash,
 };
-use crate::encode::{Redactor, StaticVectors, WordPiece};
+use crate::encode::{Redactor, SentenceEncoder, StaticVectors, WordPiece};
 
 /// Texts whose features are extracted together, and how many bytes of text may wait for that.
 const BATCH: usize = 512;
@@ -59,6 +59,7 @@ pub(crate) struct TrainingRows {
 /// Collects rows.
 pub(crate) struct TrainingSet {
     encoder: (WordPiece, StaticVectors),
+    sentences: Option<SentenceEncoder>,
     redactor: Redactor,
     files: Files,
     budget: Budget,
@@ -93,18 +94,24 @@ struct Column {
 }
 
 impl TrainingSet {
-    /// A set for these fields, which reads texts on so many threads.
-    pub(crate) fn new(fields: &[String], threads: usize, redactor: Redactor) -> Result<Self, BundleError> {
+    /// A set for these fields, which reads texts on so many threads, with a sentence encoder where one is given.
+    pub(crate) fn new(
+        fields: &[String],
+        threads: usize,
+        redactor: Redactor,
+        sentences: Option<SentenceEncoder>,
+    ) -> Result<Self, BundleError> {
         let files = embedded::encoder_files();
         Ok(Self {
             encoder: embedded::encoder(&files)?,
+            counts: Counts::new(sentences.as_ref().map(SentenceEncoder::dimensions)),
+            sentences,
             redactor,
             files,
             budget: BUDGET,
             threads,
             waiting: Vec::new(),
             waiting_bytes: 0,
-            counts: Counts::new(),
             text_hashes: Vec::new(),
             numbers: Vec::new(),
             outside: Vec::new(),
@@ -133,8 +140,8 @@ impl TrainingSet {
         }
     }
 
-    /// The rows, their features, and the files of the encoder that read them.
-    pub(crate) fn finish(mut self) -> (TrainingRows, Counts, Files) {
+    /// The rows, their features, the files that static vectors came from, and the sentence encoder.
+    pub(crate) fn finish(mut self) -> (TrainingRows, Counts, Files, Option<SentenceEncoder>) {
         self.take_in();
         let rows = TrainingRows {
             text_hashes: self.text_hashes,
@@ -144,7 +151,7 @@ impl TrainingSet {
             languages: self.languages.supported(),
             added: self.added,
         };
-        (rows, self.counts, self.files)
+        (rows, self.counts, self.files, self.sentences)
     }
 
     /// Turns what waits into rows.
@@ -153,7 +160,7 @@ impl TrainingSet {
         self.waiting_bytes = 0;
         let texts: Vec<&str> = waiting.iter().map(|row| row.text.as_str()).collect();
         let (tokens, vectors) = &self.encoder;
-        let reader = Reader { tokens, vectors, redactor: &self.redactor };
+        let reader = Reader { tokens, vectors, redactor: &self.redactor, sentences: self.sentences.as_ref() };
         for (row, features) in waiting.iter().zip(counts::extract(&texts, reader, self.threads)) {
             let number = self.added;
             self.added += 1;
@@ -237,7 +244,7 @@ mod tests {
     use super::*;
 
     fn set(budget: Budget) -> TrainingSet {
-        TrainingSet { budget, ..TrainingSet::new(&["topic".to_owned()], 2, Redactor::default()).unwrap() }
+        TrainingSet { budget, ..TrainingSet::new(&["topic".to_owned()], 2, Redactor::default(), None).unwrap() }
     }
 
     fn add(set: &mut TrainingSet, text: &str, label: &str) {
@@ -266,7 +273,7 @@ mod tests {
                 add(&mut set, &format!("badge {row} lost"), "security");
             }
         }
-        let (rows, counts, _) = set.finish();
+        let (rows, counts, ..) = set.finish();
         assert_eq!(rows.added, 6_010);
         assert!(counts.entries() < 60_000 && counts.features() <= 2_000);
         let of_label = |label| rows.fields[0].of_row.iter().filter(|own| **own == Some(label)).count();
@@ -284,7 +291,7 @@ mod tests {
         for row in 0..4_000 {
             add(&mut set, &format!("device {row} of branch {}", row * 13), &format!("label {}", row % 100));
         }
-        let (rows, counts, _) = set.finish();
+        let (rows, counts, ..) = set.finish();
         let kept = rows.numbers.len();
         assert!(counts.entries() > 15_000, "{} entries of {kept} rows", counts.entries());
         let tenth = |number: u32| rows.numbers.iter().filter(|own| **own / 400 == number).count();

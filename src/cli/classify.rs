@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{
-    DEFAULT_ID, UsageError, block_on,
+    DEFAULT_ID, UsageError, block_on, data_dir,
     memory::similar_json,
     model::classifier,
     progress::Progress,
@@ -34,8 +34,6 @@ use crate::{
     error::TriageError,
     feedback::Feedback,
     grpc::client::Client,
-    knowledge::KnowledgeBase,
-    memory::Memory,
     registry::Registry,
     rows::{Rows, parse_rename},
     store::Store,
@@ -196,10 +194,10 @@ pub(super) fn open_triager(model: Option<&Path>, data_dir: Option<&Path>, config
     let triager = if let Some(data_dir) = data_dir {
         let store = Store::open(data_dir)?;
         let taxonomy = taxonomy_in_force(&store, config)?;
-        let registry = Registry::open(store.clone(), data_dir, config.redactor.clone())?;
+        let registry = Registry::open(store.clone(), data_dir, config.redactor.clone(), config.encoders.clone())?;
         let classifier = classifier(model, Some(&registry), config)?;
-        let knowledge = KnowledgeBase::open(store.clone(), data_dir)?;
-        let memory = Memory::open(store.clone(), data_dir, config.redactor.clone())?;
+        let knowledge = data_dir::knowledge(&store, data_dir, config)?;
+        let memory = data_dir::memory(&store, data_dir, config)?;
         let feedback = Feedback::open(store, memory.clone())?.with_hourly_limit(config.corrections_per_hour);
         Triager::new(classifier, taxonomy, Some(knowledge), Some(memory))?.with_feedback(feedback)
     } else {

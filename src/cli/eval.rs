@@ -24,6 +24,7 @@ use crate::{
     },
     config::Config,
     domain::decision::Abstention,
+    encode::EncoderChoice,
     rows::{Row, Rows, parse_rename},
 };
 
@@ -62,10 +63,17 @@ pub(crate) struct EvalArgs {
 pub(crate) fn run(args: &EvalArgs, config: &Config) -> anyhow::Result<()> {
     let start = Instant::now();
     let classifier = match &args.model {
-        Some(folder) => Classifier::load(folder).with_context(|| format!("bundle {} refused", folder.display()))?,
+        Some(folder) => Classifier::load(folder, &config.encoders)
+            .with_context(|| format!("bundle {} refused", folder.display()))?,
         None => Classifier::embedded()?,
     };
     let classifier = classifier.with_redactor(config.redactor.clone());
+    let named = matches!(config.encoders.choice(), Some(EncoderChoice::Folder(_)));
+    anyhow::ensure!(
+        !named || classifier.has_encoder(),
+        "--encoder: this bundle was trained without one, so that it would change nothing; `triage train --encoder` trains \
+         one with it"
+    );
     let mut scored = Scored::new(&classifier, &args.label)?;
     let mut predictions = match &args.predictions {
         Some(path) => {

@@ -12,13 +12,12 @@ use std::{
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use serde_json::json;
 
-use super::{DEFAULT_DATA_DIR, block_on};
+use super::{DEFAULT_DATA_DIR, block_on, data_dir};
 use crate::{
     config::Config,
     domain::feedback::{ArticleEvent, FeedbackEffect},
     feedback::Feedback,
     grpc::client::Client,
-    memory::Memory,
     store::Store,
 };
 
@@ -110,6 +109,6 @@ fn open_existing(data_dir: &Path, config: &Config) -> anyhow::Result<Feedback> {
         data_dir.display()
     );
     let store = Store::open(data_dir)?;
-    let memory = Memory::open(store.clone(), data_dir, config.redactor.clone())?;
+    let memory = data_dir::memory(&store, data_dir, config)?;
     Ok(Feedback::open(store, memory)?)
 }

@@ -252,7 +252,8 @@ fn resume(args: &ResumeArgs, config: &Config) -> anyhow::Result<ExitCode> {
         // To undo a job, the active one need not even be whole.
         None if is_undone => reclassify::triager(None, None, config)?,
         None => {
-            let registry = Registry::open(store.clone(), &place.data_dir, config.redactor.clone())?;
+            let registry =
+                Registry::open(store.clone(), &place.data_dir, config.redactor.clone(), config.encoders.clone())?;
             reclassify::triager(None, Some(&registry), config)?
         }
     };
@@ -263,7 +264,7 @@ fn resume(args: &ResumeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     if !is_undone {
         jobs.resume(*id)?;
     }
-    reclassify::work(&jobs, *id, triager, store, &place.data_dir, config)?;
+    reclassify::work(&jobs, *id, triager, &store, &place.data_dir, config)?;
     let (job, diff) = read(&jobs, *id)?;
     reclassify::report(&job, &diff, &place.flag(), place.json)
 }
@@ -319,7 +320,7 @@ fn undo_here(id: JobId, output: Option<&Path>, place: &Place, config: &Config) -
     if job.record.state == JobState::Undoing {
         // Nothing is decided anew: any model will do.
         let triager = reclassify::triager(None, None, config)?;
-        reclassify::work(&jobs, id, triager, store, &place.data_dir, config)?;
+        reclassify::work(&jobs, id, triager, &store, &place.data_dir, config)?;
     }
     let Undone { counts, output: default } = jobs.undone(id)?;
     let touched = jobs.undone_tickets(id, UndoOutcome::Touched, "", LISTED_TICKETS)?;

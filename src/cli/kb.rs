@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{DEFAULT_DATA_DIR, UsageError, block_on, classify::article_json, render};
+use super::{DEFAULT_DATA_DIR, UsageError, block_on, classify::article_json, data_dir, render};
 use crate::{
     config::Config,
     domain::article::{Day, FoundArticle},
@@ -72,21 +72,21 @@ pub(super) struct SearchArgs {
 
 pub(super) fn run(command: KbCommand, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
-        KbCommand::Import(args) => import::run(&args),
-        KbCommand::Search(args) => search(&args),
+        KbCommand::Import(args) => import::run(&args, config),
+        KbCommand::Search(args) => search(&args, config),
         KbCommand::Answer(args) => answer::run(&args, config),
-        KbCommand::Get(args) => articles::get(&args),
-        KbCommand::Versions(args) => articles::versions(&args),
-        KbCommand::List(args) => articles::list(&args),
-        KbCommand::Publish(args) => articles::publish(&args),
-        KbCommand::Retire(args) => articles::retire(&args),
-        KbCommand::Delete(args) => articles::delete(&args),
-        KbCommand::Eval(args) => eval::run(&args, &config.redactor),
+        KbCommand::Get(args) => articles::get(&args, config),
+        KbCommand::Versions(args) => articles::versions(&args, config),
+        KbCommand::List(args) => articles::list(&args, config),
+        KbCommand::Publish(args) => articles::publish(&args, config),
+        KbCommand::Retire(args) => articles::retire(&args, config),
+        KbCommand::Delete(args) => articles::delete(&args, config),
+        KbCommand::Eval(args) => eval::run(&args, config),
         KbCommand::Gaps(args) => gaps::run(&args, config),
     }
 }
 
-fn search(args: &SearchArgs) -> anyhow::Result<ExitCode> {
+fn search(args: &SearchArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let query = args.words.join(" ");
     if !query.contains(char::is_alphanumeric) {
         return Err(UsageError("nothing to search for: give at least one word".to_owned()).into());
@@ -94,7 +94,7 @@ fn search(args: &SearchArgs) -> anyhow::Result<ExitCode> {
     let found = if let Some(address) = &args.server {
         block_on(async { Client::connect(address).await?.search(&query, args.limit).await })?
     } else {
-        let knowledge = open_existing(&args.data_dir)?;
+        let knowledge = open_existing(&args.data_dir, config)?;
         let hits = knowledge.search(&query, &SearchFilter::default(), 0, args.limit as usize)?;
         knowledge.with_last_days(hits)?
     };
@@ -121,8 +121,8 @@ fn found_json(found: &[FoundArticle], today: Day) -> Value {
 }
 
 /// For commands that only read: a folder without a knowledge base is a misspelt one.
-fn open_existing(data_dir: &Path) -> anyhow::Result<KnowledgeBase> {
-    Ok(KnowledgeBase::open(existing_store(data_dir)?, data_dir)?)
+fn open_existing(data_dir: &Path, config: &Config) -> anyhow::Result<KnowledgeBase> {
+    data_dir::knowledge(&existing_store(data_dir)?, data_dir, config)
 }
 
 fn existing_store(data_dir: &Path) -> anyhow::Result<Store> {
@@ -132,8 +132,4 @@ fn existing_store(data_dir: &Path) -> anyhow::Result<Store> {
         data_dir.display()
     );
     Ok(Store::open(data_dir)?)
-}
-
-fn open(data_dir: &Path) -> anyhow::Result<KnowledgeBase> {
-    Ok(KnowledgeBase::open(Store::open(data_dir)?, data_dir)?)
 }

@@ -12,13 +12,13 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{DEFAULT_DATA_DIR, UsageError, block_on, progress::Progress, render};
+use super::{DEFAULT_DATA_DIR, UsageError, block_on, data_dir, progress::Progress, render};
 use crate::{
     config::Config,
     domain::{decision::Evidence, memory::SimilarTicket, ticket::TicketDraft},
     error::TriageError,
     grpc::client::Client,
-    knowledge::{self, KnowledgeBase},
+    knowledge,
     memory::Memory,
     store::Store,
     triage::Suggester,
@@ -153,8 +153,8 @@ fn open_existing(data_dir: &Path, config: &Config) -> anyhow::Result<Memory> {
 }
 
 /// Takes up what is new in the memory, where there are articles too.
-fn learn(store: Store, memory: Memory, data_dir: &Path, config: &Config) -> anyhow::Result<()> {
-    let knowledge = KnowledgeBase::open(store, data_dir)?;
+fn learn(store: &Store, memory: Memory, data_dir: &Path, config: &Config) -> anyhow::Result<()> {
+    let knowledge = data_dir::knowledge(store, data_dir, config)?;
     let today = knowledge::today().context("the system's clock shows no date")?;
     let Some(mut learning) = Suggester::new(knowledge, Some(memory), config.redactor.clone())?.learning(today) else {
         return Ok(());
@@ -169,5 +169,5 @@ fn learn(store: Store, memory: Memory, data_dir: &Path, config: &Config) -> anyh
 }
 
 fn open(data_dir: &Path, config: &Config) -> anyhow::Result<Memory> {
-    Ok(Memory::open(Store::open(data_dir)?, data_dir, config.redactor.clone())?)
+    data_dir::memory(&Store::open(data_dir)?, data_dir, config)
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a command line tells people what went wrong there")]
 
 mod classify;
+mod data_dir;
 mod eval;
 mod feedback;
 mod job;
@@ -34,6 +35,7 @@ use clap_complete::Shell;
 use crate::{
     config::{Config, ConfigError, Overrides},
     domain::steering,
+    encode::EncoderChoice,
     rows::Rows,
 };
 
@@ -44,6 +46,11 @@ struct Arguments {
     /// Configuration file (TOML); the environment (`TRIAGE__SECTION__KEY`) and flags win over it
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Sentence encoder, a transformer of the BERT family with config.json, tokenizer.json and model.safetensors:
+    /// `train`, `kb import`, `memory import` and `serve` begin to use it, other commands find it there; or "none"
+    #[arg(long, global = true, value_name = "minilm:DIR")]
+    encoder: Option<EncoderChoice>,
 
     #[command(subcommand)]
     command: Command,
@@ -110,34 +117,35 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { config, command } = arguments;
+    let Arguments { config, encoder, command } = arguments;
     let config = config.as_deref();
+    let overrides = Overrides { encoder, ..Overrides::default() };
     match command {
-        Command::Serve(args) => serve::run(args, config)?,
-        Command::Classify(args) => classify::run(&args, &load_config(config, &Overrides::default())?)?,
+        Command::Serve(args) => serve::run(args, config, overrides)?,
+        Command::Classify(args) => classify::run(&args, &load_config(config, &overrides)?)?,
         Command::Train(args) => {
-            let config = load_config(config, &Overrides::default())?;
+            let config = load_config(config, &overrides)?;
             train::run(&args, &config)?;
         }
         Command::Eval(args) => {
-            let config = load_config(config, &Overrides::default())?;
+            let config = load_config(config, &overrides)?;
             eval::run(&args, &config)?;
         }
-        Command::Redact(args) => redact::run(&args, &load_config(config, &Overrides::default())?.redactor)?,
+        Command::Redact(args) => redact::run(&args, &load_config(config, &overrides)?.redactor)?,
         Command::Kb(command) => {
-            let config = load_config(config, &Overrides::default())?;
+            let config = load_config(config, &overrides)?;
             return kb::run(command, &config);
         }
-        Command::Memory(command) => return memory::run(command, &load_config(config, &Overrides::default())?),
+        Command::Memory(command) => return memory::run(command, &load_config(config, &overrides)?),
         Command::Reclassify(args) => {
-            return reclassify::run(&args, &load_config(config, &Overrides::default())?);
+            return reclassify::run(&args, &load_config(config, &overrides)?);
         }
-        Command::Jobs(command) => return jobs::run(&command, &load_config(config, &Overrides::default())?),
-        Command::Model(command) => model::run(&command, &load_config(config, &Overrides::default())?)?,
+        Command::Jobs(command) => return jobs::run(&command, &load_config(config, &overrides)?),
+        Command::Model(command) => model::run(&command, &load_config(config, &overrides)?)?,
         Command::Feedback(command) => {
-            feedback::run(command, &load_config(config, &Overrides::default())?)?;
+            feedback::run(command, &load_config(config, &overrides)?)?;
         }
-        Command::Taxonomy(command) => taxonomy::run(&command, &load_config(config, &Overrides::default())?)?,
+        Command::Taxonomy(command) => taxonomy::run(&command, &load_config(config, &overrides)?)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triage", &mut io::stdout());
             io::stdout().flush()?;

@@ -166,7 +166,7 @@ pub(super) fn classifier(
     config: &Config,
 ) -> anyhow::Result<Classifier> {
     let classifier = match (bundle, registry) {
-        (Some(bundle), _) => Classifier::load(bundle)?,
+        (Some(bundle), _) => Classifier::load(bundle, &config.encoders)?,
         (None, Some(registry)) => registry.serving()?,
         (None, None) => Classifier::embedded()?,
     };
@@ -221,7 +221,7 @@ fn open_with_taxonomy(data_dir: &Path, config: &Config) -> anyhow::Result<(Regis
 fn create(data_dir: &Path, config: &Config) -> anyhow::Result<(Registry, Arc<Taxonomy>)> {
     let store = Store::open(data_dir)?;
     let taxonomy = taxonomy_in_force(&store, config)?;
-    Ok((Registry::open(store, data_dir, config.redactor.clone())?, taxonomy))
+    Ok((Registry::open(store, data_dir, config.redactor.clone(), config.encoders.clone())?, taxonomy))
 }
 
 /// Who does something: as named, else the user.

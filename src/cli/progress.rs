@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::job::number;
 use crate::{
@@ -60,6 +60,18 @@ impl Progress {
         self.bar.set_length(total);
         self.bar.set_position(done);
         self.bar.set_message(name);
+        self.show_if_slow();
+    }
+
+    /// For what a sentence encoder reads.
+    pub(super) fn encoding() -> Self {
+        Self::new("{spinner} {msg}", "")
+    }
+
+    /// A sentence encoder has read so many of so many articles or tickets.
+    pub(super) fn encoded(&self, done: u64, total: u64) {
+        let (done, total) = (HumanCount(done), HumanCount(total));
+        self.bar.set_message(format!("read by the sentence encoder: {done} of {total}"));
         self.show_if_slow();
     }
 

@@ -13,7 +13,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DEFAULT_DATA_DIR, UsageError, block_on, job,
+    DEFAULT_DATA_DIR, UsageError, block_on, data_dir, job,
     jobs::{Pauses, watch},
     model::classifier,
     parse_share,
@@ -29,7 +29,6 @@ use crate::{
         Diff, Job, Jobs, NewFile, NewReclassification, Workshop,
         specification::{FieldColumn, FieldValue, Filter, Pace, Source},
     },
-    memory::Memory,
     registry::Registry,
     rows::{Rows, parse_rename},
     store::{JobOrigin, Store},
@@ -164,7 +163,7 @@ pub(super) fn run(args: &ReclassifyArgs, config: &Config) -> anyhow::Result<Exit
     // Before anything is created for a bundle that cannot be read.
     let named = args.model.as_deref().map(|bundle| triager(Some(bundle), None, config)).transpose()?;
     let store = Store::open(&args.data_dir)?;
-    let registry = Registry::open(store.clone(), &args.data_dir, config.redactor.clone())?;
+    let registry = Registry::open(store.clone(), &args.data_dir, config.redactor.clone(), config.encoders.clone())?;
     let triager = named.map_or_else(|| triager(None, Some(&registry), config), Ok)?;
     let known: Vec<String> = triager.fields().into_iter().map(|field| field.name).collect();
     let asked = args.asked(&known)?;
@@ -179,7 +178,7 @@ pub(super) fn run(args: &ReclassifyArgs, config: &Config) -> anyhow::Result<Exit
     if args.id.is_none() {
         warn_without_ids(&jobs.get(id)?);
     }
-    let worked = work(&jobs, id, triager, store, &args.data_dir, config);
+    let worked = work(&jobs, id, triager, &store, &args.data_dir, config);
     if worked.is_err() && args.json {
         // Programs hear the job's number, and why it is paused.
         writeln!(io::stdout(), "{}", job::job_json(&jobs.get(id)?))?;
@@ -250,7 +249,7 @@ pub(super) fn work(
     jobs: &Jobs,
     id: JobId,
     triager: Triager,
-    store: Store,
+    store: &Store,
     data_dir: &Path,
     config: &Config,
 ) -> anyhow::Result<()> {
@@ -258,9 +257,8 @@ pub(super) fn work(
     if !matches!(job.record.state, JobState::Queued | JobState::Running | JobState::Undoing) {
         return Ok(());
     }
-    let registry = Some(Registry::open(store.clone(), data_dir, config.redactor.clone())?);
-    let memory =
-        if job.is_over_memory() { Some(Memory::open(store, data_dir, config.redactor.clone())?) } else { None };
+    let registry = Some(Registry::open(store.clone(), data_dir, config.redactor.clone(), config.encoders.clone())?);
+    let memory = if job.is_over_memory() { Some(data_dir::memory(store, data_dir, config)?) } else { None };
     let threads = config.compute_threads.get();
     // Some pieces wait, so that no processor does.
     let places = NonZeroUsize::new(8 * threads).map_or(8, NonZeroUsize::get);

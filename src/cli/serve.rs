@@ -5,6 +5,8 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     panic,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -15,10 +17,11 @@ use crate::{
     app::App,
     config::Overrides,
     domain::article::Article,
+    encode::SentenceEncoder,
     feedback::Feedback,
     grpc::Core,
     jobs::Jobs,
-    knowledge::{KnowledgeBase, import},
+    knowledge::{Encoding, KnowledgeBase, import, settle_encoder},
     memory::Memory,
     registry::{Registry, Shadow},
     store::Store,
@@ -30,6 +33,9 @@ use crate::{
 mod demo {
     include!(concat!(env!("OUT_DIR"), "/demo_articles.rs"));
 }
+
+/// Of a long encoding the log says something so often.
+const ENCODING_TOLD_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -54,9 +60,9 @@ pub(super) struct ServeArgs {
     insecure: bool,
 }
 
-pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> {
+pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) -> anyhow::Result<()> {
     let ServeArgs { demo, model, listen, admin_listen, data_dir, insecure } = args;
-    let config = load_config(config, &Overrides { listen, admin_listen, insecure })?;
+    let config = load_config(config, &Overrides { listen, admin_listen, insecure, ..overrides })?;
     telemetry::init_log(&config.log_filter)?;
     keep_panics_private();
     config.server.check_exposure()?;
@@ -70,9 +76,10 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
     };
     // Before anything is created for a bundle that cannot be read.
     let named = model.as_deref().map(|bundle| classifier(Some(bundle), None, &config)).transpose()?;
-    let (redactor, job_folders) = (config.redactor.clone(), config.job_folders.clone());
+    let (redactor, encoders, job_folders) =
+        (config.redactor.clone(), config.encoders.clone(), config.job_folders.clone());
     let store = Store::open(&data_dir)?;
-    let registry = Registry::open(store.clone(), &data_dir, redactor.clone())?;
+    let registry = Registry::open(store.clone(), &data_dir, redactor.clone(), encoders.clone())?;
     let classifier = named.map_or_else(|| classifier(None, Some(&registry), &config), Ok)?;
     let registry = registry.pinned_to(model.as_deref());
 
@@ -84,6 +91,8 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
         let taxonomy = taxonomies.in_force(&config.taxonomy)?;
         let corrections_per_hour = config.corrections_per_hour;
         let answers = config.answers;
+        // Calls go on beside it.
+        let threads = (config.compute_threads.get() / 2).max(1);
         let app = App::bind(config).await?.reload_on(hangups, model);
         let address = app.address()?;
         let mut out = io::stdout();
@@ -94,8 +103,9 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
         out.flush()?;
 
         let load = move || {
-            let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
-            let memory = Memory::open(store.clone(), &data_dir, redactor)?;
+            let encoding = settle_encoder(&store, &encoders)?.map(|encoder| encoding(encoder, threads));
+            let knowledge = KnowledgeBase::open(store.clone(), &data_dir, encoding.clone())?;
+            let memory = Memory::open(store.clone(), &data_dir, redactor, encoding)?;
             let feedback = Feedback::open(store.clone(), memory.clone())?.with_hourly_limit(corrections_per_hour);
             let jobs = Jobs::serve(store, &data_dir, &job_folders)?;
             // A base that holds the desk's own articles is shown as it is.
@@ -118,6 +128,19 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>) -> anyhow::Result<()> 
         };
         app.serve(load, on_ready, shutdown).await
     })
+}
+
+/// Makes the vectors of articles and tickets, and says every few seconds how far that is.
+fn encoding(encoder: SentenceEncoder, threads: usize) -> Encoding {
+    let last = Mutex::new(Instant::now());
+    let progress = move |done, total| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.elapsed() >= ENCODING_TOLD_EVERY {
+            *last = Instant::now();
+            tracing::info!(done, total, "articles or tickets read by the sentence encoder");
+        }
+    };
+    Encoding::new(encoder, threads, Arc::new(progress))
 }
 
 /// The server serves also where its shadow cannot.

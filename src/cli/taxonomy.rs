@@ -410,7 +410,9 @@ fn revise(revision: Revision, how: &How, config: &Config) -> anyhow::Result<()> 
 
 /// The model that decides: the one named, else the one that is active in the data directory.
 fn triager(place: &Place, store: Option<Store>, config: &Config) -> anyhow::Result<Triager> {
-    let registry = store.map(|store| Registry::open(store, &place.data_dir, config.redactor.clone())).transpose()?;
+    let registry = store
+        .map(|store| Registry::open(store, &place.data_dir, config.redactor.clone(), config.encoders.clone()))
+        .transpose()?;
     reclassify::triager(place.model.as_deref(), registry.as_ref(), config)
 }
 

@@ -88,7 +88,7 @@ pub(crate) fn run(args: &TrainArgs, config: &Config) -> anyhow::Result<()> {
         progress: &on_progress,
         stop: &train::NEVER,
     };
-    let mut set = TrainingSet::new(&args.label, options.threads, config.redactor.clone())?;
+    let mut set = TrainingSet::new(&args.label, options.threads, config.redactor.clone(), config.encoders.named()?)?;
     let mut loaded = Loaded { without_label: vec![0; args.label.len()], ..Loaded::default() };
     for input in &args.input {
         load(input, args, &mut loaded, Some(&bar), |_, usable| set.add(usable.text, usable.labels, usable.outside))?;

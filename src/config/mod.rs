@@ -29,7 +29,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     domain::{answer::AnswerSettings, model::LearningPolicy, taxonomy::Taxonomy, ticket::TicketLimits},
-    encode::Redactor,
+    encode::{EncoderChoice, Encoders, Redactor},
 };
 
 const DEFAULTS: &str = include_str!("default.toml");
@@ -50,6 +50,8 @@ pub struct Config {
     pub taxonomy_file: Option<PathBuf>,
     /// What is taken out of a ticket's text before it is read.
     pub redactor: Redactor,
+    /// Where sentence encoders come from.
+    pub encoders: Encoders,
     /// Where clients may have files of jobs read and written; absolute and without links.
     pub job_folders: Vec<PathBuf>,
     /// What chatbots are answered.
@@ -107,6 +109,7 @@ pub struct Overrides {
     pub listen: Option<String>,
     pub admin_listen: Option<String>,
     pub insecure: bool,
+    pub encoder: Option<EncoderChoice>,
 }
 
 /// Everything that is wrong with the settings.
@@ -259,6 +262,7 @@ impl Config {
             taxonomy,
             taxonomy_file,
             redactor,
+            encoders: Encoders::new(overrides.encoder.clone()),
             job_folders,
             answers,
             corrections_per_hour,
@@ -473,7 +477,7 @@ mod tests {
         for (listen, exposed) in
             [("127.0.0.1:0", false), ("[::1]:0", false), ("0.0.0.0:0", true), ("[::ffff:10.0.0.1]:0", true)]
         {
-            let overrides = |insecure| Overrides { listen: Some(listen.to_owned()), admin_listen: None, insecure };
+            let overrides = |insecure| Overrides { listen: Some(listen.to_owned()), insecure, ..Overrides::default() };
             let check = |insecure| Config::load(None, [], &overrides(insecure)).unwrap().server.check_exposure();
             assert_eq!(check(false).is_err(), exposed, "{listen}");
             assert!(check(true).is_ok(), "{listen}");

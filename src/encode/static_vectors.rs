@@ -90,17 +90,20 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     pub(crate) fn dot(&self, other: &[f32]) -> f32 {
-        // Sixteen sums, which the compiler can keep in vector registers.
-        let mut sums = [0.0_f32; 16];
-        let (row, _) = self.values.as_chunks::<16>();
-        let (other, _) = other.as_chunks::<16>();
-        for (row, other) in row.iter().zip(other) {
-            for ((sum, value), other) in sums.iter_mut().zip(row).zip(other) {
-                *sum += value * other;
-            }
-        }
-        self.scale * sums.iter().sum::<f32>()
+        self.scale * dot(&self.values, other)
     }
+}
+
+/// A dot product in sixteen sums, which the compiler can keep in vector registers.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 16];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 /// Length of a vector in the usual sense.

@@ -7,7 +7,7 @@
 use std::{borrow::Cow, hint::black_box, sync::LazyLock};
 
 use super::{
-    static_vectors::{DIMENSIONS, StaticVectors, norm},
+    static_vectors::{DIMENSIONS, StaticVectors, dot, norm},
     wordpiece::WordPiece,
 };
 
@@ -223,18 +223,6 @@ impl Whitening {
         }
         unit(&white).unwrap_or(white)
     }
-}
-
-/// Sixteen sums, which the compiler can keep in vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; 16];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    for (a, b) in a.iter().zip(b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     classify::Classifier,
     domain::{job::UndoOutcome, memory::ConfirmedTicket, ticket::TicketLimits},
-    encode::Redactor,
+    encode::{Encoders, Redactor},
     memory::TicketColumns,
     store::{ChunkCommit, Committed, StoreError},
 };
@@ -55,8 +55,10 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("data")).unwrap();
         let jobs = Jobs::open(store.clone(), &folder.path().join("data"));
-        let memory = Memory::open(store.clone(), &folder.path().join("data"), Redactor::default()).unwrap();
-        let registry = Registry::open(store.clone(), &folder.path().join("data"), Redactor::default()).unwrap();
+        let memory = Memory::open(store.clone(), &folder.path().join("data"), Redactor::default(), None).unwrap();
+        let registry =
+            Registry::open(store.clone(), &folder.path().join("data"), Redactor::default(), Encoders::default())
+                .unwrap();
         let triager = Triager::new(Classifier::embedded().unwrap(), Arc::default(), None, None).unwrap();
         let pool = Pool::start(NonZeroUsize::new(2).unwrap(), 16).unwrap();
         Self { folder, store, jobs, memory, registry, triager, pool }

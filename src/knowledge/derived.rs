@@ -4,7 +4,10 @@
 use serde::{Deserialize, Serialize};
 use tantivy::{Index, IndexWriter, Searcher, TantivyDocument, TantivyError, Term, schema::Schema};
 
-use crate::store::{Change, Store, StoreError};
+use crate::{
+    encode::SentenceVector,
+    store::{Change, Store, StoreError},
+};
 
 /// The fields of an index, which know how records of the store become its documents.
 pub(crate) trait Derived: Sized {
@@ -26,7 +29,10 @@ pub(crate) trait Derived: Sized {
     /// Teaches an index our tokenizers; they are code and not kept with the index.
     fn register_tokenizers(index: &Index);
     fn id_term(&self, id: &str) -> Term;
-    fn document(&self, record: &Self::Record) -> TantivyDocument;
+    /// What a sentence encoder reads of a record; nothing where its meaning is never asked for.
+    fn texts_to_encode(record: &Self::Record) -> Vec<String>;
+    /// `sentences` are the vectors of [`Self::texts_to_encode`]; none where there is no encoder.
+    fn document(&self, record: &Self::Record, sentences: &[SentenceVector]) -> TantivyDocument;
     /// `previous` is the snapshot that this one takes the place of; it may save work and never changes the outcome.
     fn snapshot(
         &self,
@@ -51,6 +57,9 @@ pub(super) struct Watermark {
     pub database: String,
     /// Every change up to this one is in the index.
     pub sequence: u64,
+    /// SHA-256 of the sentence encoder that made its vectors, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<String>,
 }
 
 impl Watermark {

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use tantivy::TantivyError;
 
-use crate::{error::TriageError, store::StoreError};
+use crate::{encode::EncoderError, error::TriageError, store::StoreError};
 
 /// What an index and the store behind it can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,10 @@ pub enum IndexError {
     Store(#[from] StoreError),
     #[error("search index {}: {source}; when it stays, delete that folder: it is built anew on the next start", directory.display())]
     Index { directory: PathBuf, source: TantivyError },
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    #[error("the database names a sentence encoder in a way that this program does not read: {0}")]
+    EncoderRecord(serde_json::Error),
     #[error("cannot replace search index {}: {source}", directory.display())]
     Replace { directory: PathBuf, source: io::Error },
     #[error(

@@ -10,17 +10,20 @@ use super::{
     rank::{self, Parts, RankedTerm},
     schema::{self, Fields, comparable},
     search,
+    sentences::Meaning,
     snapshot::Snapshot,
     top::{Ranked, Top},
     words::Terms,
 };
 use crate::{
     domain::article::{ArticleHit, ArticleKind, Day},
-    encode::{HashIndex, MeasuredVector, TextVector},
+    encode::{HashIndex, MeasuredVector, SentenceVector, TextVector},
 };
 
 /// So many articles are looked at more closely, the best by their words.
 const MAX_CANDIDATES: usize = 40;
+/// So many more, the best by what a sentence encoder makes of them.
+const MAX_BY_MEANING: usize = 60;
 /// A title of few common words must not count as covered too soon.
 const TITLE_PRIOR: f32 = 2.0;
 /// Few tickets have more different words.
@@ -32,6 +35,8 @@ const MAX_NAMED_WORDS: usize = 4;
 pub(crate) struct Subject<'a> {
     pub text: &'a str,
     pub vector: &'a TextVector,
+    /// What the sentence encoder makes of the text, where there is one.
+    pub sentence: Option<&'a SentenceVector>,
     /// Names of the product, service or configuration item concerned, as far as they are known.
     pub products: Vec<&'a str>,
     pub category: Option<&'a str>,
@@ -50,6 +55,8 @@ pub(crate) struct Candidate {
     pub title: f32,
     /// Cosine of the vectors; -1 to 1.
     pub likeness: f32,
+    /// All 0 without a sentence encoder.
+    pub meaning: Meaning,
     pub agreement: Agreement,
     /// Whether it is a known error that says what helps, or what ends it.
     pub has_remedy: bool,
@@ -96,11 +103,14 @@ pub(super) fn candidates<'a>(
     let mut places: Vec<(usize, u32)> =
         top.take(|ranked| snapshot.id(ranked), 0).into_iter().map(|ranked| (ranked.segment, ranked.document)).collect();
     let best = places.first().map_or(0, |&(segment, document)| scores[segment][document as usize]);
-    for id in also {
-        if let Some(place) = find(snapshot, id)
-            && snapshot.segments[place.0].suggested_until.get_val(place.1) >= today
-            && !places.contains(&place)
-        {
+    let found = also.filter_map(|id| find(snapshot, id));
+    for place in subject
+        .sentence
+        .map_or_else(Vec::new, |sentence| by_meaning(snapshot, sentence, today))
+        .into_iter()
+        .chain(found)
+    {
+        if snapshot.segments[place.0].suggested_until.get_val(place.1) >= today && !places.contains(&place) {
             places.push(place);
         }
     }
@@ -115,6 +125,19 @@ pub(super) fn candidates<'a>(
     Ok(Candidates { list, terms, aim: Aim::of(subject.text) })
 }
 
+/// The articles that are most like a question by their meaning, of those that may be suggested on `today`.
+fn by_meaning(snapshot: &Snapshot, question: &SentenceVector, today: u64) -> Vec<(usize, u32)> {
+    let mut top = Top::new(MAX_BY_MEANING);
+    for (number, segment) in snapshot.segments.iter().enumerate() {
+        for (document, meaning) in (0..).zip(segment.columns.sentences.all(question)) {
+            if snapshot.is_alive(number, document) && segment.suggested_until.get_val(document) >= today {
+                top.push(Ranked { segment: number, document, score: meaning.most() });
+            }
+        }
+    }
+    top.take_unordered(|ranked| snapshot.id(ranked)).iter().map(|ranked| (ranked.segment, ranked.document)).collect()
+}
+
 /// The living article of this id.
 pub(super) fn find(snapshot: &Snapshot, id: &str) -> Option<(usize, u32)> {
     let mut segments = snapshot.segments.iter().enumerate();
@@ -127,6 +150,7 @@ pub(super) fn find(snapshot: &Snapshot, id: &str) -> Option<(usize, u32)> {
 struct Comparison<'a> {
     snapshot: &'a Snapshot,
     vector: MeasuredVector,
+    sentence: Option<&'a SentenceVector>,
     /// Hashes of its words.
     words: HashIndex,
     /// Names that the knowledge base knows, with their hashes.
@@ -148,7 +172,8 @@ impl<'a> Comparison<'a> {
         let products = products.filter(|(hash, _)| columns().any(|columns| columns.products.contains(*hash)));
         let category = subject.category.as_ref().map(named);
         let category = category.filter(|(hash, _)| columns().any(|columns| columns.categories.contains(*hash)));
-        Self { snapshot, vector: subject.vector.clone().into(), words, products: products.collect(), category }
+        let (vector, sentence) = (subject.vector.clone().into(), subject.sentence);
+        Self { snapshot, vector, sentence, words, products: products.collect(), category }
     }
 
     /// Asks the memory for the vectors of all these articles at once: mostly they are in no cache, and comparing one takes
@@ -171,6 +196,7 @@ impl<'a> Comparison<'a> {
             words,
             title: self.title(segment, document),
             likeness: vector.map_or(0.0, |vector| self.vector.cosine(vector)),
+            meaning: self.sentence.map_or_else(Meaning::default, |own| view.columns.sentences.of(document, own)),
             agreement: self.agreement(segment, document),
             has_remedy: schema::remedy_of(view.remedies.get_val(document)).is_some(),
         }
@@ -287,7 +313,8 @@ fn shared_words(snapshot: &Snapshot, terms: &[RankedTerm], found: &Ranked) -> Re
 /// What a ticket's words alone suggest, on a day when all articles of a test are valid or long expired.
 #[cfg(test)]
 pub(super) fn by_words(knowledge: &super::KnowledgeBase, text: &str, limit: usize) -> Vec<ArticleHit> {
-    let subject = Subject { text, vector: &TextVector::default(), products: Vec::new(), category: None };
+    let subject =
+        Subject { text, vector: &TextVector::default(), sentence: None, products: Vec::new(), category: None };
     let (view, today) = (knowledge.view(), Day::parse("2026-06-15").unwrap());
     let candidates = view.candidates(&subject, std::iter::empty(), today).unwrap();
     let by_words: Vec<f32> = candidates.list.iter().map(|candidate| candidate.words).collect();

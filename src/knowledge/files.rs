@@ -21,6 +21,8 @@ pub(super) enum Unusable {
     Damaged(String),
     OtherSchema,
     OtherDatabase,
+    /// Its vectors come from another sentence encoder, or are missing, or are wanted no more.
+    OtherEncoder,
     /// The database was restored to an earlier state.
     Ahead,
 }
@@ -32,6 +34,7 @@ impl fmt::Display for Unusable {
             Self::Damaged(what) => write!(f, "it was damaged: {what}"),
             Self::OtherSchema => f.write_str("it was of another schema version"),
             Self::OtherDatabase => f.write_str("it belonged to another database"),
+            Self::OtherEncoder => f.write_str("the sentence encoder is another one"),
             Self::Ahead => f.write_str("it was ahead of the database"),
         }
     }

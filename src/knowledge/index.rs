@@ -17,22 +17,29 @@ use tantivy::{
 
 use super::{
     derived::{Derived, Watermark},
+    encoder::Encoding,
     error::IndexError,
     files::{self, Unusable},
     merging::Merging,
 };
-use crate::store::{Store, StoreError};
+use crate::{
+    encode::{SentenceEncoder, SentenceVector},
+    store::{Change, Store, StoreError},
+};
 
 /// Blocks of the document store are read whole: small ones keep the cost of showing a document low.
 const DOCUMENT_BLOCK_BYTES: usize = 8 << 10;
 /// A commit costs a dozen synchronised files: seldom, and still in bounded memory.
 const CHANGES_PAGE: usize = 5_000;
+/// The same where a sentence encoder reads the texts: what is lost when that is interrupted is some seconds' work.
+const ENCODED_PAGE: usize = 500;
 /// Behind this many changes that renew most of the index it is merged once, at the end.
 const MIN_BULK_CHANGES: u64 = 500;
 
 pub(crate) struct DerivedIndex<D: Derived> {
     directory: PathBuf,
     fields: D,
+    encoding: Option<Encoding>,
     index: Index,
     reader: IndexReader,
     /// Held while writing; the change up to which the index follows the store.
@@ -47,13 +54,14 @@ impl<D: Derived> fmt::Debug for DerivedIndex<D> {
 }
 
 impl<D: Derived> DerivedIndex<D> {
-    /// Opens the index in `directory` and brings it up to date with the store, building it anew where it must be.
-    pub(crate) fn open(store: &Store, directory: &Path) -> Result<Self, IndexError> {
+    /// Opens the index in `directory` and brings it up to date with the store, building it anew where it must be: also
+    /// where its vectors come from another encoder, or are not there.
+    pub(crate) fn open(store: &Store, directory: &Path, encoding: Option<Encoding>) -> Result<Self, IndexError> {
         let started = Instant::now();
         let database = store.identity()?;
-        let (opened, rebuilt_because) = match Self::open_sound(store, directory, &database)? {
+        let (opened, rebuilt_because) = match Self::open_sound(store, directory, &database, encoding.as_ref())? {
             Ok(opened) => (opened, None),
-            Err(reason) => (Self::create(directory, &database)?, Some(reason)),
+            Err(reason) => (Self::create(directory, &database, encoding)?, Some(reason)),
         };
         // What a process that was killed left to be cleaned is cleaned now.
         let changes = opened.purge(store)?;
@@ -69,6 +77,11 @@ impl<D: Derived> DerivedIndex<D> {
     /// What readers see now; it stays as it is while they hold it.
     pub(crate) fn snapshot(&self) -> Arc<D::Snapshot> {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads questions as the vectors of the documents were made.
+    pub(crate) fn encoder(&self) -> Option<&SentenceEncoder> {
+        self.encoding.as_ref().map(Encoding::encoder)
     }
 
     pub(crate) fn fields(&self) -> &D {
@@ -112,13 +125,16 @@ impl<D: Derived> DerivedIndex<D> {
         let mut reached = followed.clone();
         let mut applied = 0;
         loop {
-            let changes = D::changes_since(store, reached.sequence, CHANGES_PAGE)?;
+            let page = if self.encoding.is_some() { ENCODED_PAGE } else { CHANGES_PAGE };
+            let changes = D::changes_since(store, reached.sequence, page)?;
             let Some(last) = changes.last() else { break };
             reached.sequence = last.sequence;
+            let mut sentences = self.sentences(&changes, applied, pending).into_iter();
             for change in &changes {
                 writer.delete_term(self.fields.id_term(&change.id));
                 if let Some(record) = &change.record {
-                    writer.add_document(self.fields.document(record)).map_err(failed)?;
+                    let of_record = sentences.next().unwrap_or_default();
+                    writer.add_document(self.fields.document(record, &of_record)).map_err(failed)?;
                 }
                 applied += 1;
             }
@@ -144,9 +160,31 @@ impl<D: Derived> DerivedIndex<D> {
         Ok(applied)
     }
 
+    /// Of each record among the changes, the vectors of its texts; nothing at all without an encoder. So many of all that
+    /// are pending are behind.
+    fn sentences(&self, changes: &[Change<D::Record>], applied: u64, pending: u64) -> Vec<Vec<SentenceVector>> {
+        let Some(encoding) = &self.encoding else { return Vec::new() };
+        let of_records: Vec<Vec<String>> =
+            changes.iter().filter_map(|change| change.record.as_ref()).map(D::texts_to_encode).collect();
+        let counts: Vec<usize> = of_records.iter().map(Vec::len).collect();
+        let texts = of_records.concat();
+        let page = changes.len();
+        let on_read = |read: usize| {
+            let records = page * read / texts.len().max(1);
+            encoding.tell(applied + records as u64, pending);
+        };
+        let mut vectors = encoding.vectors(&texts, &on_read).into_iter();
+        counts.into_iter().map(|count| vectors.by_ref().take(count).collect()).collect()
+    }
+
     /// The outer error is the store's, the inner one says why the index on disk is of no use.
-    fn open_sound(store: &Store, directory: &Path, database: &str) -> Result<Result<Self, Unusable>, StoreError> {
-        let (opened, followed) = match Self::open_checked(directory, database) {
+    fn open_sound(
+        store: &Store,
+        directory: &Path,
+        database: &str,
+        encoding: Option<&Encoding>,
+    ) -> Result<Result<Self, Unusable>, StoreError> {
+        let (opened, followed) = match Self::open_checked(directory, database, encoding) {
             Ok(opened) => opened,
             Err(unusable) => return Ok(Err(unusable)),
         };
@@ -162,7 +200,7 @@ impl<D: Derived> DerivedIndex<D> {
     }
 
     /// The index on disk, whole and of this database, and the change it goes up to.
-    fn open_checked(directory: &Path, database: &str) -> Result<(Self, u64), Unusable> {
+    fn open_checked(directory: &Path, database: &str, encoding: Option<&Encoding>) -> Result<(Self, u64), Unusable> {
         if !directory.join("meta.json").exists() {
             return Err(Unusable::Missing);
         }
@@ -177,6 +215,9 @@ impl<D: Derived> DerivedIndex<D> {
         if watermark.database != database {
             return Err(Unusable::OtherDatabase);
         }
+        if watermark.encoder != sha256_of(encoding) {
+            return Err(Unusable::OtherEncoder);
+        }
         // Before a reader maps the files, so that checking leaves nothing of them in memory. tantivy checks none
         // on its own.
         let managed = index.directory();
@@ -190,10 +231,11 @@ impl<D: Derived> DerivedIndex<D> {
             }
         }
         let followed = watermark.sequence;
-        Ok((Self::with_reader(directory, fields, index, watermark).map_err(damaged)?, followed))
+        let opened = Self::with_reader(directory, fields, (index, watermark), encoding.cloned());
+        Ok((opened.map_err(damaged)?, followed))
     }
 
-    fn create(directory: &Path, database: &str) -> Result<Self, IndexError> {
+    fn create(directory: &Path, database: &str, encoding: Option<Encoding>) -> Result<Self, IndexError> {
         let replace = |source| IndexError::Replace { directory: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(replace)?;
         files::clear(directory)?;
@@ -206,29 +248,44 @@ impl<D: Derived> DerivedIndex<D> {
             };
             let files = MmapDirectory::open(directory)?;
             let index = Index::create(files, fields.schema().clone(), settings)?;
-            let watermark = Watermark { schema_version: D::VERSION, database: database.to_owned(), sequence: 0 };
+            let watermark = Watermark {
+                schema_version: D::VERSION,
+                database: database.to_owned(),
+                sequence: 0,
+                encoder: sha256_of(encoding.as_ref()),
+            };
             // An index without a commit could not be told from one of another schema.
             let mut writer = writer(&index)?;
             watermark.commit(&mut writer)?;
             writer.wait_merging_threads()?;
-            Self::with_reader(directory, fields, index, watermark)
+            Self::with_reader(directory, fields, (index, watermark), encoding)
         };
         build().map_err(|source: TantivyError| IndexError::Index { directory: directory.to_owned(), source })
     }
 
-    fn with_reader(directory: &Path, fields: D, index: Index, watermark: Watermark) -> Result<Self, TantivyError> {
+    fn with_reader(
+        directory: &Path,
+        fields: D,
+        (index, watermark): (Index, Watermark),
+        encoding: Option<Encoding>,
+    ) -> Result<Self, TantivyError> {
         D::register_tokenizers(&index);
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let snapshot = fields.snapshot(&reader.searcher(), watermark.sequence, None)?;
         Ok(Self {
             directory: directory.to_owned(),
             fields,
+            encoding,
             index,
             reader,
             followed: Mutex::new(watermark),
             snapshot: RwLock::new(Arc::new(snapshot)),
         })
     }
+}
+
+fn sha256_of(encoding: Option<&Encoding>) -> Option<String> {
+    encoding.map(|encoding| encoding.encoder().sha256().to_owned())
 }
 
 /// The smallest writer there is: the server must stay small, and a writer is opened for every change.
@@ -266,12 +323,15 @@ mod tests {
         }
 
         fn open(&self, store: &Store) -> Result<ArticleIndex, IndexError> {
-            ArticleIndex::open(store, &self.folder())
+            ArticleIndex::open(store, &self.folder(), None)
         }
 
         fn why_unusable(&self, store: &Store) -> Option<String> {
             let database = store.identity().unwrap();
-            ArticleIndex::open_sound(store, &self.folder(), &database).unwrap().err().map(|reason| reason.to_string())
+            ArticleIndex::open_sound(store, &self.folder(), &database, None)
+                .unwrap()
+                .err()
+                .map(|reason| reason.to_string())
         }
 
         /// The index is not used as it is, is built anew, and is sound from then on.

@@ -96,7 +96,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         store.upsert_articles(&articles(3), 0).unwrap();
-        let index: DerivedIndex<Fields> = DerivedIndex::open(&store, &folder.path().join("index")).unwrap();
+        let index: DerivedIndex<Fields> = DerivedIndex::open(&store, &folder.path().join("index"), None).unwrap();
         store.upsert_articles(&articles(1_000), 0).unwrap();
         index.catch_up(&store).unwrap();
         assert_eq!((index.snapshot().segments.len(), index.documents()), (1, 1_000));

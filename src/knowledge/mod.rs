@@ -5,6 +5,7 @@
 pub(crate) mod answer;
 pub(crate) mod derived;
 mod dictionary;
+mod encoder;
 mod error;
 mod everyday;
 pub(crate) mod evidence;
@@ -25,6 +26,7 @@ mod schema;
 mod scope;
 mod search;
 mod sections;
+pub(crate) mod sentences;
 pub(crate) mod snapshot;
 mod spelling;
 pub(crate) mod term_table;
@@ -41,7 +43,12 @@ use std::{
 };
 
 pub(crate) use self::answer::Answered;
-pub use self::{error::IndexError, search::SearchFilter, texts::IndexedText};
+pub use self::{
+    encoder::{Encoding, OnEncoded, encoder_of, settle_encoder},
+    error::IndexError,
+    search::SearchFilter,
+    texts::IndexedText,
+};
 use self::{
     evidence::{Best, Candidates, Subject, Suggested},
     index::DerivedIndex,
@@ -50,7 +57,7 @@ use self::{
 };
 use crate::{
     domain::article::{Article, ArticleHit, ArticleStatus, Day, FoundArticle, LastDay},
-    encode::TextVector,
+    encode::{SentenceEncoder, TextVector},
     error::TriageError,
     store::{ArticleFilter, ArticlePage, ArticleText, ImportCounts, Store, VersionPage},
 };
@@ -116,9 +123,10 @@ pub struct KnowledgeBase {
 
 impl KnowledgeBase {
     /// Opens the index in the data directory and brings it up to date; builds it anew where it is missing,
-    /// damaged or not of this database. Takes seconds for thousands of articles then.
-    pub fn open(store: Store, data_directory: &Path) -> Result<Self, IndexError> {
-        let index = ArticleIndex::open(&store, &data_directory.join(INDEX_FOLDER))?;
+    /// damaged or not of this database, or of another sentence encoder than `encoding`'s. Takes seconds for thousands of
+    /// articles then, with an encoder minutes.
+    pub fn open(store: Store, data_directory: &Path, encoding: Option<Encoding>) -> Result<Self, IndexError> {
+        let index = ArticleIndex::open(&store, &data_directory.join(INDEX_FOLDER), encoding)?;
         Ok(Self { store, index: Arc::new(index) })
     }
 
@@ -232,6 +240,11 @@ impl KnowledgeBase {
         limit: usize,
     ) -> Result<Vec<ArticleHit>, IndexError> {
         self.view().search(query, filter, offset, limit)
+    }
+
+    /// Reads questions as the vectors of articles were made; `None` where they have none.
+    pub(crate) fn encoder(&self) -> Option<&SentenceEncoder> {
+        self.index.encoder()
     }
 
     /// The change that everything found reflects; grows with every change to an article.

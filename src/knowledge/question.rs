@@ -295,7 +295,7 @@ mod tests {
 
     fn base(articles: &[(&str, &str, &str)]) -> (tempfile::TempDir, KnowledgeBase) {
         let folder = tempfile::tempdir().unwrap();
-        let knowledge = KnowledgeBase::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap();
+        let knowledge = KnowledgeBase::open(Store::open(folder.path()).unwrap(), folder.path(), None).unwrap();
         let articles = articles.iter().map(|(id, title, body)| Article {
             id: (*id).into(),
             title: (*title).into(),

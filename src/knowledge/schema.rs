@@ -10,7 +10,7 @@ use tantivy::{
 
 use super::{
     derived::Derived,
-    markdown,
+    markdown, sentences,
     snapshot::Snapshot,
     words::{TermTokenizer, Terms},
 };
@@ -19,12 +19,12 @@ use crate::{
         article::{Article, ArticleKind, ArticleStatus, Day},
         known_error::Section,
     },
-    encode::TextVector,
+    encode::{SentenceVector, TextVector},
     store::{Change, Store, StoreError},
 };
 
 /// Raise with every change to fields, terms or what of an article is indexed: older indexes are then built anew.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// A title, a summary or products longer than this count as their beginning does: stuffing them must not pay.
 const MAX_WEIGHTED_BYTES: usize = 256;
@@ -48,6 +48,7 @@ pub(super) const TITLE_WORDS_COLUMN: &str = "title_words";
 pub(super) const PRODUCT_NAMES_COLUMN: &str = "product_names";
 pub(super) const CATEGORY_NAME_COLUMN: &str = "category_name";
 pub(super) const VECTOR_COLUMN: &str = "vector";
+pub(super) const SENTENCES_COLUMN: &str = "sentences";
 pub(super) const VERSION_COLUMN: &str = "version";
 pub(super) const REMEDY_COLUMN: &str = "remedy";
 
@@ -88,6 +89,8 @@ pub(super) struct Fields {
     product_names: Field,
     category_name: Field,
     vector: Field,
+    /// As [`sentences::to_bytes`].
+    sentences: Field,
 }
 
 impl Derived for Fields {
@@ -123,7 +126,8 @@ impl Derived for Fields {
         let title_words = schema.add_text_field(TITLE_WORDS_COLUMN, FAST);
         let product_names = schema.add_text_field(PRODUCT_NAMES_COLUMN, FAST);
         let category_name = schema.add_text_field(CATEGORY_NAME_COLUMN, FAST);
-        let vector = schema.add_bytes_field(VECTOR_COLUMN, BytesOptions::default().set_fast());
+        let [vector, sentences] = [VECTOR_COLUMN, SENTENCES_COLUMN]
+            .map(|name| schema.add_bytes_field(name, BytesOptions::default().set_fast()));
         let [link, summary, body] = ["link", "summary", "body"].map(|name| schema.add_text_field(name, STORED));
         let sections = Section::ALL.map(|section| schema.add_text_field(section.as_str(), STORED));
         let [version, remedy] = [VERSION_COLUMN, REMEDY_COLUMN].map(|name| schema.add_u64_field(name, FAST));
@@ -150,6 +154,7 @@ impl Derived for Fields {
             product_names,
             category_name,
             vector,
+            sentences,
         }
     }
 
@@ -165,7 +170,11 @@ impl Derived for Fields {
         Term::from_field_text(self.id, id)
     }
 
-    fn document(&self, article: &Article) -> TantivyDocument {
+    fn texts_to_encode(article: &Article) -> Vec<String> {
+        sentences::of_article(article)
+    }
+
+    fn document(&self, article: &Article, vectors: &[SentenceVector]) -> TantivyDocument {
         let Article {
             id,
             title,
@@ -181,17 +190,7 @@ impl Derived for Fields {
             known_error,
             version,
         } = article;
-        // The sections are text as the body is; their headings say nothing, since all known errors have them.
-        let mut text = String::new();
-        let mut headings = Vec::new();
-        for part in [body.as_str()].into_iter().chain(known_error.sections().map(|(_, section)| section)) {
-            let plain = markdown::read(part);
-            if !text.is_empty() && !plain.text.is_empty() {
-                text.push('\n');
-            }
-            text.push_str(&plain.text);
-            headings.extend(plain.headings);
-        }
+        let markdown::PlainText { text, headings } = plain_text(article);
         let names: Vec<&str> = products.iter().chain(&known_error.affected).map(String::as_str).collect();
         let mut document = TantivyDocument::new();
         document.add_text(self.id, id);
@@ -242,6 +241,9 @@ impl Derived for Fields {
         }
         let start: String = text.chars().take(VECTOR_BODY_CHARS).collect();
         document.add_bytes(self.vector, &TextVector::of(&format!("{title} {summary} {start}")).to_bytes());
+        if !vectors.is_empty() {
+            document.add_bytes(self.sentences, &sentences::to_bytes(vectors));
+        }
         document.add_u64(self.kind, kind_number(*kind));
         document.add_u64(self.status, status_number(*status));
         document.add_u64(self.suggested_until, suggested_until(*status, *valid_until));
@@ -287,6 +289,22 @@ impl Fields {
             Section::Fix => fix,
         }
     }
+}
+
+/// Body and sections as one text: sections are text as the body is; their headings say nothing, since all known errors
+/// have them.
+pub(super) fn plain_text(article: &Article) -> markdown::PlainText {
+    let sections = article.known_error.sections().map(|(_, section)| section);
+    let (mut text, mut headings) = (String::new(), Vec::new());
+    for part in [article.body.as_str()].into_iter().chain(sections) {
+        let plain = markdown::read(part);
+        if !text.is_empty() && !plain.text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&plain.text);
+        headings.extend(plain.headings);
+    }
+    markdown::PlainText { text, headings }
 }
 
 /// As much of a text as is shown.
@@ -415,7 +433,7 @@ mod tests {
             },
         ];
         for article in &articles {
-            let document = fields.document(article);
+            let document = fields.document(article, &[]);
             for (field, value) in document.field_values() {
                 let name = fields.schema.get_field_name(field);
                 write!(content, "\n{name} {:?} {:?}", value.as_u64(), value.as_str()).unwrap();
@@ -436,7 +454,7 @@ mod tests {
         let hash = Sha256::digest(indexed_content()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(
             (VERSION, hash.as_str()),
-            (5, "8a43eb2a2866b93f64b15aeee88cb6b9b760999327737d10ca1e80ff94ba526a"),
+            (6, "999c7953a5e25912bff98ed686bb3fbc930bfaeec690041130e854396f9d1139"),
             "what is indexed changed: raise VERSION, then write the hash here"
         );
     }

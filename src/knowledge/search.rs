@@ -180,7 +180,7 @@ mod tests {
 
     fn base(articles: &[Article]) -> (tempfile::TempDir, KnowledgeBase) {
         let folder = tempfile::tempdir().unwrap();
-        let knowledge = KnowledgeBase::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap();
+        let knowledge = KnowledgeBase::open(Store::open(folder.path()).unwrap(), folder.path(), None).unwrap();
         knowledge.upsert(articles).unwrap();
         (folder, knowledge)
     }

@@ -21,10 +21,11 @@ use super::{
     names::{self, Names, Rarities},
     rank::Saturation,
     schema::{
-        CATEGORY_NAME_COLUMN, Fields, ID_COLUMN, KIND_COLUMN, PRODUCT_NAMES_COLUMN, REMEDY_COLUMN, STATUS_COLUMN,
-        SUGGESTED_UNTIL_COLUMN, TITLE_WORDS_COLUMN, VECTOR_COLUMN, VERSION_COLUMN,
+        CATEGORY_NAME_COLUMN, Fields, ID_COLUMN, KIND_COLUMN, PRODUCT_NAMES_COLUMN, REMEDY_COLUMN, SENTENCES_COLUMN,
+        STATUS_COLUMN, SUGGESTED_UNTIL_COLUMN, TITLE_WORDS_COLUMN, VECTOR_COLUMN, VERSION_COLUMN,
     },
     scope,
+    sentences::ArticleSentences,
     spelling::Spellings,
     term_table::{NumberTable, TermTable},
     top::Ranked,
@@ -70,6 +71,8 @@ pub(super) struct Columns {
     pub lengths: Vec<u8>,
     pub ids: Vec<Box<str>>,
     pub vectors: Vec<MeasuredVector>,
+    /// None where there is no sentence encoder.
+    pub sentences: ArticleSentences,
     /// Documents by their ids.
     places: NumberTable,
     /// Of the ranking text.
@@ -177,6 +180,7 @@ impl Columns {
             lengths: length_ids(&reader.get_fieldnorms_reader(fields.text)?),
             ids,
             vectors: vectors(columns.bytes(VECTOR_COLUMN)?.as_ref(), documents)?,
+            sentences: sentences(columns.bytes(SENTENCES_COLUMN)?.as_ref(), documents)?,
             places: NumberTable::new(&hashes),
             terms: TermTable::read(terms)?,
             title_terms: TermTable::read(reader.inverted_index(fields.title_terms)?.terms())?,
@@ -206,6 +210,14 @@ fn vectors(column: Option<&BytesColumn>, documents: u32) -> io::Result<Vec<Measu
         }
     })?;
     Ok(vectors)
+}
+
+/// The vectors of a sentence encoder, where there is one.
+fn sentences(column: Option<&BytesColumn>, documents: u32) -> io::Result<ArticleSentences> {
+    let Some(column) = column.filter(|column| column.num_terms() > 0) else { return Ok(ArticleSentences::default()) };
+    let mut values = vec![Vec::new(); documents as usize];
+    names::for_each_value(column, 0..documents, |document, bytes| values[document as usize] = bytes.to_vec())?;
+    Ok(ArticleSentences::new(values.iter().map(Vec::as_slice)))
 }
 
 /// The lengths of documents as tantivy tells them apart, ready to be read for every posting.

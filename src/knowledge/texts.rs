@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_index_gives_the_text_that_it_found() {
         let folder = tempfile::tempdir().unwrap();
-        let knowledge = KnowledgeBase::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap();
+        let knowledge = KnowledgeBase::open(Store::open(folder.path()).unwrap(), folder.path(), None).unwrap();
         let article = Article {
             id: "a".into(),
             title: "T".into(),

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::encode::{TextVector, VectorSum};
+use crate::encode::{SentenceVector, TextVector, VectorSum};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Experience {
@@ -24,6 +24,8 @@ struct Solved {
 /// A ticket that is not to speak for its own articles.
 pub(super) struct Own {
     pub vector: TextVector,
+    /// Of a ticket that articles solved, where there is a sentence encoder.
+    pub sentence: Option<SentenceVector>,
     pub articles: Vec<String>,
 }
 

@@ -10,6 +10,7 @@ mod labels;
 mod neighbours;
 mod prepare;
 mod schema;
+mod sentences;
 mod similar;
 mod snapshot;
 mod unknown;
@@ -34,7 +35,7 @@ use crate::{
         memory::{ConfirmedTicket, LinkCounts, Neighbour},
     },
     encode::{PlainText, Redactor},
-    knowledge::{IndexError, index::DerivedIndex},
+    knowledge::{Encoding, IndexError, index::DerivedIndex},
     store::{ImportCounts, MemoryPage, Store},
 };
 
@@ -54,9 +55,15 @@ pub struct Memory {
 impl Memory {
     /// Opens the index in the data directory and brings it up to date; builds it anew where it is missing, damaged or
     /// not of this database. Takes some seconds for hundreds of thousands of tickets then. What `redactor` finds in
-    /// the text of a ticket is never kept.
-    pub fn open(store: Store, data_directory: &Path, redactor: Redactor) -> Result<Self, IndexError> {
-        let index = MemoryIndex::open(&store, &data_directory.join(INDEX_FOLDER))?;
+    /// the text of a ticket is never kept. With `encoding`, tickets that articles solved get the vectors of a sentence
+    /// encoder; that takes some milliseconds a ticket.
+    pub fn open(
+        store: Store,
+        data_directory: &Path,
+        redactor: Redactor,
+        encoding: Option<Encoding>,
+    ) -> Result<Self, IndexError> {
+        let index = MemoryIndex::open(&store, &data_directory.join(INDEX_FOLDER), encoding)?;
         Ok(Self { store, index: Arc::new(index), redactor })
     }
 
@@ -214,7 +221,8 @@ mod tests {
     impl Desk {
         fn new(tickets: &[ConfirmedTicket]) -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let memory = Memory::open(Store::open(folder.path()).unwrap(), folder.path(), Redactor::default()).unwrap();
+            let memory =
+                Memory::open(Store::open(folder.path()).unwrap(), folder.path(), Redactor::default(), None).unwrap();
             memory.upsert(tickets).unwrap();
             Self { folder, memory }
         }
@@ -223,7 +231,8 @@ mod tests {
         fn reopened(self) -> Self {
             let Self { folder, memory } = self;
             drop(memory);
-            let memory = Memory::open(Store::open(folder.path()).unwrap(), folder.path(), Redactor::default()).unwrap();
+            let memory =
+                Memory::open(Store::open(folder.path()).unwrap(), folder.path(), Redactor::default(), None).unwrap();
             Self { folder, memory }
         }
 

@@ -82,6 +82,16 @@ impl<'a> Others<'a> {
         Ok(Self { snapshot, own, own_slots, tickets, own_saturation })
     }
 
+    /// The tickets, that one among them.
+    pub(super) fn snapshot(&self) -> &'a Snapshot {
+        self.snapshot
+    }
+
+    /// Whether this is the one.
+    pub(super) fn leaves_out(&self, ticket: &Ranked) -> bool {
+        self.own == Some((ticket.segment, ticket.document))
+    }
+
     fn saturation(&self) -> &Saturation {
         self.own_saturation.as_ref().unwrap_or(&self.snapshot.saturation)
     }
@@ -121,7 +131,8 @@ impl<'a> Others<'a> {
         let Some((segment, document)) = self.own else { return Ok(None) };
         let segment = &self.snapshot.segments[segment];
         let Some(vector) = TextVector::from_bytes(&segment.vector(document)?) else { return Ok(None) };
-        Ok(Some(Own { vector, articles: segment.solved(document).map(str::to_owned).collect() }))
+        let (sentence, solved) = (segment.sentences().of(document), segment.solved(document));
+        Ok(Some(Own { vector, sentence, articles: solved.map(str::to_owned).collect() }))
     }
 
     /// What of the ticket left out speaks for labels, these in the place of articles.
@@ -130,7 +141,7 @@ impl<'a> Others<'a> {
         let segment = &self.snapshot.segments[segment];
         let Some(vector) = TextVector::from_bytes(&segment.vector(document)?) else { return Ok(None) };
         let keys = segment.labels(document).map(|label| labels::key(label).to_owned());
-        Ok(Some(Own { vector, articles: keys.collect() }))
+        Ok(Some(Own { vector, sentence: None, articles: keys.collect() }))
     }
 }
 

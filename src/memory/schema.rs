@@ -10,7 +10,7 @@ use tantivy::{
 use super::{bag, labels, snapshot::Snapshot};
 use crate::{
     domain::memory::ConfirmedTicket,
-    encode::TextVector,
+    encode::{SentenceVector, TextVector},
     knowledge::{derived::Derived, words::TermTokenizer},
     store::{Change, Store, StoreError},
 };
@@ -24,6 +24,7 @@ pub(super) const LABELS_COLUMN: &str = "labels";
 pub(super) const WORDS_COLUMN: &str = "words";
 pub(super) const PAIRS_COLUMN: &str = "pairs";
 pub(super) const VECTOR_COLUMN: &str = "vector";
+pub(super) const SENTENCE_COLUMN: &str = "sentence";
 
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
@@ -42,6 +43,8 @@ pub(super) struct Fields {
     pairs: Field,
     /// Of tickets that articles solved or that have labels.
     vector: Field,
+    /// The vector of a sentence encoder, of tickets that articles solved.
+    sentence: Field,
 }
 
 impl Derived for Fields {
@@ -49,7 +52,7 @@ impl Derived for Fields {
     type Snapshot = Snapshot;
 
     const NAME: &'static str = "memory";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     /// Frequencies and lengths are counted over living tickets only, so that a corrected ticket is found at once and
     /// need not wait for a large segment to be written anew.
     const TOLERATES_DELETIONS: bool = true;
@@ -68,8 +71,9 @@ impl Derived for Fields {
         let labels = schema.add_text_field(LABELS_COLUMN, STRING | FAST);
         let words = schema.add_u64_field(WORDS_COLUMN, FAST);
         let pairs = schema.add_u64_field(PAIRS_COLUMN, FAST);
-        let vector = schema.add_bytes_field(VECTOR_COLUMN, BytesOptions::default().set_fast());
-        Self { schema: schema.build(), id, text, articles, refused, labels, words, pairs, vector }
+        let [vector, sentence] = [VECTOR_COLUMN, SENTENCE_COLUMN]
+            .map(|name| schema.add_bytes_field(name, BytesOptions::default().set_fast()));
+        Self { schema: schema.build(), id, text, articles, refused, labels, words, pairs, vector, sentence }
     }
 
     fn schema(&self) -> &Schema {
@@ -84,7 +88,12 @@ impl Derived for Fields {
         Term::from_field_text(self.id, id)
     }
 
-    fn document(&self, ticket: &ConfirmedTicket) -> TantivyDocument {
+    fn texts_to_encode(ticket: &ConfirmedTicket) -> Vec<String> {
+        let has_links = !ticket.articles.is_empty() || !ticket.refused.is_empty();
+        if has_links { vec![ticket.text()] } else { Vec::new() }
+    }
+
+    fn document(&self, ticket: &ConfirmedTicket, sentences: &[SentenceVector]) -> TantivyDocument {
         let text = ticket.text();
         let mut document = TantivyDocument::new();
         document.add_text(self.id, &ticket.id);
@@ -104,6 +113,9 @@ impl Derived for Fields {
         }
         if !ticket.articles.is_empty() || !ticket.labels.is_empty() {
             document.add_bytes(self.vector, &TextVector::of(&text).to_bytes());
+        }
+        if let Some(sentence) = sentences.first() {
+            document.add_bytes(self.sentence, &sentence.to_bytes().collect::<Vec<_>>());
         }
         document
     }
@@ -159,7 +171,7 @@ mod tests {
                 labels: [("category".to_owned(), "network/vpn".to_owned())].into(),
                 ..ConfirmedTicket::default()
             };
-            for (field, value) in fields.document(&ticket).field_values() {
+            for (field, value) in fields.document(&ticket, &[]).field_values() {
                 let name = fields.schema.get_field_name(field);
                 write!(content, "\n{name} {:?} {:?} {:?}", value.as_str(), value.as_bytes(), value.as_u64()).unwrap();
                 let (Some(text), Ok(mut tokenizer)) = (value.as_str(), index.tokenizer_for_field(field)) else {
@@ -176,7 +188,7 @@ mod tests {
         let hash = Sha256::digest(indexed_content()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(
             (Fields::VERSION, hash.as_str()),
-            (4, "79e2645da7f42bae6252436fddf8e1c4772bbf3345359d62c14dd4e04b697f47"),
+            (5, "5ca9ee1a7e9929b135693581e871da027404d2e477044064507c551242672a11"),
             "what is indexed changed: raise VERSION, then write the hash here"
         );
     }

@@ -19,11 +19,13 @@ use super::{
     experience::Experience,
     labels, neighbours,
     schema::{
-        ARTICLES_COLUMN, Fields, ID_COLUMN, LABELS_COLUMN, PAIRS_COLUMN, REFUSED_COLUMN, VECTOR_COLUMN, WORDS_COLUMN,
+        ARTICLES_COLUMN, Fields, ID_COLUMN, LABELS_COLUMN, PAIRS_COLUMN, REFUSED_COLUMN, SENTENCE_COLUMN,
+        VECTOR_COLUMN, WORDS_COLUMN,
     },
+    sentences::{SolvedMeanings, TicketSentences},
 };
 use crate::{
-    encode::{TextVector, VectorSum},
+    encode::{SentenceVector, TextVector, VectorSum},
     knowledge::{
         names::{Names, for_each_value},
         rank::Saturation,
@@ -47,6 +49,8 @@ pub(super) struct Snapshot {
     pub saturation: Saturation,
     /// What the articles solved.
     pub experience: Experience,
+    /// The same as a sentence encoder reads it.
+    pub meanings: SolvedMeanings,
     /// What has which label, by [`labels::key`].
     pub labelled: Experience,
 }
@@ -92,13 +96,15 @@ struct Ready {
     linked: Vec<u64>,
     /// Of the text.
     terms: TermTable,
+    /// None without a sentence encoder.
+    sentences: TicketSentences,
 }
 
 impl Ready {
     fn load(
         ids: Option<&StrColumn>,
         (linked, labels): (&Links<Option<StrColumn>>, Option<&StrColumn>),
-        words: Option<&Column<u64>>,
+        (words, sentences): (Option<&Column<u64>>, Option<&BytesColumn>),
         (terms, lengths): (&TermDictionary, &FieldNormReader),
         documents: u32,
     ) -> io::Result<Self> {
@@ -140,6 +146,7 @@ impl Ready {
             lengths: length_ids(lengths),
             linked,
             terms: TermTable::read(terms)?,
+            sentences: TicketSentences::load(sentences, documents)?,
         })
     }
 }
@@ -205,6 +212,7 @@ impl Snapshot {
         let mut frequencies = previous.map_or_else(Frequencies::none, |previous| previous.frequencies.clone());
         let of = |id: SegmentId, segments: &'_ [Segment]| segments.iter().position(|segment| segment.id == id);
         let mut experience = previous.map_or_else(Experience::default, |previous| previous.experience.clone());
+        let mut meanings = previous.map_or_else(SolvedMeanings::default, |previous| previous.meanings.clone());
         let mut labelled = previous.map_or_else(Experience::default, |previous| previous.labelled.clone());
         for segment in &segments {
             match of(segment.id, known).map(|place| &known[place]) {
@@ -212,6 +220,7 @@ impl Snapshot {
                     segment.for_each_word(|document| segment.is_alive(document), |hash| frequencies.add(hash));
                     let living = |document| segment.is_alive(document);
                     segment.for_each_link(living, |id, sum, n| experience.add(id, sum, n))?;
+                    segment.for_each_meaning(living, |id, vector| meanings.add(id, vector));
                     segment.for_each_label(living, |key, sum, n| labelled.add(key, sum, n))?;
                     experience.linked += segment.linked(living);
                 }
@@ -220,6 +229,7 @@ impl Snapshot {
                     let gone = |document| before.is_alive(document) && !segment.is_alive(document);
                     segment.for_each_word(gone, |hash| frequencies.subtract(hash));
                     segment.for_each_link(gone, |id, sum, n| experience.subtract(id, sum, n))?;
+                    segment.for_each_meaning(gone, |id, vector| meanings.subtract(id, vector));
                     segment.for_each_label(gone, |key, sum, n| labelled.subtract(key, sum, n))?;
                     experience.linked -= segment.linked(gone);
                 }
@@ -229,6 +239,7 @@ impl Snapshot {
             gone.for_each_word(|document| gone.is_alive(document), |hash| frequencies.subtract(hash));
             let living = |document| gone.is_alive(document);
             gone.for_each_link(living, |id, sum, n| experience.subtract(id, sum, n))?;
+            gone.for_each_meaning(living, |id, vector| meanings.subtract(id, vector));
             gone.for_each_label(living, |key, sum, n| labelled.subtract(key, sum, n))?;
             experience.linked -= gone.linked(living);
         }
@@ -236,7 +247,7 @@ impl Snapshot {
         let lengths = lengths(segments.iter().map(|segment| (&segment.lengths, segment.alive.as_ref())));
         let tickets = segments.iter().map(Segment::living).sum();
         let saturation = neighbours::saturation(lengths);
-        Ok(Self { version, segments, lengths, tickets, frequencies, saturation, experience, labelled })
+        Ok(Self { version, segments, lengths, tickets, frequencies, saturation, experience, meanings, labelled })
     }
 
     /// Asks the memory for the words of all these tickets, by segment and number, at once: mostly they are in no cache,
@@ -277,7 +288,7 @@ impl Segment {
             None => Arc::new(Ready::load(
                 ids.as_ref(),
                 (&linked_ids, labels.as_ref()),
-                words.as_ref(),
+                (words.as_ref(), columns.bytes(SENTENCE_COLUMN)?.as_ref()),
                 (text.terms(), &lengths),
                 reader.max_doc(),
             )?),
@@ -395,6 +406,11 @@ impl Segment {
         self.ready.labels.has_any(document)
     }
 
+    /// What a sentence encoder made of the tickets.
+    pub(super) fn sentences(&self) -> &TicketSentences {
+        &self.ready.sentences
+    }
+
     /// The bytes of a ticket's vector; none where it has no links and no labels.
     pub(super) fn vector(&self, document: u32) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -419,6 +435,13 @@ impl Segment {
     ) -> Result<(), TantivyError> {
         let solved = &self.ready.articles.solved;
         self.for_each_sum(solved, |document| wanted(document) && solved.has_any(document), act)
+    }
+
+    /// Each article with the sentence of each of these tickets that it solved.
+    fn for_each_meaning(&self, wanted: impl Fn(u32) -> bool, mut act: impl FnMut(&str, &SentenceVector)) {
+        for (document, vector) in self.sentences().iter().filter(|(document, _)| wanted(*document)) {
+            self.solved(document).for_each(|article| act(article, &vector));
+        }
     }
 
     /// Each label, by [`labels::key`], with the sum of the vectors of these tickets that have it, and their number.

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{classify::BundleError, domain::steering, error::TriageError, store::StoreError};
+use crate::{classify::BundleError, domain::steering, error::TriageError, knowledge::IndexError, store::StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -26,6 +26,8 @@ pub enum RegistryError {
     #[error("cannot write {}: {source}", path.display())]
     Unwritable { path: PathBuf, source: io::Error },
     #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Triage(#[from] TriageError),
@@ -39,7 +41,7 @@ impl From<RegistryError> for TriageError {
             RegistryError::Invalid(_) | RegistryError::Bundle(_) => Self::invalid("model", error.to_string()),
             RegistryError::Unwritable { path, source } => Self::Unwritable { path, problem: source.to_string() },
             RegistryError::Triage(error) => error,
-            RegistryError::Store(_) => Self::internal(error),
+            RegistryError::Index(_) | RegistryError::Store(_) => Self::internal(error),
         }
     }
 }

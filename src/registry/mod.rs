@@ -35,13 +35,13 @@ pub use self::{
     training::{Run, TrainedModel, Training, TrainingError, TrainingFile},
 };
 use crate::{
-    classify::{Classifier, bundle},
+    classify::{BundleError, Classifier, bundle},
     domain::{
         model::{ACTIVE, Activation, ActivationKind, EMBEDDED, ModelName, ModelOrigin, Verdict},
         route::RouteSetting,
         taxonomy::Taxonomy,
     },
-    encode::Redactor,
+    encode::{Encoders, Redactor},
     store::{ModelRecord, NewActivation, Store},
 };
 
@@ -52,6 +52,7 @@ pub struct Registry {
     /// Where the bundles lie.
     folder: Arc<Path>,
     redactor: Redactor,
+    encoders: Encoders,
     /// The bundle that serves whatever is active (`--model`).
     pinned: Option<Arc<Path>>,
     /// Whoever changes which models there are or which one serves takes turns here, so that what is written down last
@@ -68,12 +69,17 @@ pub struct Author {
 
 impl Registry {
     /// Opens the models of the store's data directory, and removes what a crash left of bundles. Texts are read with
-    /// `redactor`.
-    pub fn open(store: Store, data_directory: &Path, redactor: Redactor) -> Result<Self, RegistryError> {
+    /// `redactor`, and with the sentence encoders that bundles name.
+    pub fn open(
+        store: Store,
+        data_directory: &Path,
+        redactor: Redactor,
+        encoders: Encoders,
+    ) -> Result<Self, RegistryError> {
         let folder: Arc<Path> = data_directory.join(folder::MODELS_FOLDER).into();
         let kept: Vec<String> = store.list_models()?.into_iter().map(|model| model.version).collect();
         folder::remove_orphans(&folder, &kept)?;
-        Ok(Self { store, folder, redactor, pinned: None, turn: Arc::default() })
+        Ok(Self { store, folder, redactor, encoders, pinned: None, turn: Arc::default() })
     }
 
     /// The same where this bundle serves whatever is active.
@@ -94,9 +100,14 @@ impl Registry {
     /// unseen.
     pub fn serving(&self) -> Result<Classifier, RegistryError> {
         match &self.pinned {
-            Some(bundle) => Ok(Classifier::load(bundle)?.with_redactor(self.redactor.clone())),
+            Some(bundle) => self.read(bundle),
             None => self.load(&self.active()?),
         }
+    }
+
+    /// Reads a bundle that is not of the data directory.
+    pub fn read(&self, bundle: &Path) -> Result<Classifier, RegistryError> {
+        Ok(Classifier::load(bundle, &self.encoders)?.with_redactor(self.redactor.clone()))
     }
 
     /// The active model.
@@ -132,7 +143,10 @@ impl Registry {
             folder: folder.clone(),
             problem,
         };
-        let classifier = Classifier::load(&folder).map_err(|error| damaged(error.to_string()))?;
+        let classifier = Classifier::load(&folder, &self.encoders).map_err(|error| {
+            // The bundle is what it was; its encoder is not there.
+            if matches!(error, BundleError::Encoder(_)) { error.into() } else { damaged(error.to_string()) }
+        })?;
         if classifier.version() != model.version {
             return Err(damaged(format!("it holds {}", classifier.version())));
         }
@@ -145,7 +159,7 @@ impl Registry {
     /// Fails with [`RegistryError::Bundle`] for a folder that is no bundle or a damaged one.
     pub fn import(&self, folder: &Path, by: &str) -> Result<ModelName, RegistryError> {
         let files = bundle::read(folder)?;
-        let classifier = Classifier::from_files(&files)?;
+        let classifier = Classifier::from_files(&files, &self.encoders)?;
         let inside = embedded()?;
         if classifier.version() == inside.version {
             return Ok(inside);

@@ -51,7 +51,7 @@ impl Desk {
 
     /// A bundle whose labels begin with `prefix`, outside the data directory.
     fn bundle(&self, prefix: &str) -> PathBuf {
-        let mut set = TrainingSet::new(&["topic".to_owned()], 1, Redactor::default()).unwrap();
+        let mut set = TrainingSet::new(&["topic".to_owned()], 1, Redactor::default(), None).unwrap();
         for (topic, start) in [("network", "vpn drops"), ("printing", "printer jams")] {
             for place in PLACES {
                 set.add(format!("{start} {place}"), vec![Some(format!("{prefix}-{topic}"))], false);
@@ -93,7 +93,8 @@ impl Desk {
 
     /// Confirms tickets of two topics, as many as asked for, from `first` on.
     fn confirm(&self, first: usize, count: usize) {
-        let memory = Memory::open(self.registry.store.clone(), &self.folder.path().join("data"), Redactor::default());
+        let memory =
+            Memory::open(self.registry.store.clone(), &self.folder.path().join("data"), Redactor::default(), None);
         let ticket = |number: usize| {
             let (start, topic) = [("vpn drops", "network"), ("printer jams", "printing")][number % 2];
             ConfirmedTicket {
@@ -123,7 +124,8 @@ impl Desk {
 }
 
 fn open(data_directory: &Path) -> Registry {
-    Registry::open(Store::open(data_directory).unwrap(), data_directory, Redactor::default()).unwrap()
+    Registry::open(Store::open(data_directory).unwrap(), data_directory, Redactor::default(), Encoders::default())
+        .unwrap()
 }
 
 fn training(holdout_share: f64) -> Training {
@@ -238,7 +240,7 @@ fn what_the_active_model_does_not_answer_either_holds_no_other_back() {
 fn an_import_that_was_killed_leaves_nothing_and_is_done_again() {
     let desk = Desk::new();
     let folder = desk.bundle("one");
-    let version = Classifier::load(&folder).unwrap().version().to_owned();
+    let version = Classifier::load(&folder, &Encoders::default()).unwrap().version().to_owned();
     // Killed while it was copied, and killed when it had its name and no row.
     for name in [".unfinished-x1", &version] {
         fs::create_dir_all(desk.models().join(name)).unwrap();

@@ -19,6 +19,7 @@ use crate::{
         taxonomy::{PRIORITY, Taxonomy},
         ticket::TicketLimits,
     },
+    knowledge::encoder_of,
     memory::{TicketColumns, prepared_within},
     rows::{RowError, Rows, RowsError},
     store::ModelRecord,
@@ -170,7 +171,9 @@ impl Registry {
             }
         })?;
         let fields = chosen_fields(training, &counts)?;
-        let mut set = TrainingSet::new(&fields, run.threads, self.redactor.clone()).map_err(RegistryError::from)?;
+        let encoder = encoder_of(&self.store, &self.encoders).map_err(RegistryError::from)?;
+        let set = TrainingSet::new(&fields, run.threads, self.redactor.clone(), encoder);
+        let mut set = set.map_err(RegistryError::from)?;
         let bad_rows = self.for_each_ticket(training, last, run, &mut |ticket| {
             let labels: Vec<Option<String>> =
                 fields.iter().map(|field| label(run.taxonomy, ticket, field).map(str::to_owned)).collect();
@@ -188,7 +191,7 @@ impl Registry {
             stop: run.stop,
         };
         let trained = train::train(set, &options)?;
-        let classifier = Classifier::from_files(&trained.files).map_err(RegistryError::from)?;
+        let classifier = Classifier::from_files(&trained.files, &self.encoders).map_err(RegistryError::from)?;
         let model = self.keep_trained(training, run, &trained, (&classifier, memory_change))?;
         Ok(TrainedModel { model, tickets: trained.rows.added as u64, bad_rows })
     }

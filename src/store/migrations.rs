@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_models.sql"),
     include_str!("migrations/0009_trust.sql"),
     include_str!("migrations/0010_article_versions.sql"),
+    include_str!("migrations/0011_encoder.sql"),
 ];
 
 pub(super) fn apply(connection: &mut Connection, database: &Path) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ mod article_versions;
 mod articles;
 mod changes;
 mod decision_feedback;
+mod encoder;
 mod feedback;
 mod jobs;
 mod learned;

@@ -58,7 +58,7 @@ impl Triager {
     /// What model and taxonomy make of a ticket, without reasons and without the memory: for work over many tickets,
     /// which counts them itself and must come out the same however the memory changes meanwhile.
     pub(crate) fn decide(&self, ticket: &Ticket) -> (Classification, Vec<FieldDecision>, Option<PriorityDecision>) {
-        let classification = self.classifier.classify(ticket.text());
+        let classification = self.classifier.classify_for_caller(ticket.text());
         let mut scores = self.renamed(&classification);
         if !self.examples.is_empty() {
             let experience =
@@ -79,7 +79,7 @@ impl Triager {
             let (memory, feedback) = (String::new(), String::new());
             return Ok(Decided { classification, fields, priority, memory, feedback });
         };
-        let classification = self.classifier.classify(ticket.text());
+        let classification = self.classifier.classify_for_caller(ticket.text());
         let mut scores = self.renamed(&classification);
         let text = self.plain(ticket);
         let votes = view.label_votes(&text, ticket.id())?;

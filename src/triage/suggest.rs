@@ -19,9 +19,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use self::{
     learn::Learned,
-    weights::{Features, NO_ARTICLE, Weights},
+    weights::{Basis, Features, NO_ARTICLE, Weights},
 };
 use crate::{
+    compute,
     domain::{
         article::{ArticleHit, ArticleKind, Day},
         memory::ConfirmedTicket,
@@ -29,7 +30,7 @@ use crate::{
         taxonomy::{CATEGORY, TYPE},
         ticket::Ticket,
     },
-    encode::{PlainText, Redactor, TextVector},
+    encode::{PlainText, Redactor, SentenceEncoder, SentenceVector, TextVector},
     error::TriageError,
     knowledge::{
         KnowledgeBase, KnowledgeView,
@@ -42,6 +43,7 @@ use crate::{
 const PRODUCT: &str = "product";
 /// So many votes are cast for no article, so that a few neighbours do not decide alone.
 const PRIOR_VOTES: f32 = 5.0;
+const PRIOR_VOTES_BY_MEANING: f32 = 0.3;
 /// A part of all votes counts by its logarithm, from about this part on.
 const VOTE_SCALE: f64 = 0.03;
 /// What a known error is given for an incident: as much as a difference in words that nobody would notice. It is fixed
@@ -74,13 +76,35 @@ impl Suggester {
     /// Takes up what was learned from the memory's links before. What `redactor` finds in a text is not looked for.
     pub fn new(knowledge: KnowledgeBase, memory: Option<Memory>, redactor: Redactor) -> Result<Self, TriageError> {
         let kept = memory.as_ref().map(Memory::learned).transpose()?.flatten();
-        let learned = kept.and_then(|kept| Learned::parse(&kept)).unwrap_or_default();
+        let encoder = knowledge.encoder().map(SentenceEncoder::sha256);
+        let learned = kept.and_then(|kept| Learned::parse(&kept, encoder)).unwrap_or_default();
         Ok(Self { knowledge, memory, redactor, learned: Arc::new(RwLock::new(Arc::new(learned))) })
     }
 
     /// Where articles and past tickets come from.
     pub(crate) fn sources(&self) -> (KnowledgeBase, Option<Memory>) {
         (self.knowledge.clone(), self.memory.clone())
+    }
+
+    /// Read by the sentence encoder, where there is one.
+    fn question<'a>(&self, ticket: &'a Ticket) -> Question<'a> {
+        let mut question = Question::of_ticket(ticket, &self.redactor);
+        let encoder = self.knowledge.encoder();
+        let sentence = encoder.and_then(|encoder| encoder.read(&question.text.words(), &compute::is_abandoned));
+        question.sentence = sentence.map(|sentence| SentenceVector::new(&sentence.vector));
+        question
+    }
+
+    /// What was kept of a confirmed ticket; nothing is read anew.
+    fn confirmed<'a>(
+        &self,
+        ticket: &'a ConfirmedTicket,
+        text: &'a str,
+        memory: &MemoryView<'_>,
+    ) -> Result<Question<'a>, TriageError> {
+        let mut question = Question::of_confirmed(ticket, text, &self.redactor);
+        question.sentence = memory.sentence(&ticket.id)?;
+        Ok(question)
     }
 
     fn learned(&self) -> Arc<Learned> {
@@ -108,16 +132,16 @@ impl Suggester {
     ) -> Result<Suggestions, TriageError> {
         let (knowledge, memory) = (self.knowledge.view(), self.memory.as_ref().map(Memory::view));
         let learned = self.learned();
-        let question = Question::of_ticket(ticket, &self.redactor);
+        let question = self.question(ticket);
         let evidence = Evidence::gather(&knowledge, memory.as_ref(), &question, Copies::Vote, today)?;
-        let shares = evidence.shares(&learned.weights(evidence.linked()), question.is_incident);
+        let shares = evidence.shares(&learned.weights(evidence.basis()), question.is_incident);
         let best = knowledge.best(&evidence.candidates, &scores(&shares), limit);
         let has_remedies = best.iter().any(|best| evidence.candidates.list[best.place].has_remedy);
         let remedies_first = has_remedies && (question.is_incident || is_incident()?);
         let mut articles = Vec::with_capacity(best.len());
         for suggested in knowledge.show(&evidence.candidates, &best, remedies_first)? {
             let reasons = evidence.reasons(suggested.place, suggested.words, question.is_incident);
-            let chance = learned.chance(shares[suggested.place], evidence.linked());
+            let chance = learned.chance(shares[suggested.place], evidence.basis());
             articles.push(ArticleHit { reasons, chance, ..suggested.hit });
         }
         let memory_version = memory.as_ref().map_or(0, MemoryView::version);
@@ -132,9 +156,9 @@ impl Suggester {
     /// The ids of what [`Self::suggest`] finds, in its order: for measuring, where nobody reads passages and reasons.
     pub fn suggest_ids(&self, ticket: &Ticket, today: Day, limit: usize) -> Result<Vec<String>, TriageError> {
         let (knowledge, memory) = (self.knowledge.view(), self.memory.as_ref().map(Memory::view));
-        let question = Question::of_ticket(ticket, &self.redactor);
+        let question = self.question(ticket);
         let evidence = Evidence::gather(&knowledge, memory.as_ref(), &question, Copies::Vote, today)?;
-        let shares = evidence.shares(&self.learned().weights(evidence.linked()), question.is_incident);
+        let shares = evidence.shares(&self.learned().weights(evidence.basis()), question.is_incident);
         let best = knowledge.best(&evidence.candidates, &scores(&shares), limit);
         Ok(best.into_iter().map(|best| evidence.candidates.list[best.place].id.clone()).collect())
     }
@@ -150,6 +174,7 @@ fn scores(shares: &[f64]) -> Vec<f32> {
 struct Question<'a> {
     text: PlainText<'a>,
     vector: TextVector,
+    sentence: Option<SentenceVector>,
     /// Empty where the ticket has none.
     id: &'a str,
     products: Vec<&'a str>,
@@ -181,7 +206,8 @@ impl<'a> Question<'a> {
     ) -> Self {
         let vector = TextVector::of(&text.words());
         let products = named.iter().copied().filter(|name| !name.trim().is_empty()).collect();
-        Self { text, vector, id, products, category, is_incident: ticket_type == Some(INCIDENT) }
+        let is_incident = ticket_type == Some(INCIDENT);
+        Self { text, vector, sentence: None, id, products, category, is_incident }
     }
 }
 
@@ -191,6 +217,7 @@ pub(super) const INCIDENT: &str = "incident";
 /// What speaks for each candidate.
 struct Evidence<'a> {
     candidates: Candidates,
+    has_meaning: bool,
     features: Vec<Features>,
     experienced: Option<Experienced<'a>>,
 }
@@ -203,12 +230,13 @@ impl<'a> Evidence<'a> {
         copies: Copies,
         today: Day,
     ) -> Result<Self, TriageError> {
-        let experienced =
-            memory.map(|memory| memory.experienced(question.text.as_str(), question.id, copies)).transpose()?;
+        let (text, sentence) = (question.text.as_str(), question.sentence.as_ref());
+        let experienced = memory.map(|memory| memory.experienced(text, sentence, question.id, copies)).transpose()?;
         let words = question.text.words();
         let subject = Subject {
             text: &words,
             vector: &question.vector,
+            sentence,
             products: question.products.clone(),
             category: question.category,
         };
@@ -218,9 +246,14 @@ impl<'a> Evidence<'a> {
             .list
             .iter()
             .map(|candidate| {
-                let (share, past) = experienced.as_ref().map_or((0.0, 0.0), |experienced| {
+                let (share, by_meaning, past) = experienced.as_ref().map_or((0.0, 0.0, 0.0), |experienced| {
                     let share = experienced.share(&candidate.id, PRIOR_VOTES);
-                    (share, experienced.likeness(&candidate.id, &question.vector))
+                    let by_meaning = experienced.share_by_meaning(&candidate.id, PRIOR_VOTES_BY_MEANING);
+                    let past = match sentence {
+                        Some(sentence) => experienced.likeness_of_meaning(&candidate.id, sentence),
+                        None => experienced.likeness(&candidate.id, &question.vector),
+                    };
+                    (share, by_meaning, past)
                 });
                 let agreement = match candidate.agreement {
                     Agreement::Unknown => 0.5,
@@ -235,10 +268,13 @@ impl<'a> Evidence<'a> {
                     f64::from(past),
                     agreement,
                     0.0,
+                    f64::from(candidate.meaning.head),
+                    f64::from(candidate.meaning.passage),
+                    (f64::from(by_meaning) / VOTE_SCALE).ln_1p(),
                 ]
             })
             .collect();
-        Ok(Self { candidates, features, experienced })
+        Ok(Self { candidates, has_meaning: sentence.is_some(), features, experienced })
     }
 
     /// The share of each candidate that it is the one, against the others and against none of them; not yet a chance.
@@ -253,17 +289,17 @@ impl<'a> Evidence<'a> {
         shares
     }
 
-    /// Tickets that an article solved, but for the one that is asked about.
-    fn linked(&self) -> u64 {
-        self.experienced.as_ref().map_or(0, Experienced::linked)
+    fn basis(&self) -> Basis {
+        // The one that is asked about is not among them.
+        let linked = self.experienced.as_ref().map_or(0, Experienced::linked);
+        Basis { linked, has_meaning: self.has_meaning }
     }
 
     fn reasons(&self, place: usize, words: Vec<String>, is_incident: bool) -> Vec<Reason> {
         let candidate = &self.candidates.list[place];
         let mut reasons = Vec::new();
-        let vote = self.experienced.as_ref().and_then(|experienced| experienced.vote(&candidate.id));
-        if let Some(vote) = vote.filter(|vote| !vote.solved.is_empty()) {
-            let tickets: Vec<String> = vote.solved.iter().map(|&id| id.to_owned()).collect();
+        let solved = self.experienced.as_ref().map(|experienced| experienced.solved_by(&candidate.id));
+        if let Some(tickets) = solved.filter(|tickets| !tickets.is_empty()) {
             reasons.push(Reason::solved_similar(&tickets));
         }
         if !words.is_empty() {

@@ -84,19 +84,20 @@ impl TestServer {
             std::fs::write(folder.path().join("taxonomy.toml"), taxonomy).unwrap();
         }
         let free = || Some("127.0.0.1:0".to_owned());
-        let overrides = Overrides { listen: free(), admin_listen: free(), insecure: false };
+        let overrides = Overrides { listen: free(), admin_listen: free(), ..Overrides::default() };
         let config = Config::load(Some(&file), [], &overrides).unwrap();
 
         let (taxonomy, taxonomy_file) = (config.taxonomy.clone(), config.taxonomy_file.clone());
-        let (redactor, job_folders) = (config.redactor.clone(), config.job_folders.clone());
+        let (redactor, encoders, job_folders) =
+            (config.redactor.clone(), config.encoders.clone(), config.job_folders.clone());
         let (corrections_per_hour, answers) = (config.corrections_per_hour, config.answers);
         let data_dir = folder.path().join("data");
         let load = move || {
             before_loading();
             let store = Store::open(&data_dir)?;
-            let knowledge = KnowledgeBase::open(store.clone(), &data_dir)?;
-            let registry = Registry::open(store.clone(), &data_dir, redactor.clone())?;
-            let memory = Memory::open(store.clone(), &data_dir, redactor)?;
+            let knowledge = KnowledgeBase::open(store.clone(), &data_dir, None)?;
+            let registry = Registry::open(store.clone(), &data_dir, redactor.clone(), encoders.clone())?;
+            let memory = Memory::open(store.clone(), &data_dir, redactor, None)?;
             let feedback = Feedback::open(store.clone(), memory.clone())?.with_hourly_limit(corrections_per_hour);
             let taxonomies = Taxonomies::new(store.clone(), taxonomy_file.as_deref());
             let taxonomy = taxonomies.in_force(&taxonomy)?;

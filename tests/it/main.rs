@@ -15,6 +15,7 @@ mod command_line;
 mod contract;
 mod corpus;
 mod crash;
+mod encoder;
 mod feedback;
 mod fuzz_corpus;
 mod gaps;

@@ -29,7 +29,7 @@ fn import(rows: &str, data_dir: &str, flags: &[&str]) -> Outcome {
 }
 
 fn open(data_dir: &Path) -> Memory {
-    Memory::open(Store::open(data_dir).unwrap(), data_dir, Redactor::default()).unwrap()
+    Memory::open(Store::open(data_dir).unwrap(), data_dir, Redactor::default(), None).unwrap()
 }
 
 #[test]

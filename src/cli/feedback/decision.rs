@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::{DEFAULT_DATA_DIR, UsageError, block_on, classify::open_triager, render::printable};
+use super::super::{DEFAULT_DATA_DIR, UsageError, block_on, classify::open_triager, data_dir, render::printable};
 use crate::{
     config::Config,
     domain::{
@@ -17,7 +17,6 @@ use crate::{
     },
     feedback::{Feedback, day_of, now, seconds_of_text},
     grpc::client::Client,
-    memory::Memory,
     store::{FeedbackFilter, Store},
     triage::Verdict,
 };
@@ -233,6 +232,6 @@ pub(super) fn check_exists(data_dir: &Path) -> anyhow::Result<()> {
 fn open(data_dir: &Path, config: &Config) -> anyhow::Result<Feedback> {
     check_exists(data_dir)?;
     let store = Store::open(data_dir)?;
-    let memory = Memory::open(store.clone(), data_dir, config.redactor.clone())?;
+    let memory = data_dir::memory(&store, data_dir, config)?;
     Ok(Feedback::open(store, memory)?)
 }

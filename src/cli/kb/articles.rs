@@ -17,6 +17,7 @@ use super::super::{
     render::{printable, shortened},
 };
 use crate::{
+    config::Config,
     domain::{
         article::{Article, ArticleKind, ArticleStatus, Day, LastDay},
         feedback::ArticleUsage,
@@ -44,8 +45,8 @@ pub(in super::super) struct Place {
 }
 
 impl Place {
-    fn knowledge(&self) -> anyhow::Result<KnowledgeBase> {
-        super::open_existing(&self.data_dir)
+    fn knowledge(&self, config: &Config) -> anyhow::Result<KnowledgeBase> {
+        super::open_existing(&self.data_dir, config)
     }
 }
 
@@ -151,11 +152,11 @@ fn parse_last_day(raw: &str) -> Result<LastDay, String> {
     Day::parse(raw).map(LastDay::On).ok_or_else(|| "write YYYY-MM-DD, or none".to_owned())
 }
 
-pub(super) fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn get(args: &GetArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let ServedArticle { text, usage } = if let Some(address) = &args.place.server {
         block_on(async { Client::connect(address).await?.article(&args.id, args.version).await })?
     } else {
-        let text = args.place.knowledge()?.text(&args.id, args.version)?;
+        let text = args.place.knowledge(config)?.text(&args.id, args.version)?;
         ServedArticle { text, usage: super::existing_store(&args.place.data_dir)?.article_usage(&args.id)? }
     };
     let mut out = io::stdout().lock();
@@ -243,11 +244,11 @@ fn article_json(article: &Article) -> Value {
     })
 }
 
-pub(super) fn versions(args: &VersionsArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn versions(args: &VersionsArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let versions = if let Some(address) = &args.place.server {
         block_on(async { Client::connect(address).await?.article_versions(&args.id).await })?
     } else {
-        args.place.knowledge()?.versions(&args.id, None, KEPT_VERSIONS as usize)?.versions
+        args.place.knowledge(config)?.versions(&args.id, None, KEPT_VERSIONS as usize)?.versions
     };
     let mut out = io::stdout().lock();
     if args.json {
@@ -265,7 +266,7 @@ pub(super) fn versions(args: &VersionsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn list(args: &ListArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let today = knowledge::today().context("the system's clock shows no date")?;
     let mut out = io::stdout().lock();
     let mut documents = Vec::new();
@@ -296,7 +297,7 @@ pub(super) fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
             Ok(())
         })?;
     } else {
-        let knowledge = args.place.knowledge()?;
+        let knowledge = args.place.knowledge(config)?;
         let expired_on = args.expired.then_some(today);
         let filter = ArticleFilter { kinds: args.kind.clone(), statuses: args.status.clone(), expired_on };
         let mut last: Option<String> = None;
@@ -332,12 +333,12 @@ fn list_line(out: &mut impl Write, article: &Article, is_expired: bool) -> io::R
     )
 }
 
-pub(super) fn publish(args: &PublishArgs) -> anyhow::Result<ExitCode> {
-    move_on(&args.ids, ArticleStatus::Published, args.valid_until.unwrap_or_default(), &args.place, args.json)
+pub(super) fn publish(args: &PublishArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    move_on(&args.ids, ArticleStatus::Published, args.valid_until.unwrap_or_default(), (&args.place, config), args.json)
 }
 
-pub(super) fn retire(args: &RetireArgs) -> anyhow::Result<ExitCode> {
-    move_on(&args.ids, ArticleStatus::Retired, LastDay::AsItIs, &args.place, args.json)
+pub(super) fn retire(args: &RetireArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    move_on(&args.ids, ArticleStatus::Retired, LastDay::AsItIs, (&args.place, config), args.json)
 }
 
 /// One article after the other; what is refused is said, and stops none of the others.
@@ -345,7 +346,7 @@ fn move_on(
     ids: &[String],
     status: ArticleStatus,
     last_day: LastDay,
-    place: &Place,
+    (place, config): (&Place, &Config),
     as_json: bool,
 ) -> anyhow::Result<ExitCode> {
     let outcomes: Vec<(&String, anyhow::Result<(u32, bool)>)> = if let Some(address) = &place.server {
@@ -358,7 +359,7 @@ fn move_on(
             Ok(outcomes)
         })?
     } else {
-        let knowledge = place.knowledge()?;
+        let knowledge = place.knowledge(config)?;
         let set = |id: &String| {
             let (article, changed) = knowledge.set_status(id, status, last_day)?;
             Ok((article.version, changed))
@@ -386,7 +387,7 @@ fn move_on(
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-pub(super) fn delete(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn delete(args: &DeleteArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let mut unknown = Vec::new();
     if let Some(address) = &args.place.server {
         block_on(async {
@@ -399,7 +400,7 @@ pub(super) fn delete(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
             Ok(())
         })?;
     } else {
-        let knowledge = args.place.knowledge()?;
+        let knowledge = args.place.knowledge(config)?;
         for id in &args.ids {
             if !knowledge.delete(id, args.erase_versions)? {
                 unknown.push(id);

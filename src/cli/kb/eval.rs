@@ -12,12 +12,11 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::super::{DEFAULT_DATA_DIR, progress::Progress};
+use super::super::{DEFAULT_DATA_DIR, data_dir, progress::Progress};
 use crate::{
+    config::Config,
     domain::ticket::{Ticket, TicketDraft, TicketLimits},
-    encode::Redactor,
     knowledge::{self, KnowledgeBase},
-    memory::Memory,
     rows::{Row, Rows, parse_rename},
     triage::Suggester,
 };
@@ -144,16 +143,16 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-pub(super) fn run(args: &EvalArgs, redactor: &Redactor) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &EvalArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let rows = Rows::open(&args.queries, &args.map)?;
     let mut columns: Vec<&str> = args.text_columns.iter().map(String::as_str).collect();
     columns.push(&args.relevant);
     rows.require(&columns)?;
     let store = super::existing_store(&args.data_dir)?;
-    let knowledge = KnowledgeBase::open(store.clone(), &args.data_dir)?;
-    let memory = Memory::open(store, &args.data_dir, redactor.clone())?;
-    let suggester = Suggester::new(knowledge.clone(), Some(memory.clone()), redactor.clone())?;
+    let knowledge = data_dir::knowledge(&store, &args.data_dir, config)?;
+    let memory = data_dir::memory(&store, &args.data_dir, config)?;
+    let suggester = Suggester::new(knowledge.clone(), Some(memory.clone()), config.redactor.clone())?;
     let today = knowledge::today().context("the system's clock shows no date")?;
     let bar = Progress::counting("questions");
     if memory.count() > 0

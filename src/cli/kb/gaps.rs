@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::{
-    DEFAULT_DATA_DIR, UsageError, block_on,
+    DEFAULT_DATA_DIR, UsageError, block_on, data_dir,
     job::number,
     progress::Progress,
     render::{printable, shortened},
@@ -29,8 +29,7 @@ use crate::{
     },
     feedback::Feedback,
     grpc::client::Client,
-    knowledge::{self, KnowledgeBase},
-    memory::Memory,
+    knowledge,
     triage::{GapSearch, Suggester, percent},
 };
 
@@ -86,8 +85,8 @@ pub(super) fn run(args: &GapsArgs, config: &Config) -> anyhow::Result<ExitCode> 
 
 fn search(args: &GapsArgs, config: &Config, today: Day) -> anyhow::Result<GapReport> {
     let store = super::existing_store(&args.data_dir)?;
-    let knowledge = KnowledgeBase::open(store.clone(), &args.data_dir)?;
-    let memory = Memory::open(store.clone(), &args.data_dir, config.redactor.clone())?;
+    let knowledge = data_dir::knowledge(&store, &args.data_dir, config)?;
+    let memory = data_dir::memory(&store, &args.data_dir, config)?;
     let feedback = Feedback::open(store, memory.clone())?;
     let suggester = Suggester::new(knowledge, Some(memory), config.redactor.clone())?;
     let query = GapQuery {

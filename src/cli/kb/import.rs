@@ -5,19 +5,21 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Instant,
 };
 
 use clap::Args;
 use serde_json::json;
 
-use super::super::{DEFAULT_DATA_DIR, block_on, progress::Progress};
+use super::super::{DEFAULT_DATA_DIR, block_on, data_dir, progress::Progress};
 use crate::{
+    config::Config,
     domain::article::Article,
     grpc::client::{Client, UpsertedArticles},
-    knowledge::import::Articles,
+    knowledge::{KnowledgeBase, import::Articles},
     rows::parse_rename,
-    store::ImportCounts,
+    store::{ImportCounts, Store},
 };
 
 /// Articles are stored in batches: one durable write each, and memory for one.
@@ -77,9 +79,9 @@ impl Iterator for Batches<'_> {
     }
 }
 
-pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let bar = Progress::counting("articles");
+    let bar = Arc::new(Progress::counting("articles"));
     let articles = Articles::new(&args.paths, &args.map);
     for folder in articles.folders_without_markdown() {
         let folder = folder.display();
@@ -89,7 +91,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let mut batches = Batches { articles, most_bytes, bar: &bar, failed: 0 };
     let counts = match &args.server {
         Some(address) => send(&mut batches, address)?,
-        None => store(&mut batches, &args.data_dir)?,
+        None => store(&mut batches, &args.data_dir, &bar, config)?,
     };
     let failed = batches.failed;
     bar.finish();
@@ -108,8 +110,15 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn store(batches: &mut Batches<'_>, data_dir: &Path) -> anyhow::Result<ImportCounts> {
-    let knowledge = super::open(data_dir)?;
+fn store(
+    batches: &mut Batches<'_>,
+    data_dir: &Path,
+    bar: &Arc<Progress>,
+    config: &Config,
+) -> anyhow::Result<ImportCounts> {
+    let store = Store::open(data_dir)?;
+    let encoding = data_dir::settled(&store, config, bar)?;
+    let knowledge = KnowledgeBase::open(store, data_dir, encoding)?;
     let mut counts = ImportCounts::default();
     for batch in batches {
         counts += knowledge.stage(&batch)?;

@@ -7,6 +7,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Instant,
 };
 
@@ -15,7 +16,7 @@ use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::{
-    DEFAULT_DATA_DIR, DEFAULT_ID, block_on, parse_share,
+    DEFAULT_DATA_DIR, DEFAULT_ID, block_on, data_dir, parse_share,
     progress::Progress,
     reclassify::{follow_to_end, server_flag},
 };
@@ -200,8 +201,9 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     rejects.map_or(Ok(()), |path| Rejects::check(path, &rows))?;
     let store = Store::open(&args.data_dir)?;
     let rejects = rejects.map(|path| Rejects::create(path, &rows, &columns.id)).transpose()?;
-    let memory = Memory::open(store.clone(), &args.data_dir, config.redactor.clone())?;
-    let bar = Progress::counting("tickets");
+    let bar = Arc::new(Progress::counting("tickets"));
+    let encoding = data_dir::settled(&store, config, &bar)?;
+    let memory = Memory::open(store.clone(), &args.data_dir, config.redactor.clone(), encoding)?;
     let mut batches = Batches {
         keeps_links: args.articles.is_none(),
         memory: &memory,
@@ -253,7 +255,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     memory.publish()?;
     bar.finish();
     let Batches { counts, unknown, repeated, .. } = batches;
-    super::learn(store, memory.clone(), &args.data_dir, config)?;
+    super::learn(&store, memory.clone(), &args.data_dir, config)?;
     if bad.unnamed > 0 {
         let keep = if args.rejects.is_none() { "; --rejects FILE keeps them all" } else { "" };
         eprintln!("warning: … and {} more bad rows{keep}", bad.unnamed);

@@ -15,6 +15,7 @@ mod kernel;
 mod lanes;
 #[cfg(test)]
 mod naive;
+mod recent;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use config::{Config, unsupported};
 use cpu::Cpu;
 pub use error::SentenceEncoderError;
 use forward::{Model, Scratch};
+use recent::Recent;
 use tokens::{TokenizedText, Tokens};
 
 const CONFIG: &str = "config.json";
@@ -55,6 +57,7 @@ struct Loaded {
     model: Model,
     /// As many as there were passes at once.
     scratch: Mutex<Vec<Scratch>>,
+    recent: Recent,
 }
 
 /// How the weights of the layers are kept.
@@ -105,7 +108,8 @@ impl SentenceEncoder {
         let weights_bytes = read(&weights_path)?;
         let model = Model::read(&weights_path, &weights_bytes, &config, cpu, precision)?;
         let sha256 = sha256(&[(CONFIG, &config_bytes), (TOKENIZER, &tokenizer_bytes), (WEIGHTS, &weights_bytes)]);
-        let encoder = Self(Arc::new(Loaded { folder, sha256, tokens, model, scratch: Mutex::default() }));
+        let (scratch, recent) = (Mutex::default(), Recent::default());
+        let encoder = Self(Arc::new(Loaded { folder, sha256, tokens, model, scratch, recent }));
         // Weights can be numbers each and still have none as their product.
         match encoder.encode("a", &|| false) {
             Some(sentence) if sentence.vector.iter().any(|value| *value != 0.0) => Ok(encoder),
@@ -141,6 +145,11 @@ impl SentenceEncoder {
         let sentence = run.map(|()| pool(text, &scratch.rows, self.dimensions()));
         self.scratch().push(scratch);
         sentence
+    }
+
+    /// As [`Self::encode`]; what was read just before is not read again.
+    pub fn read(&self, text: &str, stop: &dyn Fn() -> bool) -> Option<Arc<Sentence>> {
+        self.0.recent.get_or_read(text, || self.encode(text, stop))
     }
 
     fn scratch(&self) -> MutexGuard<'_, Vec<Scratch>> {

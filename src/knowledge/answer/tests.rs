@@ -13,7 +13,7 @@ use crate::{
 
 fn base(article: Article) -> (tempfile::TempDir, KnowledgeBase) {
     let folder = tempfile::tempdir().unwrap();
-    let knowledge = KnowledgeBase::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap();
+    let knowledge = KnowledgeBase::open(Store::open(folder.path()).unwrap(), folder.path(), None).unwrap();
     let other = |number| Article { id: format!("{number}"), title: "Toner".into(), ..Article::default() };
     let mut articles: Vec<Article> = (0..30).map(other).collect();
     articles.push(Article { id: "a".into(), ..article });
@@ -22,7 +22,13 @@ fn base(article: Article) -> (tempfile::TempDir, KnowledgeBase) {
 }
 
 fn answer(knowledge: &KnowledgeBase, question: &str, shown: &HashSet<u64>) -> Option<Answered> {
-    let subject = Subject { text: question, vector: &TextVector::default(), products: Vec::new(), category: None };
+    let subject = Subject {
+        text: question,
+        vector: &TextVector::default(),
+        sentence: None,
+        products: Vec::new(),
+        category: None,
+    };
     let view = knowledge.view();
     let candidates = view.candidates(&subject, std::iter::empty(), Day::parse("2026-06-15").unwrap()).unwrap();
     view.answer(&candidates, "a", shown).unwrap()

@@ -66,9 +66,9 @@ impl Desk {
     fn new(articles: &[Article], tickets: &[ConfirmedTicket]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let knowledge = KnowledgeBase::open(store.clone(), folder.path()).unwrap();
+        let knowledge = KnowledgeBase::open(store.clone(), folder.path(), None).unwrap();
         knowledge.upsert(articles).unwrap();
-        let memory = Memory::open(store.clone(), folder.path(), Redactor::default()).unwrap();
+        let memory = Memory::open(store.clone(), folder.path(), Redactor::default(), None).unwrap();
         memory.upsert(tickets).unwrap();
         let feedback = Feedback::open(store, memory.clone()).unwrap();
         let suggester = Suggester::new(knowledge, Some(memory), Redactor::default()).unwrap();

@@ -1,7 +1,7 @@
 //! Whether an article answers a ticket that no article is known to have solved. The one place that decides it for the
 //! report on gaps.
 
-use super::{Evidence, Question, Suggester, scores, weights::Features};
+use super::{Evidence, Suggester, scores, weights::Features};
 use crate::{
     domain::{article::Day, memory::ConfirmedTicket},
     error::TriageError,
@@ -38,13 +38,13 @@ impl Suggester {
         today: Day,
     ) -> Result<Offer, TriageError> {
         let text = ticket.text();
-        let question = Question::of_confirmed(ticket, &text, &self.redactor);
+        let question = self.confirmed(ticket, &text, memory)?;
         let mut evidence = Evidence::gather(knowledge, Some(memory), &question, Copies::Vote, today)?;
         evidence.leave_out(|id| ticket.refused.contains(id));
         let learned = self.learned();
-        let shares = evidence.shares(&learned.weights(evidence.linked()), question.is_incident);
+        let shares = evidence.shares(&learned.weights(evidence.basis()), question.is_incident);
         let best = knowledge.best(&evidence.candidates, &scores(&shares), SHOWN);
-        let chance = best.first().and_then(|best| learned.chance(shares[best.place], evidence.linked()));
+        let chance = best.first().and_then(|best| learned.chance(shares[best.place], evidence.basis()));
         Ok(Offer {
             first: best.iter().map(|best| evidence.candidates.list[best.place].id.clone()).collect(),
             is_answer: is_answer(chance, &evidence.features),
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn an_article_answers_by_its_chance_or_by_its_text() {
-        let candidate = |title: f64, likeness: f64| [1.0, title, likeness, 0.0, 0.0, 0.5, 0.0];
+        let candidate = |title: f64, likeness: f64| [1.0, title, likeness, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0];
         for (chance, candidates, expected) in [
             (None, &[][..], false),
             (Some(0.5), &[candidate(0.0, 0.0)][..], true),

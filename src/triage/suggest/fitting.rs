@@ -1,6 +1,6 @@
 //! The articles that fit what a chatbot's user asks, each with the chance that it is the one.
 
-use super::{Evidence, Question, Suggester, scores};
+use super::{Evidence, Suggester, scores};
 use crate::{
     domain::{article::Day, ticket::Ticket},
     error::TriageError,
@@ -55,10 +55,10 @@ impl Suggester {
     ) -> Result<Fitting<'a>, TriageError> {
         let view = self.knowledge.view();
         let learned = self.learned();
-        let mut question = Question::of_ticket(ticket, &self.redactor);
+        let mut question = self.question(ticket);
         question.products.extend(products);
         let evidence = Evidence::gather(&view, memory, &question, Copies::Vote, today)?;
-        let shares = evidence.shares(&learned.weights(evidence.linked()), question.is_incident);
+        let shares = evidence.shares(&learned.weights(evidence.basis()), question.is_incident);
         let best = view.best(&evidence.candidates, &scores(&shares), limit);
         let scope = match Language::of(question.text.as_str()) {
             None => view.scope(&question.vector, &evidence.candidates, today),
@@ -69,7 +69,7 @@ impl Suggester {
         let articles = best.iter().enumerate().map(|(rank, best)| {
             let share = shares[best.place];
             let lead = if rank == 0 { lead } else { 0.0 };
-            let chance = learned.chance(share, evidence.linked()).unwrap_or_else(|| estimate(share, lead));
+            let chance = learned.chance(share, evidence.basis()).unwrap_or_else(|| estimate(share, lead));
             FittingArticle { id: evidence.candidates.list[best.place].id.clone(), share, chance }
         });
         let articles = articles.collect();

@@ -5,22 +5,21 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Evidence, Question, Suggester,
+    Evidence, Suggester,
     chance::{self, Calibration},
     fit::{self, Sample},
-    weights::{self, Weights},
+    weights::{self, Basis, Weights},
 };
 use crate::{
     domain::article::Day,
-    encode::Redactor,
     error::TriageError,
     knowledge::KnowledgeView,
     memory::{Copies, Memory, MemoryView},
 };
 
 /// Raise with every change to what is learned or how: what an older program learned is then learned again.
-const VERSION: u32 = 2;
-/// So many tickets are asked, the same ones for the same memory: seven weights want no more.
+const VERSION: u32 = 3;
+/// So many tickets are asked, the same ones for the same memory: so few weights want no more.
 const MAX_TICKETS: usize = 2_000;
 /// At a time.
 const TICKETS_PER_STEP: usize = 16;
@@ -35,6 +34,8 @@ pub(super) struct Learned {
     knowledge: u64,
     /// Tickets that an article had solved then.
     linked: u64,
+    /// SHA-256 of the sentence encoder that read tickets and articles.
+    encoder: Option<String>,
     /// `None` where those that hold without a fit do as well.
     weights: Option<Weights>,
     /// `None` where there were too few links.
@@ -42,9 +43,15 @@ pub(super) struct Learned {
 }
 
 impl Learned {
-    /// `None` for what another program wrote.
-    pub(super) fn parse(content: &str) -> Option<Self> {
-        serde_json::from_str(content).ok().filter(|learned: &Self| learned.version == VERSION)
+    /// `None` for what another program wrote, or was learned with another sentence encoder.
+    pub(super) fn parse(content: &str, encoder: Option<&str>) -> Option<Self> {
+        let learned: Self = serde_json::from_str(content).ok()?;
+        (learned.version == VERSION && learned.encoder.as_deref() == encoder).then_some(learned)
+    }
+
+    /// Whether it is about evidence of this kind, of as many links as are enough.
+    fn holds(&self, basis: Basis, enough: usize) -> bool {
+        basis.linked >= enough as u64 && basis.has_meaning == self.encoder.is_some()
     }
 
     /// The change to the memory that it was learned from; 0 before anything was.
@@ -52,15 +59,14 @@ impl Learned {
         self.memory
     }
 
-    /// The weights for a memory with so many linked tickets.
-    pub(super) fn weights(&self, linked: u64) -> Weights {
-        let fitted = self.weights.filter(|_| linked >= fit::MIN_TICKETS as u64);
-        fitted.unwrap_or_else(|| weights::ramp(linked))
+    pub(super) fn weights(&self, basis: Basis) -> Weights {
+        let fitted = self.weights.filter(|_| self.holds(basis, fit::MIN_TICKETS));
+        fitted.unwrap_or_else(|| weights::ramp(basis))
     }
 
     /// The chance that a candidate of this share is the one, 0 to 1; `None` where there are too few links to tell.
-    pub(super) fn chance(&self, share: f64, linked: u64) -> Option<f32> {
-        let calibration = self.calibration.as_ref().filter(|_| linked >= chance::MIN_TICKETS as u64)?;
+    pub(super) fn chance(&self, share: f64, basis: Basis) -> Option<f32> {
+        let calibration = self.calibration.as_ref().filter(|_| self.holds(basis, chance::MIN_TICKETS))?;
         #[expect(clippy::cast_possible_truncation, reason = "a chance in single precision")]
         let chance = calibration.chance(share) as f32;
         Some(chance)
@@ -109,10 +115,30 @@ impl Suggester {
             memory: view.version(),
             knowledge: self.knowledge.version(),
             linked,
+            encoder: self.knowledge.encoder().map(|encoder| encoder.sha256().to_owned()),
             ..Learned::default()
         };
         let tickets = tickets.into_iter();
         Learning { suggester: self.clone(), today, learned, tickets, samples: Vec::new() }
+    }
+
+    /// A ticket of the memory asked as if it were not in it; `None` where it was deleted meanwhile.
+    fn sample(
+        &self,
+        id: &str,
+        (memory, view): (&Memory, &MemoryView<'_>),
+        knowledge: &KnowledgeView<'_>,
+        today: Day,
+    ) -> Result<Option<Sample>, TriageError> {
+        let Some(ticket) = memory.get(id)? else { return Ok(None) };
+        let text = ticket.text();
+        let question = self.confirmed(&ticket, &text, view)?;
+        let Evidence { candidates, features, .. } =
+            Evidence::gather(knowledge, Some(view), &question, Copies::LeftOut, today)?;
+        let is_right = |place: &usize| ticket.articles.contains(&candidates.list[*place].id);
+        let right = (0..candidates.list.len()).filter(is_right).collect();
+        // By the text, so that copies fall into the same half.
+        Ok(Some(Sample { features, right, in_first_half: xxh3_64(text.as_bytes()).is_multiple_of(2) }))
     }
 }
 
@@ -120,9 +146,10 @@ impl Learning {
     /// Asks some tickets; whether there are more.
     pub(crate) fn step(&mut self) -> Result<bool, TriageError> {
         let Some(memory) = &self.suggester.memory else { return Ok(false) };
-        let (view, knowledge) = (memory.view(), self.suggester.knowledge.view());
+        let of = (memory, &memory.view());
+        let knowledge = self.suggester.knowledge.view();
         for id in self.tickets.by_ref().take(TICKETS_PER_STEP) {
-            self.samples.extend(sample(&id, memory, &view, &knowledge, &self.suggester.redactor, self.today)?);
+            self.samples.extend(self.suggester.sample(&id, of, &knowledge, self.today)?);
         }
         Ok(self.tickets.len() > 0)
     }
@@ -130,7 +157,7 @@ impl Learning {
     /// Keeps what was learned and uses it from now on; from how many links it was.
     pub(crate) fn finish(self) -> Result<u64, TriageError> {
         let Self { suggester, learned, samples, .. } = self;
-        let prior = weights::ramp(learned.linked);
+        let prior = weights::ramp(Basis { linked: learned.linked, has_meaning: learned.encoder.is_some() });
         let fitted = fit::fit(&samples, &prior);
         let used = fitted.unwrap_or(prior);
         let best: Vec<_> = samples.iter().filter_map(|sample| sample.best(&used)).collect();
@@ -143,24 +170,4 @@ impl Learning {
         suggester.use_learned(learned);
         Ok(links)
     }
-}
-
-/// A ticket of the memory asked as if it were not in it; `None` where it was deleted meanwhile.
-fn sample(
-    id: &str,
-    memory: &Memory,
-    view: &MemoryView<'_>,
-    knowledge: &KnowledgeView<'_>,
-    redactor: &Redactor,
-    today: Day,
-) -> Result<Option<Sample>, TriageError> {
-    let Some(ticket) = memory.get(id)? else { return Ok(None) };
-    let text = ticket.text();
-    let question = Question::of_confirmed(&ticket, &text, redactor);
-    let Evidence { candidates, features, .. } =
-        Evidence::gather(knowledge, Some(view), &question, Copies::LeftOut, today)?;
-    let is_right = |place: &usize| ticket.articles.contains(&candidates.list[*place].id);
-    let right = (0..candidates.list.len()).filter(is_right).collect();
-    // By the text, so that copies fall into the same half.
-    Ok(Some(Sample { features, right, in_first_half: xxh3_64(text.as_bytes()).is_multiple_of(2) }))
 }

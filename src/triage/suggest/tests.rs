@@ -32,8 +32,8 @@ impl Desk {
 
     fn open(folder: tempfile::TempDir) -> Self {
         let store = Store::open(folder.path()).unwrap();
-        let knowledge = KnowledgeBase::open(store.clone(), folder.path()).unwrap();
-        let memory = Memory::open(store, folder.path(), Redactor::default()).unwrap();
+        let knowledge = KnowledgeBase::open(store.clone(), folder.path(), None).unwrap();
+        let memory = Memory::open(store, folder.path(), Redactor::default(), None).unwrap();
         let suggester = Suggester::new(knowledge.clone(), Some(memory.clone()), Redactor::default()).unwrap();
         Self { folder, knowledge, memory, suggester }
     }

@@ -3,7 +3,7 @@
 //! they reach.
 
 /// Kinds of evidence.
-pub(super) const FEATURES: usize = 7;
+pub(super) const FEATURES: usize = 10;
 
 /// What speaks for one article, or for none of them, in the order of [`BY_WORDS`].
 pub(super) type Features = [f64; FEATURES];
@@ -12,21 +12,38 @@ pub(super) type Features = [f64; FEATURES];
 pub(crate) type Weights = [f64; FEATURES];
 
 /// What stands for “no article solves this”.
-pub(super) const NO_ARTICLE: Features = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+pub(super) const NO_ARTICLE: Features = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
 
-/// Without a memory: words, title, likeness, votes, past likeness, agreement, no article.
-const BY_WORDS: Weights = [4.0, 1.5, 2.5, 0.0, 0.0, 2.0, 7.5];
+/// Without a memory: words, title, likeness, votes, past likeness, agreement, no article, and what only a sentence encoder
+/// tells: meaning of title and summary, of the best passage, votes by meaning. With one, the past is likeness of meaning.
+const BY_WORDS: Weights = [4.0, 1.5, 2.5, 0.0, 0.0, 2.0, 7.5, 0.0, 0.0, 0.0];
 /// With a large memory.
-const BY_MEMORY: Weights = [2.5, 0.9, 2.5, 2.2, 3.4, 1.5, 5.9];
+const BY_MEMORY: Weights = [2.5, 0.9, 2.5, 2.2, 3.4, 1.5, 5.9, 0.0, 0.0, 0.0];
+/// The same where there is a sentence encoder.
+const BY_MEANING: Weights = [2.5, 0.5, 1.5, 0.0, 0.0, 2.0, 9.0, 3.5, 10.0, 0.0];
+const BY_MEANING_AND_MEMORY: Weights = [1.2, 0.4, 1.1, 0.8, 4.2, 1.5, 6.5, 1.5, 5.0, 0.8];
 /// With so many linked tickets the weights stand half-way.
 const HALF_WAY: f64 = 50.0;
+/// The same with a sentence encoder: what articles mean tells more than a few links.
+const HALF_WAY_WITH_MEANING: f64 = 200.0;
 
-/// The weights for so many linked tickets, where none were fitted.
+/// What evidence there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Basis {
+    /// Tickets that an article solved.
+    pub linked: u64,
+    /// Whether a sentence encoder read the question.
+    pub has_meaning: bool,
+}
+
+/// The weights where none were fitted.
 #[expect(clippy::cast_precision_loss, reason = "counts of tickets are far below 2^52")]
-pub(super) fn ramp(linked: u64) -> Weights {
-    let share = linked as f64 / (linked as f64 + HALF_WAY);
-    let mut weights = BY_WORDS;
-    for (weight, by_memory) in weights.iter_mut().zip(BY_MEMORY) {
+pub(super) fn ramp(basis: Basis) -> Weights {
+    let half_way = if basis.has_meaning { HALF_WAY_WITH_MEANING } else { HALF_WAY };
+    let share = basis.linked as f64 / (basis.linked as f64 + half_way);
+    let (mut weights, by_memory) =
+        if basis.has_meaning { (BY_MEANING, BY_MEANING_AND_MEMORY) } else { (BY_WORDS, BY_MEMORY) };
+    for (weight, by_memory) in weights.iter_mut().zip(by_memory) {
         *weight += share * (by_memory - *weight);
     }
     weights
@@ -52,11 +69,15 @@ mod tests {
 
     #[test]
     fn the_ramp_goes_from_words_to_memory() {
-        let (none, half_way) = (ramp(0), ramp(50));
-        for place in 0..FEATURES {
-            assert!((none[place] - BY_WORDS[place]).abs() < 1e-12);
-            assert!((half_way[place] - f64::midpoint(BY_WORDS[place], BY_MEMORY[place])).abs() < 1e-9);
-            assert!((ramp(10_000_000)[place] - BY_MEMORY[place]).abs() < 1e-3);
+        for (has_meaning, half_way, first, last) in
+            [(false, 50, BY_WORDS, BY_MEMORY), (true, 200, BY_MEANING, BY_MEANING_AND_MEMORY)]
+        {
+            let at = |linked| ramp(Basis { linked, has_meaning });
+            for place in 0..FEATURES {
+                assert!((at(0)[place] - first[place]).abs() < 1e-12);
+                assert!((at(half_way)[place] - f64::midpoint(first[place], last[place])).abs() < 1e-9);
+                assert!((at(100_000_000)[place] - last[place]).abs() < 1e-3);
+            }
         }
     }
 
