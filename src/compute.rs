@@ -215,6 +215,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn work_under_way_hears_that_its_caller_left() {
+        let pool = pool(2);
+        let (begun, begins) = mpsc::channel();
+        let (heard, hears) = mpsc::channel();
+        let running = tokio::spawn({
+            let (pool, place) = (pool.clone(), pool.admit().unwrap());
+            let work = move || {
+                begun.send(is_abandoned()).unwrap();
+                while !is_abandoned() {
+                    std::thread::yield_now();
+                }
+                heard.send(()).unwrap();
+            };
+            async move { pool.run(place, work).await }
+        });
+        // The task runs on this thread, which must not be held while it is polled first.
+        tokio::task::yield_now().await;
+        assert!(!begins.recv().unwrap(), "its caller waits");
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+        hears.recv().unwrap();
+        let place = pool.wait().await.unwrap();
+        assert!(!pool.run(place, is_abandoned).await.unwrap(), "the next one's caller waits");
+    }
+
+    #[tokio::test]
     async fn work_of_a_caller_that_left_is_skipped() {
         let pool = pool(3);
         let (release, blocked) = mpsc::channel::<()>();

@@ -30,16 +30,17 @@ ASKED = 800
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--triage", type=pathlib.Path, default=PROGRAM, help="the program")
+    parser.add_argument("--encoder", type=lambda folder: ["--encoder", f"minilm:{folder}"], default=[], metavar="DIR")
     arguments = parser.parse_args()
     data = pathlib.Path(os.environ.get("TRIAGE_DATA") or sys.exit("set TRIAGE_DATA to the folder with the public sets"))
-    desk = Desk(arguments.triage, data)
+    desk = Desk(arguments.triage, data, arguments.encoder)
     scope(desk)
     passages(desk)
 
 
 class Desk:
-    def __init__(self, program, data):
-        self.program, self.data = program, data
+    def __init__(self, program, data, encoder):
+        self.program, self.data, self.encoder = program, data, encoder
 
     def read(self, name):
         with gzip.open(self.data / name, "rt") as lines:
@@ -56,7 +57,7 @@ class Desk:
         articles = [{key: row.get(key) for key in ("id", "title", "summary", "description", "text", "body", "products")}
                     for row in self.read(f"{name}/kb.jsonl.gz")]
         place = folder / name
-        self.triage("kb", "import", rows(folder / f"{name}.jsonl", articles), "--data-dir", place)
+        self.triage("kb", "import", rows(folder / f"{name}.jsonl", articles), "--data-dir", place, *self.encoder)
         return place
 
     def answers(self, folder, place, texts):

@@ -169,6 +169,16 @@ fn warn_without_id(rows: &Rows, id: &str, bar: &progress::Progress) {
 #[error("{0}")]
 struct UsageError(String);
 
+/// A server has an encoder of its own, which a client cannot choose.
+fn no_encoder_for(address: &str, config: &Config) -> Result<(), UsageError> {
+    match config.encoders.choice() {
+        Some(_) => Err(UsageError(format!(
+            "--encoder: the server at {address} reads with its own; start it with `triage serve --encoder`"
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn load_config(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

@@ -195,6 +195,9 @@ fn an_encoder_is_named_by_its_kind_and_folder() {
             .check(2, &["minilm:DIR"]);
     }
     let desk = Desk::new();
+    let named = Desk::named(&desk.encoder);
+    run(["kb", "import", &desk.articles(), "--server", "127.0.0.1:1", "--encoder", &named])
+        .check(2, &["127.0.0.1:1", "triage serve --encoder"]);
     let (tickets, out) = (desk.tickets(), desk.path("out"));
     let train = ["train", "--input", &tickets, "--text", "text", "--label", "topic", "--out", &out, "--encoder"];
     let nowhere = Desk::named(&desk.folder.path().join("nowhere"));

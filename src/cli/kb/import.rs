@@ -90,7 +90,10 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     let most_bytes = if args.server.is_some() { FRAME_BYTES } else { BATCH_BYTES };
     let mut batches = Batches { articles, most_bytes, bar: &bar, failed: 0 };
     let counts = match &args.server {
-        Some(address) => send(&mut batches, address)?,
+        Some(address) => {
+            super::super::no_encoder_for(address, config)?;
+            send(&mut batches, address)?
+        }
         None => store(&mut batches, &args.data_dir, &bar, config)?,
     };
     let failed = batches.failed;

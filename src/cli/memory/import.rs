@@ -190,6 +190,7 @@ async fn run_at(args: &ImportArgs, address: &str) -> anyhow::Result<ExitCode> {
 
 pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode> {
     if let Some(address) = &args.server {
+        super::super::no_encoder_for(address, config)?;
         return block_on(run_at(args, address));
     }
     let started = Instant::now();

@@ -5,7 +5,7 @@
 use super::dots::{Avx2Dots, VnniDots};
 use super::{
     attention::{self, HeadScratch, Heads},
-    dots::PortableDots,
+    dots::{Order, PortableDots},
     int8::{self, Int8Linear, Int8Rows},
     kernel::{self, Linear, Norm, Then},
 };
@@ -49,16 +49,15 @@ impl Cpu {
         panels
     }
 
-    /// And of weights in eight bits.
-    pub(super) fn int8_panels(self) -> usize {
-        let (_, panels) = match self {
+    /// The same of weights in eight bits, and how these stand.
+    pub(super) fn int8_packing(self) -> (usize, Order) {
+        match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni => AVX512_TILE,
+            Self::Avx512Vnni => (AVX512_TILE.1, Order::ByOutput),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Avx2 => INT8_TILE,
-            Self::Portable => INT8_TILE,
-        };
-        panels
+            Self::Avx512 | Self::Avx2 => (INT8_TILE.1, Order::ByOutput),
+            Self::Portable => (INT8_TILE.1, Order::ByInput),
+        }
     }
 
     pub(super) fn multiply_int8(

@@ -8,10 +8,31 @@ use super::lanes::LANES;
 /// Weights of sixteen outputs for four inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(align(64))]
-pub(super) struct Quads(pub(super) [[i8; 4]; LANES]);
+pub(super) struct Quads([i8; 4 * LANES]);
 
 impl Quads {
-    pub(super) const ZERO: Self = Self([[0; 4]; LANES]);
+    pub(super) const ZERO: Self = Self([0; 4 * LANES]);
+
+    /// Puts the weights of one output in the order in which they will be read.
+    pub(super) fn set(&mut self, order: Order, output: usize, weights: [i8; 4]) {
+        for (input, weight) in weights.into_iter().enumerate() {
+            let place = match order {
+                Order::ByOutput => 4 * output + input,
+                Order::ByInput => LANES * input + output,
+            };
+            self.0[place] = weight;
+        }
+    }
+}
+
+/// How the weights of four inputs and sixteen outputs stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The four of an output beside each other, as instructions for whole numbers want them.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "such instructions are used on x86-64 only"))]
+    ByOutput,
+    /// The sixteen of an input beside each other, which plain loops are fast with.
+    ByInput,
 }
 
 /// Sixteen sums of products.
@@ -24,6 +45,7 @@ pub(super) trait Dots: Copy {
     fn sums(self) -> [i32; LANES];
 }
 
+/// With weights by input; the others have them by output.
 #[derive(Clone, Copy)]
 pub(super) struct PortableDots([i32; LANES]);
 
@@ -35,9 +57,9 @@ impl Dots for PortableDots {
 
     #[inline(always)]
     fn plus(mut self, inputs: [u8; 4], weights: &Quads) -> Self {
-        for (sum, weights) in self.0.iter_mut().zip(&weights.0) {
-            for (input, weight) in inputs.iter().zip(weights) {
-                *sum += i32::from(*input) * i32::from(*weight);
+        for (input, weights) in inputs.into_iter().zip(weights.0.as_chunks::<LANES>().0) {
+            for (sum, weight) in self.0.iter_mut().zip(weights) {
+                *sum += i32::from(i16::from(input)) * i32::from(i16::from(*weight));
             }
         }
         self
@@ -102,7 +124,7 @@ mod x86 {
             let [a, b, c, d] = inputs.map(i64::from);
             let inputs = a | b << 16 | c << 32 | d << 48;
             let add = |sums: __m256i, four: usize| unsafe {
-                let weights: *const __m128i = std::ptr::from_ref(&weights.0[4 * four]).cast();
+                let weights: *const __m128i = weights.0[16 * four..][..16].as_ptr().cast();
                 let weights = _mm256_cvtepi8_epi16(_mm_loadu_si128(weights));
                 _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_set1_epi64x(inputs), weights))
             };

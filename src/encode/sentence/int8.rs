@@ -4,7 +4,7 @@
 #![expect(clippy::inline_always, reason = "a function that is not inlined does not take its caller's instructions")]
 
 use super::{
-    dots::{Dots, Quads},
+    dots::{Dots, Order, Quads},
     kernel::{Rows, RowsMut, Then, blocks, pack, prefetch, share, with_tile},
     lanes::{LANES, Lanes, ROUND, gelu},
 };
@@ -34,7 +34,7 @@ struct Column {
 
 impl Int8Linear {
     /// As `kernel::Linear::new`; the number of inputs is a multiple of sixteen, at most `MAX_INPUTS`.
-    pub(super) fn new(weights: &[f32], bias: &[f32], group: usize) -> Self {
+    pub(super) fn new(weights: &[f32], bias: &[f32], (group, order): (usize, Order)) -> Self {
         let inputs = weights.len() / bias.len();
         let mut panels = vec![Quads::ZERO; weights.len() / LANES / 4];
         let mut columns: Vec<_> =
@@ -51,7 +51,7 @@ impl Int8Linear {
                 for (quads, weights) in panels.chunks_exact_mut(width).zip(row.as_chunks::<4>().0) {
                     #[expect(clippy::cast_possible_truncation, reason = "from -127 to 127 by the choice of the step")]
                     let quad = weights.map(|weight| (weight / step).round() as i8);
-                    quads[column].0[lane] = quad;
+                    quads[column].set(order, lane, quad);
                     columns[column].sum[lane] += quad.map(i32::from).iter().sum::<i32>();
                 }
             }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn multiply(cpu: Cpu, weights: &[f32], bias: &[f32], input: &[f32]) -> Vec<f32> {
-        let linear = Int8Linear::new(weights, bias, cpu.int8_panels());
+        let linear = Int8Linear::new(weights, bias, cpu.int8_packing());
         let mut output = vec![7.0; input.len() / (weights.len() / bias.len()) * bias.len()];
         cpu.multiply_int8(&linear, input, &mut Int8Rows::default(), Then::Store, &mut output);
         let mut added = vec![2.0; output.len()];

@@ -92,7 +92,7 @@ impl Tensors<'_> {
     fn matrix(&self, weights: &[f32], bias: &[f32]) -> Matrix {
         match self.precision {
             Precision::Float32 => Matrix::Float32(Linear::new(weights, bias, self.cpu.panels())),
-            Precision::Int8 => Matrix::Int8(Int8Linear::new(weights, bias, self.cpu.int8_panels())),
+            Precision::Int8 => Matrix::Int8(Int8Linear::new(weights, bias, self.cpu.int8_packing())),
         }
     }
 
