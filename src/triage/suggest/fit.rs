@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn weights_are_found_again() {
-        let truth = [4.0, 0.5, 2.0, 3.0, 5.0, 1.0, 15.0, 3.0, 2.0, 4.0];
+        let truth = [2.0, 0.5, 2.0, 1.5, 2.5, 1.0, 8.0, 1.5, 1.0, 2.0];
         let prior = weights::ramp(Basis { linked: 1_000, has_meaning: true });
         let fitted = fit(&samples(20_000, &truth), &prior).unwrap();
         for (fitted, truth) in fitted.iter().zip(truth) {
