@@ -377,12 +377,18 @@ fn the_command_line_goes_from_a_new_model_to_a_promoted_one_and_back() {
     run(["model", "shadow", "--data-dir", data]).check(2, &["VERSION"]);
 }
 
-/// Waits until so many models that the server trained by itself are judged.
+/// Waits until so many models that the server trained by itself are judged, and those it would promote are promoted:
+/// a verdict is kept first.
 async fn judged(client: &mut Client, count: usize) -> pb::ListActivationsResponse {
     in_time(async {
         loop {
             let history = client.list_activations(pb::ListActivationsRequest::default()).await.unwrap().into_inner();
-            if history.verdicts.len() == count {
+            let is_promoted = |verdict: &pb::PromotionVerdict| {
+                history.activations.iter().any(|activation| activation.version == verdict.candidate)
+            };
+            if history.verdicts.len() == count
+                && history.verdicts.iter().all(|verdict| !verdict.promoted || is_promoted(verdict))
+            {
                 return history;
             }
         }
