@@ -30,7 +30,9 @@ pub(crate) const GOLDEN: &str = "golden.jsonl";
 const LABEL_MEANS: &str = "label_means";
 const LABEL_CONTRAST: &str = "label_contrast";
 /// Of bundles with a sentence encoder.
-const SENTENCE: &str = "sentence";
+const SENTENCE: &str = "sentence_features";
+const RETRAIN_SENTENCES: &str =
+    "it has no planes over the features of sentences that this version reads: train the bundle again";
 const DATA_FILES: [&str; 4] = [WEIGHTS, VECTORS, VOCABULARY, GOLDEN];
 
 /// Why a bundle was refused.
@@ -148,12 +150,12 @@ pub(crate) fn write_weights(planes: &Planes, space: &LabelSpace) -> Result<Vec<u
     safetensors::serialize(tensors, None).map_err(weights_error)
 }
 
-/// Reads planes of `columns` columns, with so many values for the vectors of a sentence encoder; refuses other shapes and
-/// numbers that are not finite.
+/// Reads planes of `columns` columns, with so many values for the features of sentences; refuses other shapes and numbers
+/// that are not finite.
 pub(crate) fn read_planes(
     file: &[u8],
     columns: usize,
-    sentence_dimensions: Option<usize>,
+    sentence_features: Option<usize>,
 ) -> Result<Planes, BundleError> {
     let tensors = SafeTensors::deserialize(file).map_err(|error| BundleError::Weights(error.to_string()))?;
     let tensor = |name: &str, dtype: Dtype, shape: &[usize]| {
@@ -172,6 +174,12 @@ pub(crate) fn read_planes(
         }
         Err(BundleError::Weights(format!("tensor `{name}` holds a number that is not finite")))
     };
+    let of_sentences = |features: usize| {
+        // Planes over the sentence's vector itself are of another version.
+        let found =
+            tensors.tensor(SENTENCE).map(|_| ()).map_err(|_| BundleError::Weights(RETRAIN_SENTENCES.to_owned()));
+        found.and_then(|()| floats(SENTENCE, &[columns, features]))
+    };
     let features = tensors.tensor("keys").map_or(0, |keys| keys.shape().iter().product());
     let (keys, _) = tensor("keys", Dtype::U64, &[features])?.as_chunks::<8>();
     Ok(Planes {
@@ -180,7 +188,7 @@ pub(crate) fn read_planes(
         scales: floats("scales", &[features])?,
         weights: tensor("weights", Dtype::I8, &[features, columns])?.iter().map(|byte| byte.cast_signed()).collect(),
         dense: floats("dense", &[columns, DIMENSIONS])?,
-        sentence: sentence_dimensions.map_or(Ok(Vec::new()), |dimensions| floats(SENTENCE, &[columns, dimensions]))?,
+        sentence: sentence_features.map_or(Ok(Vec::new()), of_sentences)?,
         bias: floats("bias", &[columns])?,
     })
 }

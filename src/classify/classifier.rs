@@ -8,6 +8,7 @@ use super::{
     calibrate::{self, Threshold},
     embedded, features, golden,
     heads::{Activation, Heads, Shares},
+    kernel,
     label_space::LabelSpace,
     manifest::{FieldManifest, Manifest},
     scope::{self, Signals},
@@ -133,8 +134,8 @@ impl Classifier {
         encoder: Option<SentenceEncoder>,
     ) -> Result<Self, BundleError> {
         let weights = files.get(bundle::WEIGHTS).map(AsRef::as_ref).unwrap_or_default();
-        let dimensions = encoder.as_ref().map(SentenceEncoder::dimensions);
-        let planes = bundle::read_planes(weights, manifest.columns(), dimensions)?;
+        let sentence_features = encoder.as_ref().map(|encoder| kernel::features_of(encoder.dimensions()));
+        let planes = bundle::read_planes(weights, manifest.columns(), sentence_features)?;
         let heads = Heads::new(planes, manifest.block_weights())
             .ok_or_else(|| BundleError::Weights("two features have the same key".to_owned()))?;
         let space = bundle::read_label_space(weights, manifest.columns() - 1)?;
@@ -379,32 +380,56 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::classify::{
-        counts::{self, Counts, Reader},
-        train::{NEVER, TrainOptions, train},
-        training_set::TrainingSet,
+    use crate::{
+        classify::{
+            counts::{self, Counts, Reader},
+            train::{NEVER, TrainOptions, train},
+            training_set::TrainingSet,
+        },
+        encode::tiny,
     };
+
+    /// Two topics, with a tiny sentence encoder beside the words.
+    fn with_sentences() -> Classifier {
+        let folder = tempfile::tempdir().unwrap();
+        tiny::write(folder.path());
+        let encoder = SentenceEncoder::load(folder.path()).unwrap();
+        let mut set = TrainingSet::new(&["topic".to_owned()], 1, Redactor::default(), Some(encoder.clone())).unwrap();
+        for text in ["printer has a paper jam", "vpn client fails at the hotel"].repeat(8) {
+            set.add(text.to_owned(), vec![Some(text[..3].to_owned())], false);
+        }
+        let options = TrainOptions {
+            name: "test".to_owned(),
+            seed: 1,
+            threads: 1,
+            find_suspects: false,
+            progress: &|_, _, _| {},
+            stop: &NEVER,
+        };
+        Classifier::with_encoder(&train(set, &options).unwrap().files, Some(encoder)).unwrap()
+    }
 
     #[test]
     fn shares_add_up_to_the_score() {
-        let classifier = Classifier::embedded().unwrap();
-        let model = &*classifier.model;
-        let check = |text: &str| {
-            let text = features::readable(text, &Redactor::default());
-            let activation =
-                model.heads.activate(&text, &model.pieces, &model.vectors, model.sentence(&text, &|| false));
-            for (column, score) in model.heads.scores(&activation).into_iter().enumerate() {
-                let shares = &model.heads.shares(&activation, &[column], &model.vectors)[0];
-                let sum = shares.words.iter().sum::<f32>() + shares.rest;
-                assert!((sum - score).abs() < 1e-3, "{text:?}: column {column} is {score}, its shares {sum}");
-            }
-        };
-        check("Printer of ann@x.example jams, call +49 30 1234567 or mail bob@x.example\npw: hunter2");
-        check("Printer on floor 2 jams!\nIt has jammed since Monday, error 0x80070005. Please help?");
-        check("");
-        proptest!(ProptestConfig::with_cases(60), |(text in "(vpn|printer|down|\\PC|[a-z ?\\n]){0,60}")| {
-            check(&text);
-        });
+        for classifier in [Classifier::embedded().unwrap(), with_sentences()] {
+            let model = &*classifier.model;
+            let check = |text: &str| {
+                let text = features::readable(text, &Redactor::default());
+                let activation =
+                    model.heads.activate(&text, &model.pieces, &model.vectors, model.sentence(&text, &|| false));
+                for (column, score) in model.heads.scores(&activation).into_iter().enumerate() {
+                    let shares = &model.heads.shares(&activation, &[column], &model.vectors)[0];
+                    let sum = shares.words.iter().sum::<f32>() + shares.rest;
+                    assert!((sum - score).abs() < 1e-3, "{text:?}: column {column} is {score}, its shares {sum}");
+                }
+            };
+            check("Printer of ann@x.example jams, call +49 30 1234567 or mail bob@x.example\npw: hunter2");
+            check("Printer on floor 2 jams!\nIt has jammed since Monday, error 0x80070005. Please help?");
+            check("");
+            proptest!(ProptestConfig::with_cases(60), |(text in "(vpn|printer|down|\\PC|[a-z ?\\n]){0,60}")| {
+                check(&text);
+            });
+        }
     }
 
     #[test]

@@ -3,13 +3,14 @@
 //! rows can be taken out again. What the counts are worth is `samples`' business.
 #![expect(clippy::cast_precision_loss, reason = "counts of texts are far below 2^24 where precision counts")]
 
-use std::{sync::Arc, thread};
+use std::thread;
 
 use super::{
     features::{self, Block, FirstLine},
+    kernel::{self, Phases},
     samples::{DenseRows, Feature, Samples, SparseRows, term_frequency},
 };
-use crate::encode::{DIMENSIONS, HashIndex, Redactor, Sentence, SentenceEncoder, StaticVectors, WordPiece, norm};
+use crate::encode::{DIMENSIONS, HashIndex, Redactor, SentenceEncoder, StaticVectors, WordPiece, norm};
 
 /// Texts whose n-grams are counted but not yet weighted.
 pub(crate) struct Counts {
@@ -22,7 +23,7 @@ pub(crate) struct Counts {
     /// By row, how many n-grams its text has, each as often as it counts.
     occurrences: Vec<u32>,
     dense: DenseRows,
-    /// Vectors of the sentence encoder, where there is one.
+    /// Features of sentences, where there is an encoder for them.
     sentences: Option<DenseRows>,
     /// N-grams that fewer texts have may have been dropped and counted from nothing again.
     dropped_below: u32,
@@ -35,11 +36,11 @@ impl Extracted {
     }
 }
 
-/// Features of one text: hashes with their block and count, the vector of its tokens, and that of the sentence encoder.
+/// Features of one text: hashes with their block and count, the vector of its tokens, and what planes read of its sentence.
 pub(crate) struct Extracted {
     features: Vec<(u64, Block, u16)>,
     vector: [f32; DIMENSIONS],
-    sentence: Option<Arc<Sentence>>,
+    sentence: Option<Vec<f32>>,
 }
 
 /// What texts are read with.
@@ -92,6 +93,7 @@ fn extract_one(text: &str, Reader { tokens, vectors, redactor, sentences }: Read
     }
     let length = norm(&vector).max(f32::MIN_POSITIVE);
     let sentence = sentences.and_then(|encoder| features::sentence(encoder, &text, &|| false));
+    let sentence = sentence.map(|sentence| Phases::of(&sentence.vector).features());
     Extracted { features: found, vector: vector.map(|value| value / length), sentence }
 }
 
@@ -106,7 +108,7 @@ impl Counts {
             rows: SparseRows::default(),
             occurrences: Vec::new(),
             dense: DenseRows::new(DIMENSIONS),
-            sentences: sentence_dimensions.map(DenseRows::new),
+            sentences: sentence_dimensions.map(|dimensions| DenseRows::new(kernel::features_of(dimensions))),
             dropped_below: 1,
         }
     }
@@ -129,7 +131,7 @@ impl Counts {
         self.occurrences.push(occurrences);
         self.dense.push(&text.vector);
         if let Some((rows, sentence)) = self.sentences.as_mut().zip(text.sentence.as_ref()) {
-            rows.push(&sentence.vector);
+            rows.push(sentence);
         }
     }
 

@@ -428,7 +428,8 @@ mod tests {
     #[test]
     fn rows_held_back_are_scored_as_surely_as_new_ones() {
         let features = (0..3).map(|key| Feature { key, block: Block::Words, idf: 1.0 }).collect();
-        let (mut sparse, mut dense) = (SparseRows::default(), DenseRows::new(DIMENSIONS));
+        let (mut sparse, mut dense, mut sentences) =
+            (SparseRows::default(), DenseRows::new(DIMENSIONS), DenseRows::new(8));
         let of_row: Vec<Option<u32>> = (0..100).map(|row| Some(row % 2)).collect();
         for label in of_row.iter().flatten() {
             // A word of the label's own, and one that every row has.
@@ -437,6 +438,9 @@ mod tests {
             }
             sparse.end_row();
             dense.push(&[0.0; DIMENSIONS]);
+            let shared = [0.6, 0.0, 0.0, 0.0, 0.0, 0.0];
+            let own = if *label == 0 { [0.8, 0.0] } else { [0.0, 0.8] };
+            sentences.push(&[shared.as_slice(), &own].concat());
         }
         let field = TrainingField { name: "topic".to_owned(), labels: vec!["a".to_owned(), "b".to_owned()], of_row };
         let rows = TrainingRows {
@@ -460,20 +464,20 @@ mod tests {
             // Both labels alike in every fold.
             hashes: (0..100).map(|row| row / 2).collect(),
             options: &options,
-            samples: Samples::new(features, sparse, (dense, None), 1.0, f32::from),
+            samples: Samples::new(features, sparse, (dense, Some(sentences)), 1.0, f32::from),
             known_shares: vec![1.0; 100],
             widest: 0,
             judged: (0..100).collect(),
             folds: Folds { count: 5, tried: 5 },
             outside: None,
         };
-        for base in [0.001, 0.01, 0.1] {
+        for (base, centroids) in [(0.001, 0.0), (0.01, 0.0), (0.1, 0.0), (0.01, 3.0), (0.1, 3.0)] {
             let (planes, held_back) =
-                trainer.fit_task(trainer.task(0), Cost { base, balance: 0.5, contrast: 0.0 }, 0.0);
+                trainer.fit_task(trainer.task(0), Cost { base, balance: 0.5, contrast: 0.0 }, centroids);
             for (plane, held_back) in planes.iter().zip(&held_back) {
                 for (row, score) in held_back.iter().enumerate() {
                     let serves = trainer.samples.dot(row, plane);
-                    assert!((score - serves).abs() < 0.02 * serves.abs(), "{base}: {score} for {serves}");
+                    assert!((score - serves).abs() < 0.02 * serves.abs(), "{base}, {centroids}: {score} for {serves}");
                 }
             }
         }

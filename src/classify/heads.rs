@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 
 use super::{
     features::{self, Block, FirstLine, Occurrence},
+    kernel::Phases,
     samples::{BlockWeights, term_frequency},
 };
 use crate::encode::{DIMENSIONS, HashIndex, PlainText, Sentence, StaticVectors, Token, WordPiece, dot, norm};
@@ -22,7 +23,7 @@ pub(crate) struct Heads {
     dense: Tensor,
     /// The same, one stretch a column.
     dense_columns: Vec<f32>,
-    /// One stretch a column, of as many values as a sentence's vector has; none without a sentence encoder.
+    /// One stretch a column, of as many values as a sentence has features; none without a sentence encoder.
     sentence_columns: Vec<f32>,
     bias: Vec<f32>,
     blocks: BlockWeights,
@@ -70,8 +71,8 @@ pub(crate) struct Activation {
     vector: [f32; DIMENSIONS],
     /// What a token's row is multiplied by to give its part of `vector`.
     token_scale: f32,
-    /// What the sentence encoder made of the text; `None` without one.
-    sentence: Option<Arc<Sentence>>,
+    /// What the sentence encoder made of the text, and what planes read of that; `None` without one.
+    sentence: Option<(Arc<Sentence>, Phases)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -186,11 +187,11 @@ impl Heads {
             first_line,
             vector,
             token_scale,
-            sentence,
+            sentence: sentence.map(|sentence| (Arc::clone(&sentence), Phases::of(&sentence.vector))),
         }
     }
 
-    /// The values that a sentence's vector is multiplied with for a column.
+    /// The values that a sentence's features are multiplied with for a column.
     fn sentence_plane(&self, column: usize) -> &[f32] {
         let length = self.sentence_columns.len() / self.bias.len().max(1);
         &self.sentence_columns[column * length..][..length]
@@ -220,9 +221,10 @@ impl Heads {
                 *score += dense;
             }
         }
-        if let Some(sentence) = &activation.sentence {
+        if let Some((_, phases)) = &activation.sentence {
+            let features = phases.features();
             for (column, score) in scores.iter_mut().enumerate() {
-                *score += dot(self.sentence_plane(column), &sentence.vector);
+                *score += dot(self.sentence_plane(column), &features);
             }
         }
         scores
@@ -255,8 +257,13 @@ impl Heads {
                 *shares.of(word) += times * activation.token_scale * row.dot(plane);
             }
         }
-        if let Some(sentence) = &activation.sentence {
-            let planes: Vec<&[f32]> = columns.iter().map(|column| self.sentence_plane(*column)).collect();
+        if let Some((sentence, phases)) = &activation.sentence {
+            let linear = |(column, shares): (&usize, &mut Shares)| {
+                let (plane, of_nothing) = phases.linear(self.sentence_plane(*column));
+                shares.rest += of_nothing;
+                plane
+            };
+            let planes: Vec<Vec<f32>> = columns.iter().zip(&mut shares).map(linear).collect();
             let words = sentence.tokens.iter().map(|bytes| activation.word_at(bytes));
             let parts = sentence.parts.chunks_exact(sentence.vector.len().max(1));
             for (word, part) in words.zip(parts).chain([(None, sentence.special.as_slice())]) {

@@ -13,6 +13,7 @@ mod features;
 mod fit;
 mod golden;
 mod heads;
+mod kernel;
 mod label_space;
 mod manifest;
 mod samples;

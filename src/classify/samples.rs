@@ -169,7 +169,7 @@ impl DenseBlock {
 pub(crate) struct VectorWeights {
     /// Of the sums of static token vectors.
     pub(crate) tokens: f32,
-    /// Of a sentence encoder's; of no use without one.
+    /// Of the features of sentences; of no use without an encoder for them.
     pub(crate) sentence: f32,
 }
 
@@ -180,7 +180,7 @@ pub(crate) struct Samples {
     /// Values in units of `unit`.
     rows: SparseRows,
     unit: f32,
-    /// Static vectors, and those of a sentence encoder where there is one.
+    /// Static vectors, and features of sentences where there is an encoder for them.
     dense: Vec<DenseBlock>,
     blocks: BlockWeights,
 }
@@ -298,18 +298,18 @@ impl Samples {
         sum.iter_mut().zip(rows.row(row)).for_each(|(sum, value)| *sum += f32::from(*value) * step);
     }
 
-    /// Length of a sentence encoder's vectors; 0 without one.
-    pub(crate) fn sentence_dimensions(&self) -> usize {
+    /// How many features a sentence has; 0 without an encoder.
+    pub(crate) fn sentence_features(&self) -> usize {
         self.dense.get(1).map_or(0, |block| block.rows.dimensions)
     }
 
-    /// Where in a plane the weights of a sentence's vector stand.
+    /// Where in a plane the weights of a sentence's features stand.
     pub(crate) fn sentence_places(&self) -> Range<usize> {
         let start = self.features.len() + DIMENSIONS;
-        start..start + self.sentence_dimensions()
+        start..start + self.sentence_features()
     }
 
-    /// Adds the row's sentence, of length one; nothing without an encoder.
+    /// Adds the features of the row's sentence, of length one; nothing without an encoder.
     pub(crate) fn add_sentence_to(&self, row: usize, sum: &mut [f32]) {
         if let Some(DenseBlock { rows, .. }) = self.dense.get(1) {
             let step = rows.steps[row];

@@ -17,6 +17,7 @@ use super::{
     features::FEATURE_VERSION,
     golden,
     heads::Planes,
+    kernel,
     label_space::LabelSpace,
     manifest::{Blocks, FORMAT_VERSION, FieldManifest, Manifest, TrainingSummary},
     samples::{BlockWeights, Samples},
@@ -139,8 +140,8 @@ pub(crate) fn train(set: TrainingSet, options: &TrainOptions<'_>) -> Result<Trai
     let scope = fit_scope(&rows, &trainer, &fitted);
     let BlockWeights { words, characters } = trainer.samples.blocks();
     let space = LabelSpace::of(&rows.fields, &trainer.samples);
-    let dimensions = sentences.as_ref().map_or(0, SentenceEncoder::dimensions);
-    let planes = pack(trainer.samples, &fitted.planes, dimensions);
+    let sentence_features = sentences.as_ref().map_or(0, |encoder| kernel::features_of(encoder.dimensions()));
+    let planes = pack(trainer.samples, &fitted.planes, sentence_features);
     drop(fitted);
     files.insert(bundle::WEIGHTS, bundle::write_weights(&planes, &space)?.into());
 
@@ -351,7 +352,7 @@ impl<'a> Calibration<'a> {
 }
 
 /// Packs planes by feature, in the order of their keys, as int8 with a scale a feature.
-fn pack(samples: Samples, columns: &[Vec<f32>], sentence_dimensions: usize) -> Planes {
+fn pack(samples: Samples, columns: &[Vec<f32>], sentence_features: usize) -> Planes {
     let features = samples.into_features();
     let mut order: Vec<usize> = (0..features.len()).collect();
     order.sort_unstable_by_key(|feature| features[*feature].key);
@@ -371,8 +372,8 @@ fn pack(samples: Samples, columns: &[Vec<f32>], sentence_dimensions: usize) -> P
         columns.iter().flat_map(move |column| &column[start..][..length]).copied().collect::<Vec<f32>>()
     };
     planes.dense = stretch(dense_start, DIMENSIONS);
-    planes.sentence = stretch(sentence_start, sentence_dimensions);
-    planes.bias = stretch(sentence_start + sentence_dimensions, 1);
+    planes.sentence = stretch(sentence_start, sentence_features);
+    planes.bias = stretch(sentence_start + sentence_features, 1);
     planes
 }
 

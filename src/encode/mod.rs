@@ -19,6 +19,8 @@ pub use encoders::{EncoderChoice, EncoderError, EncoderRecord, Encoders};
 pub(crate) use hash_index::HashIndex;
 pub(crate) use plain_text::{PlainText, Sources};
 pub use redact::Redactor;
+#[cfg(test)]
+pub(crate) use sentence::tiny;
 pub use sentence::{Precision, Sentence, SentenceEncoder, SentenceEncoderError};
 pub(crate) use sentence_vector::{SentenceSum, SentenceVector, SentenceVectors};
 pub(crate) use static_vectors::{DIMENSIONS, StaticVectors, VectorsError, dot, norm};
