@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Raise with every change to fields, terms or what of an article is indexed: older indexes are then built anew.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 
 /// A title, a summary or products longer than this count as their beginning does: stuffing them must not pay.
 const MAX_WEIGHTED_BYTES: usize = 256;
@@ -190,7 +190,9 @@ impl Derived for Fields {
             known_error,
             version,
         } = article;
-        let markdown::PlainText { text, headings } = plain_text(article);
+        let plain_text = plain_text(article);
+        let is_titled = sentences::is_titled(article, &plain_text);
+        let markdown::PlainText { text, headings } = plain_text;
         let names: Vec<&str> = products.iter().chain(&known_error.affected).map(String::as_str).collect();
         let mut document = TantivyDocument::new();
         document.add_text(self.id, id);
@@ -242,7 +244,7 @@ impl Derived for Fields {
         let start: String = text.chars().take(VECTOR_BODY_CHARS).collect();
         document.add_bytes(self.vector, &TextVector::of(&format!("{title} {summary} {start}")).to_bytes());
         if !vectors.is_empty() {
-            document.add_bytes(self.sentences, &sentences::to_bytes(vectors));
+            document.add_bytes(self.sentences, &sentences::to_bytes(vectors, is_titled));
         }
         document.add_u64(self.kind, kind_number(*kind));
         document.add_u64(self.status, status_number(*status));
@@ -454,7 +456,7 @@ mod tests {
         let hash = Sha256::digest(indexed_content()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(
             (VERSION, hash.as_str()),
-            (6, "999c7953a5e25912bff98ed686bb3fbc930bfaeec690041130e854396f9d1139"),
+            (7, "999c7953a5e25912bff98ed686bb3fbc930bfaeec690041130e854396f9d1139"),
             "what is indexed changed: raise VERSION, then write the hash here"
         );
     }
