@@ -4,6 +4,7 @@
 
 pub mod answers;
 pub mod app;
+pub mod audit;
 pub mod classify;
 pub mod cli;
 pub mod compute;

@@ -3,6 +3,8 @@
 
 #![expect(clippy::print_stderr, reason = "a command line tells people what went wrong there")]
 
+mod audit;
+mod audited;
 mod classify;
 mod data_dir;
 mod eval;
@@ -29,9 +31,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use self::audited::Audited;
 use crate::{
     config::{Config, ConfigError, Overrides},
     domain::steering,
@@ -88,6 +91,9 @@ enum Command {
     /// Look at what tickets are sorted into, and change it
     #[command(subcommand)]
     Taxonomy(taxonomy::TaxonomyCommand),
+    /// Look at who changed what, and whether that was tampered with
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell to complete for
@@ -97,15 +103,24 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let parsed = Arguments::command().try_get_matches().and_then(|mut matches| {
+        let audited = Audited::of(&matches);
+        let arguments = Arguments::from_arg_matches_mut(&mut matches);
+        Ok((arguments.map_err(|error| error.format(&mut Arguments::command()))?, audited))
+    });
+    let (arguments, audited) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // A closed terminal cannot be told anything.
             error.print().ok();
             return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
-    match run(arguments) {
+    let outcome = match audited {
+        Some(audited) => audited.run(|| run(arguments)),
+        None => run(arguments),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -146,6 +161,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             feedback::run(command, &load_config(config, &overrides)?)?;
         }
         Command::Taxonomy(command) => taxonomy::run(&command, &load_config(config, &overrides)?)?,
+        Command::Audit(command) => return audit::run(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triage", &mut io::stdout());
             io::stdout().flush()?;
@@ -179,10 +195,13 @@ fn no_encoder_for(address: &str, config: &Config) -> Result<(), UsageError> {
     }
 }
 
+/// The variables that are text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 fn load_config(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
-    let environment =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let config = Config::load(file, environment, overrides)?;
+    let config = Config::load(file, environment(), overrides)?;
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }

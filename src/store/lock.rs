@@ -2,7 +2,8 @@
 //! The system lets go of it when a process dies, so nothing is left behind to clean up.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    ffi::OsStr,
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
     path::Path,
 };
@@ -13,20 +14,20 @@ const LOCK_FILE: &str = "lock";
 
 /// The directory is ours while this lives.
 #[derive(Debug)]
-pub(super) struct DirectoryLock {
+pub struct DirectoryLock {
     _file: File,
 }
 
 impl DirectoryLock {
-    /// Creates the directory when absent and takes its lock, without waiting.
-    pub(super) fn take(directory: &Path) -> Result<Self, StoreError> {
+    /// Creates the directory when absent, for this user alone, and takes its lock, without waiting.
+    pub fn take(directory: &Path) -> Result<Self, StoreError> {
         let failed = |source: io::Error| {
             if matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
                 return StoreError::NotADirectory(directory.to_owned());
             }
             StoreError::NotWritable { directory: directory.to_owned(), source }
         };
-        fs::create_dir_all(directory).map_err(failed)?;
+        create(directory).map_err(failed)?;
         let path = directory.join(LOCK_FILE);
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
@@ -45,4 +46,23 @@ impl DirectoryLock {
         written.map_err(failed)?;
         Ok(Self { _file: file })
     }
+
+    /// Whether the lock itself is kept under this name, which says nothing about the directory.
+    pub fn is_its_file(name: &OsStr) -> bool {
+        name == LOCK_FILE
+    }
+}
+
+/// Creates a directory that only this user can look into, where it is absent.
+fn create(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = directory.parent() {
+        fs::create_dir_all(above)?;
+    }
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
 }

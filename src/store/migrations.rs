@@ -20,10 +20,16 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_trust.sql"),
     include_str!("migrations/0010_article_versions.sql"),
     include_str!("migrations/0011_encoder.sql"),
+    include_str!("migrations/0012_audit.sql"),
 ];
 
+/// The version of the schema that this program works with.
+pub(super) fn known_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
 pub(super) fn apply(connection: &mut Connection, database: &Path) -> Result<(), StoreError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = known_version();
     let failed = |source| classify(database.to_owned(), "migrating", source);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;

@@ -5,6 +5,7 @@
 
 mod article_versions;
 mod articles;
+mod audit;
 mod changes;
 mod decision_feedback;
 mod encoder;
@@ -19,6 +20,7 @@ mod overlay;
 mod seen_ids;
 mod taxonomy;
 mod trust;
+mod view;
 
 use std::{
     io,
@@ -29,22 +31,26 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use self::lock::DirectoryLock;
 pub use self::{
     article_versions::{ArticleText, KEPT_VERSIONS, VersionPage},
     articles::{ArticleFilter, ArticlePage},
+    audit::{AuditHead, AuditRow},
     changes::{Change, ImportCounts},
     decision_feedback::{FeedbackFilter, LeanRow, Withdrawn},
     jobs::{ChunkCommit, Committed, Created, Imported, JobChunk, JobOrigin, JobRecord, NewJob, Relabelled},
+    lock::DirectoryLock,
     memory::MemoryPage,
     models::{ModelRecord, NewActivation},
     seen_ids::SeenIds,
     taxonomy::{NewTaxonomy, TaxonomyRecord},
     trust::{ByLabel, PromiseRow},
+    view::DatabaseView,
 };
 use crate::error::TriageError;
 
 const DATABASE_FILE: &str = "triage.sqlite3";
+/// How long a connection waits for one that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a store can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +151,7 @@ impl Store {
 fn connect(database: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // With FULL a commit that was reported survives a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod audit;
 mod bad_input;
 mod bundle;
 mod command_line;

@@ -1,0 +1,189 @@
+//! The audit log: what gets an entry, and what of it shows when somebody tampers with it.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+use ticket_triage::{
+    audit::{AuditEntry, AuditLog, Problem, verify},
+    store::Store,
+};
+
+use crate::harness::{Outcome, ServerProcess, file, run};
+
+fn on(data_dir: &Path, arguments: &[&str]) -> Outcome {
+    run(arguments.iter().copied().chain(["--data-dir", data_dir.to_str().unwrap()]))
+}
+
+/// A data directory with these many entries, closed again.
+fn log_of(entries: usize) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap();
+    for n in 0..entries {
+        log.record_now(AuditEntry::new("desk", "kb import", "OK").with_count("imported", n as u64)).unwrap();
+    }
+    folder
+}
+
+/// As somebody edits the database who knows about its triggers.
+fn edit(data_dir: &Path, statements: &str) {
+    let database = rusqlite::Connection::open(data_dir.join("triage.sqlite3")).unwrap();
+    let triggers = "DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_shortened;";
+    database.execute_batch(&format!("{triggers} {statements}")).unwrap();
+}
+
+#[test]
+fn every_command_that_changes_the_directory_has_one_entry_without_any_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let rows = file(folder.path(), "articles.jsonl", "{\"id\": \"KB1\", \"text\": \"Wombat offline\"}\n");
+    on(&data_dir, &["kb", "import", &rows]).check(0, &[]);
+    on(&data_dir, &["kb", "search", "wombat"]).check(0, &[]);
+    on(&data_dir, &["kb", "delete", "KB1", "KB2"]);
+    on(&data_dir, &["kb", "publish", "KB9"]).check(1, &[]);
+    on(&data_dir, &["taxonomy", "retire", "type", "question", "--dry-run"]).check(0, &[]);
+
+    let listed = on(&data_dir, &["audit", "list", "--json"]);
+    listed.check(0, &[]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let entries = listed["entries"].as_array().unwrap();
+    let told: Vec<String> = entries
+        .iter()
+        .map(|entry| format!("{} {} {}", entry["sequence"], entry["action"], entry["outcome"]).replace('"', ""))
+        .collect();
+    assert_eq!(told, ["3 kb publish FAILED", "2 kb delete OK", "1 kb import OK"]);
+    assert_eq!(entries[1]["details"]["subjects"], serde_json::json!(["KB1", "KB2"]));
+    assert_eq!(entries[2]["details"]["versions"]["model"], "embedded");
+    assert!(!listed.to_string().to_lowercase().contains("wombat"));
+
+    let verified = on(&data_dir, &["audit", "verify"]);
+    verified.check(0, &[]);
+    assert!(verified.stdout.contains("3 entries: nothing was removed or changed"), "{}", verified.stdout);
+    assert!(!data_dir.join("audit.pending").exists());
+}
+
+#[test]
+fn a_folder_that_is_misspelt_is_not_made_for_an_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent");
+    on(&absent, &["kb", "delete", "KB1"]).check(1, &["no knowledge base"]);
+    on(&absent, &["audit", "verify"]).check(1, &["no audit log"]);
+    assert!(!absent.exists());
+}
+
+#[test]
+fn what_is_removed_or_changed_is_found() {
+    let changed = |sequence| Problem::Changed { sequence };
+    let missing = |first, last| Problem::Missing { first, last };
+    let removed_head = || Problem::Head("the database no longer names the last entry".to_owned());
+    let earlier_head = "UPDATE audit_head SET sequence = 2, hash = (SELECT hash FROM audit WHERE sequence = 2);";
+    let forged =
+        "INSERT INTO audit SELECT 6, at_ms, 'else', action, outcome, details, hash FROM audit WHERE sequence = 5;";
+    for (statements, expected) in [
+        ("UPDATE audit SET caller = 'else' WHERE sequence = 3;", vec![changed(3)]),
+        ("UPDATE audit SET at_ms = at_ms + 1 WHERE sequence = 5;", vec![changed(5)]),
+        ("UPDATE audit SET hash = zeroblob(32) WHERE sequence = 2;", vec![changed(2), changed(3)]),
+        ("DELETE FROM audit WHERE sequence = 1;", vec![missing(1, 1)]),
+        ("DELETE FROM audit WHERE sequence IN (3, 4);", vec![missing(3, 4)]),
+        ("DELETE FROM audit WHERE sequence > 3;", vec![missing(4, 5)]),
+        ("DELETE FROM audit; DELETE FROM audit_head;", vec![missing(1, 5)]),
+        ("DELETE FROM audit_head;", vec![removed_head()]),
+        (
+            &format!("{earlier_head} DELETE FROM audit WHERE sequence > 2;"),
+            vec![Problem::Head("what the database says of the last entry was changed".to_owned()), missing(3, 5)],
+        ),
+        (forged, vec![changed(6), Problem::Head("the database names an earlier entry than the last one".to_owned())]),
+    ] {
+        let folder = log_of(5);
+        assert_eq!(verify(folder.path(), None).unwrap().problems, []);
+        edit(folder.path(), statements);
+        assert_eq!(verify(folder.path(), None).unwrap().problems, expected, "{statements}");
+    }
+}
+
+#[test]
+fn a_tail_that_was_removed_stays_found_when_the_log_goes_on() {
+    let folder = log_of(5);
+    edit(folder.path(), "DELETE FROM audit WHERE sequence > 3;");
+    let log = AuditLog::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap();
+    assert_eq!(log.record_now(AuditEntry::new("desk", "kb import", "OK")).unwrap(), 6);
+    drop(log);
+    assert_eq!(verify(folder.path(), None).unwrap().problems, [Problem::Missing { first: 4, last: 5 }]);
+}
+
+#[test]
+fn a_head_that_was_written_down_must_still_be_there() {
+    let folder = log_of(3);
+    let verified = on(folder.path(), &["audit", "verify"]);
+    let noted = verified.stdout.trim_end().rsplit(' ').next().unwrap().to_owned();
+    assert!(noted.starts_with("3:"), "{noted}");
+    on(folder.path(), &["audit", "verify", "--since", &noted]).check(0, &[]);
+
+    // A log that somebody with the key wrote anew.
+    let anew = log_of(4);
+    let outcome = on(anew.path(), &["audit", "verify", "--since", &noted, "--json"]);
+    outcome.check(1, &[]);
+    assert!(outcome.stdout.contains("entry 3 is not the one that was written down"), "{}", outcome.stdout);
+}
+
+#[test]
+fn files_of_the_log_that_are_gone_are_found_and_a_lost_key_stops_it() {
+    let folder = log_of(3);
+    fs::remove_file(folder.path().join("audit.head")).unwrap();
+    assert_eq!(verify(folder.path(), None).unwrap().problems, [Problem::Head("audit.head is gone".to_owned())]);
+
+    let folder = log_of(3);
+    fs::remove_file(folder.path().join("audit.key")).unwrap();
+    assert_eq!(verify(folder.path(), None).unwrap().problems, [Problem::NoKey]);
+    let error = AuditLog::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap_err().to_string();
+    assert!(error.contains("audit.key") && error.contains("backup"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn entries_of_many_callers_are_chained_and_durable_when_they_are_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap();
+    let callers = (0..20).map(|caller| {
+        let log = log.clone();
+        tokio::spawn(async move {
+            let mut numbers = Vec::new();
+            for _ in 0..25 {
+                let entry = AuditEntry::new(&format!("caller {caller}"), "triage.v1.X/Y", "OK");
+                numbers.push(log.record(entry).await.unwrap());
+            }
+            numbers
+        })
+    });
+    let mut numbers = Vec::new();
+    for caller in callers.collect::<Vec<_>>() {
+        numbers.extend(caller.await.unwrap());
+    }
+    // While the log is open, as a server has it.
+    let verified = verify(folder.path(), None).unwrap();
+    assert_eq!((verified.entries, verified.problems.len()), (500, 0));
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=500).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_counted_and_not_written_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(Store::open(folder.path()).unwrap(), folder.path()).unwrap();
+    for _ in 0..5_000 {
+        log.refused(AuditEntry::new("", "triage.v1.X/Y", "UNAUTHENTICATED"));
+    }
+    std::thread::spawn(move || drop(log)).join().unwrap();
+    let listed = on(folder.path(), &["audit", "list", "--limit", "1", "--json"]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let last = &listed["entries"][0];
+    let (written, counted) = (last["sequence"].as_u64().unwrap(), last["details"]["counts"]["calls"].as_u64().unwrap());
+    assert!(written < 1_000 && written - 1 + counted <= 5_000 && counted > 3_000, "{last}");
+}
+
+#[tokio::test]
+async fn the_log_is_read_while_a_server_holds_the_directory() {
+    let folder = std::thread::spawn(|| log_of(2)).join().unwrap();
+    let _server = ServerProcess::start(folder.path(), &[]).await;
+    for command in [["audit", "list"], ["audit", "verify"]] {
+        on(folder.path(), &command).check(0, &[]);
+    }
+}
