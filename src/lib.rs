@@ -5,6 +5,7 @@
 pub mod answers;
 pub mod app;
 pub mod audit;
+pub mod backup;
 pub mod classify;
 pub mod cli;
 pub mod compute;

@@ -105,7 +105,7 @@ pub(super) fn read_head(directory: &Path) -> Result<Option<AuditHead>, AuditErro
 
 /// Names the last entry in the file. It is swapped whole and not synchronised: after a power cut it may name an entry
 /// before the last one, which the database's own head makes up for.
-pub(super) fn write_head(directory: &Path, head: &AuditHead) -> Result<(), AuditError> {
+pub(crate) fn write_head(directory: &Path, head: &AuditHead) -> Result<(), AuditError> {
     let (path, unfinished) = (directory.join(HEAD_FILE), unfinished_head(directory));
     let line = format!("{} {} {}\n", head.sequence, hex(&head.hash), hex(&head.mac));
     let written = fs::write(&unfinished, line).and_then(|()| fs::rename(&unfinished, &path));

@@ -17,6 +17,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::chain::write_head;
 pub use self::{
     chain::{HEAD_FILE, KEY_FILE, hex, parse_hex},
     entry::{AuditEntry, Details, Versions},

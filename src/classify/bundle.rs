@@ -34,6 +34,8 @@ const SENTENCE: &str = "sentence_features";
 const RETRAIN_SENTENCES: &str =
     "it has no planes over the features of sentences that this version reads: train the bundle again";
 const DATA_FILES: [&str; 4] = [WEIGHTS, VECTORS, VOCABULARY, GOLDEN];
+/// All files of a bundle.
+pub(crate) const FILES: [&str; 5] = [WEIGHTS, VECTORS, VOCABULARY, GOLDEN, MANIFEST];
 
 /// Why a bundle was refused.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,13 @@ pub(crate) fn read(folder: &Path) -> Result<Files, BundleError> {
         fs::read(folder.join(file)).map(|bytes| (file, Cow::Owned(bytes))).map_err(unreadable)
     };
     [MANIFEST].into_iter().chain(DATA_FILES).map(read).collect()
+}
+
+/// Reads a folder and says whether its files are what its manifest names.
+pub(crate) fn check_folder(folder: &Path) -> Result<(), BundleError> {
+    let files = read(folder)?;
+    let manifest = Manifest::parse(files.get(MANIFEST).map(Cow::as_ref).unwrap_or_default())?;
+    check_hashes(&manifest, &files)
 }
 
 /// Writes every file, the manifest last, so that a folder written half is refused by its hashes.

@@ -108,7 +108,7 @@ fn row_json(row: &AuditRow) -> Value {
     })
 }
 
-fn time_of(at_ms: u64) -> String {
+pub(super) fn time_of(at_ms: u64) -> String {
     let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000);
     time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| at_ms.to_string())
 }

@@ -145,9 +145,10 @@ mod tests {
     use super::{super::Arguments, *};
 
     /// What is given a data directory and changes nothing in it that is not derived.
-    const READING: [&str; 27] = [
+    const READING: [&str; 29] = [
         "audit list",
         "audit verify",
+        "backup",
         "classify",
         "feedback list",
         "feedback trust",
@@ -169,6 +170,7 @@ mod tests {
         "model history",
         "model list",
         "model show",
+        "restore",
         "serve",
         "taxonomy export",
         "taxonomy history",

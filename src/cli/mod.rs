@@ -5,6 +5,7 @@
 
 mod audit;
 mod audited;
+mod backup;
 mod classify;
 mod data_dir;
 mod eval;
@@ -94,6 +95,10 @@ enum Command {
     /// Look at who changed what, and whether that was tampered with
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Keep all of a data directory in one file; a server may hold it
+    Backup(backup::BackupArgs),
+    /// Make a data directory of a backup
+    Restore(backup::RestoreArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell to complete for
@@ -162,6 +167,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Taxonomy(command) => taxonomy::run(&command, &load_config(config, &overrides)?)?,
         Command::Audit(command) => return audit::run(&command),
+        Command::Backup(args) => backup::back_up(&args)?,
+        Command::Restore(args) => backup::restore(&args)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triage", &mut io::stdout());
             io::stdout().flush()?;

@@ -32,6 +32,7 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::spool::files_of_open_jobs;
 use self::{
     course::{Course, Ending, Tools},
     folders::Folders,
@@ -62,7 +63,7 @@ use crate::{
 };
 
 /// Where what clients sent is kept within the data directory, until its job ends.
-const SPOOL_FOLDER: &str = "jobs";
+pub(crate) const SPOOL_FOLDER: &str = "jobs";
 
 /// How far a job at work has come.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -152,7 +153,8 @@ impl Jobs {
     }
 
     fn with_progress(&self, record: JobRecord) -> Result<Job, JobError> {
-        let specification = specification(&record)?;
+        let mut specification = specification(&record)?;
+        spool::bring_home(&mut specification, &self.folder);
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).get(&record.id).copied();
         Ok(Job { record, specification, progress })
     }

@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use super::{
     Job, JobError, Jobs, NewFile, NewReclassification, output,
-    specification::{FieldColumn, Source},
+    specification::{FieldColumn, Source, Specification},
     storage::sync_folder,
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     error::FieldViolation,
     memory::prepared_within,
     rows::append_json,
-    store::JobOrigin,
+    store::{DatabaseView, JobOrigin},
     triage::Triager,
 };
 
@@ -181,6 +181,32 @@ impl Jobs {
         }
         Ok(())
     }
+}
+
+/// What a client sent lies in the data directory, which may be another one than when the job was created: it was moved,
+/// or restored from a backup.
+pub(super) fn bring_home(specification: &mut Specification, folder: &Path) {
+    if let Source::File(file) = &mut specification.source
+        && file.is_spool
+        && let Some(name) = file.path.file_name()
+    {
+        file.path = folder.join(name);
+    }
+}
+
+/// The names of files with what clients sent that jobs still need.
+pub(crate) fn files_of_open_jobs(view: &DatabaseView) -> Result<Vec<String>, JobError> {
+    let mut names = Vec::new();
+    for raw in view.open_jobs()? {
+        let specification = Specification::from_json(&raw).map_err(|error| JobError::Damaged(error.to_string()))?;
+        if let Source::File(file) = specification.source
+            && file.is_spool
+            && let Some(name) = file.path.file_name()
+        {
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// The file with what a client sent, where the job is over such a file.

@@ -10,7 +10,7 @@ use std::{
 use super::RegistryError;
 use crate::classify::bundle::{self, Files};
 
-pub(super) const MODELS_FOLDER: &str = "models";
+pub(crate) const MODELS_FOLDER: &str = "models";
 /// Before the names of folders that are not whole.
 const UNFINISHED: &str = ".unfinished-";
 const MAX_NAME_CHARS: usize = 128;

@@ -22,6 +22,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+pub(crate) use self::folder::MODELS_FOLDER;
 pub use self::{
     compare::{
         Basis, Comparison, DEFAULT_TICKETS, FieldComparison, GuessChange, LabelComparison, LabelCounts, MAX_TICKETS,

@@ -18,6 +18,7 @@ mod migrations;
 mod models;
 mod overlay;
 mod seen_ids;
+mod snapshot;
 mod taxonomy;
 mod trust;
 mod view;
@@ -42,6 +43,7 @@ pub use self::{
     memory::MemoryPage,
     models::{ModelRecord, NewActivation},
     seen_ids::SeenIds,
+    snapshot::DATABASE_NAME,
     taxonomy::{NewTaxonomy, TaxonomyRecord},
     trust::{ByLabel, PromiseRow},
     view::DatabaseView,

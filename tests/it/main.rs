@@ -36,6 +36,7 @@ mod learning_labels;
 mod memory;
 mod memory_import;
 mod models;
+mod operations;
 mod reclassify;
 #[cfg(unix)]
 mod redaction;

@@ -1,0 +1,289 @@
+//! What keeps a data directory: backups of a live one, restoring, and finding what is wrong.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use serde_json::Value;
+use ticket_triage::pb;
+
+use crate::{
+    harness::{Outcome, ServerProcess, article, file, run, upsert},
+    jobs::{client_tickets, create, done, ended, results, sent, spec, until},
+};
+
+fn on(data_dir: &Path, arguments: &[&str]) -> Outcome {
+    run(arguments.iter().copied().chain(["--data-dir", data_dir.to_str().unwrap()]))
+}
+
+fn back_up(data_dir: &Path, out: &Path) -> Outcome {
+    on(data_dir, &["backup", "--out", out.to_str().unwrap(), "--json"])
+}
+
+fn restore(backup: &Path, data_dir: &Path) -> Outcome {
+    on(data_dir, &["restore", backup.to_str().unwrap()])
+}
+
+/// A data directory with two articles.
+fn desk(folder: &Path) -> PathBuf {
+    let data_dir = folder.join("data");
+    let rows = "{\"id\": \"KB1\", \"text\": \"Printer offline\"}\n{\"id\": \"KB2\", \"text\": \"VPN drops\"}\n";
+    let rows = file(folder, "articles.jsonl", rows);
+    on(&data_dir, &["kb", "import", &rows]).check(0, &[]);
+    data_dir
+}
+
+fn articles_of(data_dir: &Path) -> Vec<String> {
+    let listed = on(data_dir, &["kb", "list", "--json"]);
+    listed.check(0, &[]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let articles = listed["articles"].as_array().unwrap().iter();
+    articles.map(|article| article["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_before_a_backup_of_a_busy_server_began_is_there_after_restoring() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, out) = (folder.path().join("data"), folder.path().join("backup.tar.gz"));
+    let server = ServerProcess::start(&data_dir, &[]).await;
+    let mut client = server.knowledge().await;
+    for n in 0..20 {
+        upsert(&mut client, vec![article(&format!("before-{n:03}"), "Printer offline", "Switch it on.")]).await;
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let goes_on = Arc::clone(&stop);
+    let (began, begun) = tokio::sync::oneshot::channel();
+    let writing = tokio::spawn(async move {
+        let mut began = Some(began);
+        let mut written = 0;
+        while !goes_on.load(Ordering::Relaxed) {
+            upsert(&mut client, vec![article(&format!("during-{written:05}"), "VPN drops", "Again.")]).await;
+            written += 1;
+            began.take().map(|began| began.send(()));
+        }
+        written
+    });
+    begun.await.unwrap();
+    let outcome = tokio::task::block_in_place(|| back_up(&data_dir, &out));
+    stop.store(true, Ordering::Relaxed);
+    let written: usize = writing.await.unwrap();
+    outcome.check(0, &[]);
+    drop(server);
+
+    let restored = folder.path().join("restored");
+    restore(&out, &restored).check(0, &[]);
+    let server = ServerProcess::start(&restored, &[]).await;
+    let list = pb::ListArticlesRequest { page_size: Some(1_000), ..pb::ListArticlesRequest::default() };
+    let listed = server.knowledge().await.list_articles(list).await.unwrap().into_inner();
+    let of = |prefix: &str| listed.articles.iter().filter(|article| article.id.starts_with(prefix)).count();
+    assert_eq!(of("before-"), 20);
+    // One state: what was written meanwhile is there up to some point, and nothing behind it.
+    let during = of("during-");
+    assert!((1..=written).contains(&during), "{during} of {written}");
+    assert!(listed.articles.iter().any(|article| article.id == format!("during-{:05}", during - 1)));
+    drop(server);
+
+    on(&restored, &["audit", "verify"]).check(0, &[]);
+    let entries = on(&restored, &["audit", "list", "--limit", "1"]).stdout;
+    assert!(entries.contains("restore") && entries.contains("OK"), "{entries}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        for (path, mode) in [(&out, 0o600), (&restored, 0o700)] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_bundle_of_the_directory_serves_after_restoring() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, out) = (desk(folder.path()), folder.path().join("backup.tar.gz"));
+    let bundle = folder.path().join("bundle");
+    let rows = (0..60).map(|n| match n % 2 {
+        0 => format!("{{\"text\": \"printer {n} jams\", \"kind\": \"hardware\"}}\n"),
+        _ => format!("{{\"text\": \"mail {n} bounces\", \"kind\": \"software\"}}\n"),
+    });
+    let rows = file(folder.path(), "rows.jsonl", rows.collect::<String>());
+    run(["train", "--input", &rows, "--text", "text", "--label", "kind", "--out", bundle.to_str().unwrap()])
+        .check(0, &[]);
+    let imported = on(&data_dir, &["model", "import", bundle.to_str().unwrap(), "--json"]);
+    imported.check(0, &[]);
+    let version: Value = serde_json::from_str(&imported.stdout).unwrap();
+    let version = version["version"].as_str().unwrap().to_owned();
+    on(&data_dir, &["model", "shadow", &version]).check(0, &[]);
+    back_up(&data_dir, &out).check(0, &[]);
+
+    let restored = folder.path().join("restored");
+    restore(&out, &restored).check(0, &[]);
+    on(&restored, &["model", "show", &version]).check(0, &[]);
+}
+
+#[test]
+fn a_backup_that_is_cut_off_or_changed_restores_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, out) = (desk(folder.path()), folder.path().join("backup.tar.gz"));
+    back_up(&data_dir, &out).check(0, &[]);
+    back_up(&data_dir, &out).check(1, &["exists"]);
+    let whole = fs::read(&out).unwrap();
+    let (target, elsewhere) = (folder.path().join("target"), folder.path().join("elsewhere"));
+    let broken = folder.path().join("broken.tar.gz");
+    let refused = |bytes: &[u8], what: &str| {
+        fs::write(&broken, bytes).unwrap();
+        let outcome = restore(&broken, &target);
+        assert_eq!(outcome.code, Some(1), "{what}");
+        assert!(outcome.stderr.contains("nothing was restored"), "{what}: {}", outcome.stderr);
+        let left: Vec<_> = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.iter().all(|name| name == "lock"), "{what}: {left:?}");
+    };
+    // Every place near both ends, and many between.
+    let ends = (0..60).chain(whole.len() - 60..whole.len());
+    for length in ends.chain((60..whole.len() - 60).step_by(whole.len() / 80)) {
+        refused(&whole[..length], &format!("cut to {length}"));
+    }
+    for place in (10..whole.len()).step_by(whole.len() / 80) {
+        let mut changed = whole.clone();
+        changed[place] ^= 0x10;
+        fs::write(&broken, &changed).unwrap();
+        let outcome = restore(&broken, &elsewhere);
+        // Some bits say where among zeros other zeros are copied from: that changes nothing.
+        if outcome.code == Some(0) {
+            assert_eq!(articles_of(&elsewhere), ["KB1", "KB2"], "changed at {place}");
+            fs::remove_dir_all(&elsewhere).unwrap();
+        } else {
+            assert!(outcome.stderr.contains("nothing was restored"), "changed at {place}: {}", outcome.stderr);
+        }
+    }
+    refused(&[&whole[..], b"more"].concat(), "something behind it");
+
+    restore(&out, &target).check(0, &[]);
+    assert_eq!(articles_of(&target), ["KB1", "KB2"]);
+    restore(&out, &target).check(1, &["is not empty"]);
+}
+
+/// The archive with other contents or names, and its manifest as `change` makes it.
+fn forged(backup: &Path, change: impl Fn(&str, Vec<u8>) -> Vec<(String, tar::EntryType, Vec<u8>)>) -> Vec<u8> {
+    let mut archive = tar::Archive::new(GzDecoder::new(fs::File::open(backup).unwrap()));
+    let mut built = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        for (name, kind, bytes) in change(&name, bytes) {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(bytes.len() as u64);
+            // As no honest program writes it.
+            let field = &mut header.as_old_mut().name;
+            field.fill(0);
+            field[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            built.append(&header, bytes.as_slice()).unwrap();
+        }
+    }
+    built.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn a_backup_that_somebody_made_up_writes_nothing_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, out) = (desk(folder.path()), folder.path().join("backup.tar.gz"));
+    back_up(&data_dir, &out).check(0, &[]);
+    let plain = tar::EntryType::Regular;
+    let named = |name: &str, bytes: Vec<u8>| vec![(name.to_owned(), plain, bytes)];
+    let with = |extra: &'static str, kind: tar::EntryType| {
+        forged(&out, move |name, bytes| {
+            let mut entries = named(name, bytes);
+            if name == "audit.key" {
+                entries.push((extra.to_owned(), kind, Vec::new()));
+            }
+            entries
+        })
+    };
+    let cases = [
+        with("../escaped", plain),
+        with("/tmp/triage-escaped", plain),
+        with("models/a/../../../escaped", plain),
+        with("audit.key", plain),
+        with("link", tar::EntryType::Symlink),
+        with("link", tar::EntryType::Link),
+        with("folder", tar::EntryType::Directory),
+        // Another name in manifest and archive alike.
+        forged(&out, |name, bytes| match name {
+            "manifest.json" => {
+                named(name, String::from_utf8(bytes).unwrap().replace("audit.key", "../escaped").into_bytes())
+            }
+            "audit.key" => named("../escaped", bytes),
+            _ => named(name, bytes),
+        }),
+        // More than the manifest says, and less.
+        forged(&out, |name, bytes| match name {
+            "audit.key" => named(name, [&bytes[..], "x".repeat(1_000_000).as_bytes()].concat()),
+            _ => named(name, bytes),
+        }),
+        forged(&out, |name, bytes| if name == "audit.key" { Vec::new() } else { named(name, bytes) }),
+        // No list.
+        forged(&out, |name, bytes| if name == "manifest.json" { Vec::new() } else { named(name, bytes) }),
+    ];
+    for (number, bytes) in cases.iter().enumerate() {
+        let backup = folder.path().join("forged.tar.gz");
+        fs::File::create(&backup).unwrap().write_all(bytes).unwrap();
+        let target = folder.path().join("target");
+        restore(&backup, &target).check(1, &["nothing was restored"]);
+        assert!(!target.join("triage.sqlite3").exists(), "{number}");
+        assert!(!folder.path().join("escaped").exists() && !Path::new("/tmp/triage-escaped").exists(), "{number}");
+    }
+    let future = forged(&out, |name, bytes| match name {
+        "manifest.json" => {
+            named(name, String::from_utf8(bytes).unwrap().replace("\"format\":1", "\"format\":2").into_bytes())
+        }
+        _ => named(name, bytes),
+    });
+    let backup = folder.path().join("future.tar.gz");
+    fs::write(&backup, future).unwrap();
+    restore(&backup, &folder.path().join("target")).check(1, &["format 2", "newer program"]);
+}
+
+#[test]
+fn a_restoring_that_was_killed_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, out) = (desk(folder.path()), folder.path().join("backup.tar.gz"));
+    back_up(&data_dir, &out).check(0, &[]);
+    let target = folder.path().join("target");
+    fs::create_dir_all(target.join(".restoring/models")).unwrap();
+    fs::write(target.join("audit.key"), "half").unwrap();
+    restore(&out, &target).check(0, &[]);
+    assert_eq!(articles_of(&target), ["KB1", "KB2"]);
+    assert!(!target.join(".restoring").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_over_what_a_client_sent_goes_on_in_the_restored_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, out) = (folder.path().join("data"), folder.path().join("backup.tar.gz"));
+    let tickets: Vec<_> = (0..20).map(|number| sent(&format!("{number}"), "network/vpn")).collect();
+    let server = ServerProcess::start(&data_dir, &[]).await;
+    let mut client = server.jobs().await;
+    let undisturbed = create(&mut client, spec(client_tickets()), "", &tickets).await.unwrap().id;
+    ended(&mut client, &undisturbed).await;
+    let slow = pb::ReclassificationSpec { tickets_per_second: 4, ..spec(client_tickets()) };
+    let slow = create(&mut client, slow, "", &tickets).await.unwrap().id;
+    until(&mut client, &slow, |job| done(job) > 0).await;
+    tokio::task::block_in_place(|| back_up(&data_dir, &out)).check(0, &[]);
+    drop(server);
+    fs::remove_dir_all(&data_dir).unwrap();
+
+    let restored = folder.path().join("restored");
+    restore(&out, &restored).check(0, &[]);
+    let server = ServerProcess::start(&restored, &[]).await;
+    let mut client = server.jobs().await;
+    let job = ended(&mut client, &slow).await;
+    assert_eq!((job.state(), done(&job)), (pb::JobState::Done, 20));
+    assert_eq!(results(&mut client, &slow, None).await, results(&mut client, &undisturbed, None).await);
+}
