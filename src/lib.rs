@@ -10,6 +10,7 @@ pub mod classify;
 pub mod cli;
 pub mod compute;
 pub mod config;
+pub mod doctor;
 pub mod domain;
 pub mod encode;
 pub mod error;

@@ -145,11 +145,12 @@ mod tests {
     use super::{super::Arguments, *};
 
     /// What is given a data directory and changes nothing in it that is not derived.
-    const READING: [&str; 29] = [
+    const READING: [&str; 30] = [
         "audit list",
         "audit verify",
         "backup",
         "classify",
+        "doctor",
         "feedback list",
         "feedback trust",
         "jobs export",

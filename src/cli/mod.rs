@@ -8,6 +8,7 @@ mod audited;
 mod backup;
 mod classify;
 mod data_dir;
+mod doctor;
 mod eval;
 mod feedback;
 mod job;
@@ -95,6 +96,8 @@ enum Command {
     /// Look at who changed what, and whether that was tampered with
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Say what is wrong with a data directory, and mend what can be mended
+    Doctor(doctor::DoctorArgs),
     /// Keep all of a data directory in one file; a server may hold it
     Backup(backup::BackupArgs),
     /// Make a data directory of a backup
@@ -167,6 +170,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Taxonomy(command) => taxonomy::run(&command, &load_config(config, &overrides)?)?,
         Command::Audit(command) => return audit::run(&command),
+        Command::Doctor(args) => return doctor::run(&args, &load_config(config, &overrides)?),
         Command::Backup(args) => backup::back_up(&args)?,
         Command::Restore(args) => backup::restore(&args)?,
         Command::Completions { shell } => {

@@ -21,6 +21,7 @@ use super::{
     error::IndexError,
     files::{self, Unusable},
     merging::Merging,
+    state::IndexState,
 };
 use crate::{
     encode::{SentenceEncoder, SentenceVector},
@@ -199,8 +200,23 @@ impl<D: Derived> DerivedIndex<D> {
         Ok(Ok(opened))
     }
 
+    /// How the index on disk stands to a database whose last change is `last`; its vectors should be those of `encoder`, by
+    /// hash. Nothing is changed.
+    pub(crate) fn look(directory: &Path, database: &str, last: u64, encoder: Option<&str>) -> IndexState {
+        let checked = Self::checked(directory, database, encoder);
+        IndexState::of(checked.map(|(_, _, watermark)| watermark.sequence), last)
+    }
+
     /// The index on disk, whole and of this database, and the change it goes up to.
     fn open_checked(directory: &Path, database: &str, encoding: Option<&Encoding>) -> Result<(Self, u64), Unusable> {
+        let (index, fields, watermark) = Self::checked(directory, database, sha256_of(encoding).as_deref())?;
+        let followed = watermark.sequence;
+        let opened = Self::with_reader(directory, fields, (index, watermark), encoding.cloned());
+        Ok((opened.map_err(|error| Unusable::Damaged(error.to_string()))?, followed))
+    }
+
+    /// The files of an index that is whole, of this database, and with vectors of this encoder.
+    fn checked(directory: &Path, database: &str, encoder: Option<&str>) -> Result<(Index, D, Watermark), Unusable> {
         if !directory.join("meta.json").exists() {
             return Err(Unusable::Missing);
         }
@@ -215,7 +231,7 @@ impl<D: Derived> DerivedIndex<D> {
         if watermark.database != database {
             return Err(Unusable::OtherDatabase);
         }
-        if watermark.encoder != sha256_of(encoding) {
+        if watermark.encoder.as_deref() != encoder {
             return Err(Unusable::OtherEncoder);
         }
         // Before a reader maps the files, so that checking leaves nothing of them in memory. tantivy checks none
@@ -230,9 +246,7 @@ impl<D: Derived> DerivedIndex<D> {
                 files::check(directory, managed, &segment.relative_path(tantivy::index::SegmentComponent::Delete))?;
             }
         }
-        let followed = watermark.sequence;
-        let opened = Self::with_reader(directory, fields, (index, watermark), encoding.cloned());
-        Ok((opened.map_err(damaged)?, followed))
+        Ok((index, fields, watermark))
     }
 
     fn create(directory: &Path, database: &str, encoding: Option<Encoding>) -> Result<Self, IndexError> {

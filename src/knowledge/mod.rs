@@ -29,6 +29,7 @@ mod sections;
 pub(crate) mod sentences;
 pub(crate) mod snapshot;
 mod spelling;
+mod state;
 pub(crate) mod term_table;
 mod texts;
 pub(crate) mod top;
@@ -47,6 +48,7 @@ pub use self::{
     encoder::{Encoding, OnEncoded, encoder_of, settle_encoder},
     error::IndexError,
     search::SearchFilter,
+    state::IndexState,
     texts::IndexedText,
 };
 use self::{
@@ -68,7 +70,12 @@ type ArticleIndex = DerivedIndex<Fields>;
 const ARTICLE: &str = "article";
 
 /// Where the index lies within the data directory: no name that a folder of articles would have.
-const INDEX_FOLDER: &str = "index/articles";
+pub(crate) const INDEX_FOLDER: &str = "index/articles";
+
+/// How the index of a data directory stands to its database, whose last change to articles is `last`.
+pub(crate) fn look_at_index(directory: &Path, database: &str, last: u64, encoder: Option<&str>) -> IndexState {
+    ArticleIndex::look(&directory.join(INDEX_FOLDER), database, last, encoder)
+}
 
 /// Today in UTC by the system's clock; `None` when that shows a year behind 9999.
 pub fn today() -> Option<Day> {

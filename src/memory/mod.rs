@@ -35,14 +35,19 @@ use crate::{
         memory::{ConfirmedTicket, LinkCounts, Neighbour},
     },
     encode::{PlainText, Redactor},
-    knowledge::{Encoding, IndexError, index::DerivedIndex},
+    knowledge::{Encoding, IndexError, IndexState, index::DerivedIndex},
     store::{ImportCounts, MemoryPage, Store},
 };
 
 type MemoryIndex = DerivedIndex<Fields>;
 
 /// Where the index lies within the data directory.
-const INDEX_FOLDER: &str = "index/memory";
+pub(crate) const INDEX_FOLDER: &str = "index/memory";
+
+/// As [`crate::knowledge::look_at_index`], for confirmed tickets.
+pub(crate) fn look_at_index(directory: &Path, database: &str, last: u64, encoder: Option<&str>) -> IndexState {
+    MemoryIndex::look(&directory.join(INDEX_FOLDER), database, last, encoder)
+}
 
 /// A cheap handle on the confirmed tickets and their index.
 #[derive(Debug, Clone)]

@@ -122,6 +122,22 @@ fn a_bundle_of_the_directory_serves_after_restoring() {
     let restored = folder.path().join("restored");
     restore(&out, &restored).check(0, &[]);
     on(&restored, &["model", "show", &version]).check(0, &[]);
+    on(&restored, &["doctor"]).check(0, &[]);
+
+    // A flipped byte in the middle of the weights.
+    let weights = restored.join("models").join(&version).join("weights.safetensors");
+    flip(&weights, |length| length / 2);
+    let found = on(&restored, &["doctor"]);
+    found.check(1, &[]);
+    assert!(found.stdout.contains("weights.safetensors is not the file that the manifest names"), "{}", found.stdout);
+}
+
+/// Turns one bit of a file.
+fn flip(path: &Path, at: impl Fn(usize) -> usize) {
+    let mut bytes = fs::read(path).unwrap();
+    let place = at(bytes.len());
+    bytes[place] ^= 1;
+    fs::write(path, bytes).unwrap();
 }
 
 #[test]
@@ -261,6 +277,53 @@ fn a_restoring_that_was_killed_is_begun_anew() {
     restore(&out, &target).check(0, &[]);
     assert_eq!(articles_of(&target), ["KB1", "KB2"]);
     assert!(!target.join(".restoring").exists());
+}
+
+#[test]
+fn a_sound_directory_is_called_sound_and_what_is_damaged_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = desk(folder.path());
+    let sound = on(&data_dir, &["doctor", "--json"]);
+    sound.check(0, &[]);
+    let sound: Value = serde_json::from_str(&sound.stdout).unwrap();
+    assert_eq!((&sound["sound"], &sound["held"]), (&Value::Bool(true), &Value::Bool(false)), "{sound}");
+
+    // A flipped byte in the index is found, and mended.
+    let index = data_dir.join("index/articles");
+    let files = fs::read_dir(&index).unwrap().map(|entry| entry.unwrap().path());
+    let terms = files.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "term")).unwrap();
+    flip(&terms, |_| 20);
+    fs::write(data_dir.join("job-1-ids.tmp"), "").unwrap();
+    let found = on(&data_dir, &["doctor"]);
+    found.check(1, &[]);
+    for part in ["error: index", "wrong checksum", "warning: leftover", "job-1-ids.tmp", "something is wrong"] {
+        assert!(found.stdout.contains(part), "{part} is missing in\n{}", found.stdout);
+    }
+    let mended = on(&data_dir, &["doctor", "--mend"]);
+    mended.check(0, &[]);
+    assert!(mended.stdout.contains("mended: index"), "{}", mended.stdout);
+    on(&data_dir, &["doctor"]).check(0, &[]);
+    assert!(!data_dir.join("job-1-ids.tmp").exists());
+    assert!(on(&data_dir, &["audit", "list", "--limit", "1"]).stdout.contains("doctor"));
+
+    // So is one in the database, which nothing mends.
+    flip(&data_dir.join("triage.sqlite3"), |_| 4_096 * 3 + 5);
+    let found = on(&data_dir, &["doctor", "--mend"]);
+    found.check(1, &[]);
+    assert!(found.stdout.contains("error: database") && found.stdout.contains("backup"), "{}", found.stdout);
+    back_up(&data_dir, &folder.path().join("damaged.tar.gz")).check(1, &["damaged"]);
+}
+
+#[tokio::test]
+async fn a_directory_that_a_server_holds_is_looked_at_and_not_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let server = ServerProcess::start(&data_dir, &[]).await;
+    upsert(&mut server.knowledge().await, vec![article("KB1", "Printer offline", "")]).await;
+    let found = on(&data_dir, &["doctor", "--json"]);
+    found.check(0, &[]);
+    assert!(found.stdout.contains("\"held\":true"), "{}", found.stdout);
+    on(&data_dir, &["doctor", "--mend"]).check(1, &["held by another process"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
