@@ -63,7 +63,7 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) -> anyhow::Result<()> {
     let ServeArgs { demo, model, listen, admin_listen, data_dir, insecure } = args;
     let config = load_config(config, &Overrides { listen, admin_listen, insecure, ..overrides })?;
-    telemetry::init_log(&config.log_filter)?;
+    telemetry::init_log(&config.log_filter, config.log_format)?;
     keep_panics_private();
     config.server.check_exposure()?;
 

@@ -30,6 +30,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     domain::{answer::AnswerSettings, model::LearningPolicy, taxonomy::Taxonomy, ticket::TicketLimits},
     encode::{EncoderChoice, Encoders, Redactor},
+    telemetry::LogFormat,
 };
 
 const DEFAULTS: &str = include_str!("default.toml");
@@ -61,6 +62,7 @@ pub struct Config {
     /// When the server trains and promotes models by itself.
     pub learning: LearningPolicy,
     pub log_filter: String,
+    pub log_format: LogFormat,
     /// Settings that work but are probably not meant, for the log.
     pub warnings: Vec<String>,
 }
@@ -182,6 +184,7 @@ struct RawTaxonomy {
 #[serde(deny_unknown_fields)]
 struct RawLog {
     filter: String,
+    format: LogFormat,
 }
 
 impl Config {
@@ -268,6 +271,7 @@ impl Config {
             corrections_per_hour,
             learning,
             log_filter: log.filter,
+            log_format: log.format,
             warnings,
         })
     }

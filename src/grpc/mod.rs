@@ -301,11 +301,12 @@ async fn observe<A, E: Into<Status>>(
 struct Outcome {
     method: &'static str,
     code: &'static str,
+    started: Instant,
 }
 
 impl Outcome {
     fn new(method: &'static str) -> Self {
-        Self { method, code: code_name(tonic::Code::Cancelled) }
+        Self { method, code: code_name(tonic::Code::Cancelled), started: Instant::now() }
     }
 
     fn set(&mut self, error: Option<&Status>) {
@@ -316,6 +317,9 @@ impl Outcome {
 impl Drop for Outcome {
     fn drop(&mut self) {
         METRICS.count_call(self.method, self.code);
+        let (method, code) = (self.method, self.code);
+        let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(method, code, milliseconds, "call ended");
     }
 }
 

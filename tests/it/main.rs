@@ -33,6 +33,7 @@ mod learning;
 mod learning_again;
 mod learning_import;
 mod learning_labels;
+mod log;
 mod memory;
 mod memory_import;
 mod models;
