@@ -7,6 +7,7 @@ mod audit;
 mod audited;
 mod backup;
 mod classify;
+mod config;
 mod data_dir;
 mod doctor;
 mod eval;
@@ -96,6 +97,9 @@ enum Command {
     /// Look at who changed what, and whether that was tampered with
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Look at the settings before a server is started with them
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Say what is wrong with a data directory, and mend what can be mended
     Doctor(doctor::DoctorArgs),
     /// Keep all of a data directory in one file; a server may hold it
@@ -170,6 +174,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Taxonomy(command) => taxonomy::run(&command, &load_config(config, &overrides)?)?,
         Command::Audit(command) => return audit::run(&command),
+        Command::Config(command) => return config::run(&command, config, &overrides),
         Command::Doctor(args) => return doctor::run(&args, &load_config(config, &overrides)?),
         Command::Backup(args) => backup::back_up(&args)?,
         Command::Restore(args) => backup::restore(&args)?,

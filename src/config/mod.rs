@@ -6,6 +6,7 @@ mod answers;
 mod jobs;
 mod learning;
 mod redaction;
+mod settings;
 pub mod taxonomy;
 
 use std::{
@@ -33,12 +34,19 @@ use crate::{
     telemetry::LogFormat,
 };
 
+pub use self::settings::{Setting, SettingSource, differing};
+
 const DEFAULTS: &str = include_str!("default.toml");
 const ENVIRONMENT_PREFIX: &str = "TRIAGE__";
 
 const MAX_BYTES: usize = 1 << 30;
 const MAX_SECONDS: usize = 365 * 24 * 3_600;
 const MAX_THREADS: usize = 1_024;
+
+/// A configuration file with every setting, its default, and what it means.
+pub fn default_text() -> &'static str {
+    DEFAULTS
+}
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use ticket_triage::pb;
 
 use crate::{
-    harness::{Outcome, ServerProcess, article, file, run, upsert},
+    harness::{Outcome, ServerProcess, article, file, program, run, upsert},
     jobs::{client_tickets, create, done, ended, results, sent, spec, until},
 };
 
@@ -324,6 +324,43 @@ async fn a_directory_that_a_server_holds_is_looked_at_and_not_mended() {
     found.check(0, &[]);
     assert!(found.stdout.contains("\"held\":true"), "{}", found.stdout);
     on(&data_dir, &["doctor", "--mend"]).check(1, &["held by another process"]);
+}
+
+#[test]
+fn settings_that_are_not_the_defaults_are_named_with_their_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = file(folder.path(), "triage.toml", "[limits]\ncalls = 7\n");
+    let check = |arguments: &[&str]| {
+        let mut command = program();
+        command.args(["config", "check", "--config", &config]).args(arguments).env("TRIAGE__LOG__FORMAT", "json");
+        Outcome::from(command.output().unwrap())
+    };
+    let checked = check(&[]);
+    checked.check(0, &[]);
+    let expected = [
+        format!("limits.calls = 7  ({config}, default 512)"),
+        "log.format = \"json\"  (environment, default \"text\")".to_owned(),
+    ];
+    assert_eq!(checked.stdout.lines().collect::<Vec<_>>(), expected);
+    let checked: Value = serde_json::from_str(&check(&["--json"]).stdout).unwrap();
+    assert_eq!(checked["settings"][0]["source"], Value::from(config.clone()));
+
+    let wrong = file(folder.path(), "wrong.toml", "[limits]\ncalls = 0\n[log]\nformat = \"xml\"\n[colour]\n");
+    let refused = run(["config", "check", "--config", &wrong, "--json"]);
+    refused.check(2, &["limits.calls", "log.format", "colour"]);
+    let refused: Value = serde_json::from_str(&refused.stdout).unwrap();
+    assert_eq!((&refused["sound"], refused["problems"].as_array().unwrap().len()), (&Value::Bool(false), 3));
+}
+
+#[test]
+fn the_default_configuration_is_one_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = run(["config", "show-default"]);
+    shown.check(0, &[]);
+    let config = file(folder.path(), "triage.toml", &shown.stdout);
+    let checked = run(["config", "check", "--config", &config]);
+    checked.check(0, &[]);
+    assert_eq!(checked.stdout, "every setting is the default\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
