@@ -363,6 +363,14 @@ fn the_default_configuration_is_one_and_changes_nothing() {
     assert_eq!(checked.stdout, "every setting is the default\n");
 }
 
+#[test]
+fn the_unit_waits_longer_than_the_server_drains() {
+    let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/triage.service")).unwrap();
+    let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+    let drain = ticket_triage::config::Config::load(None, [], &ticket_triage::config::Overrides::default()).unwrap();
+    assert!(stop.parse::<u64>().unwrap() > drain.server.drain.as_secs());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_over_what_a_client_sent_goes_on_in_the_restored_directory() {
     let folder = tempfile::tempdir().unwrap();
