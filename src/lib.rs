@@ -2,6 +2,7 @@
 //!
 //! Start with [`triage`]: the path one ticket takes. `ARCHITECTURE.md` has the map.
 
+pub mod access;
 pub mod answers;
 pub mod app;
 pub mod audit;

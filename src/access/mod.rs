@@ -1,0 +1,4 @@
+//! Who may call what. It knows nothing of gRPC, HTTP or sockets: callers hand in what they were shown.
+
+pub mod methods;
+pub mod role;
