@@ -1,5 +1,6 @@
 //! Puts the parts together and serves: bind, load, answer, and drain in order.
 
+mod admin;
 mod counts;
 mod jobs;
 mod learning;
@@ -7,19 +8,9 @@ mod reload;
 mod retraining;
 mod taxonomy;
 
-use std::{
-    future::{Future, ready},
-    net::SocketAddr,
-    num::NonZeroUsize,
-    path::PathBuf,
-};
+use std::{future::Future, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
-use axum::{
-    Router,
-    http::{StatusCode, header::CONTENT_TYPE},
-    routing::get,
-};
 use futures_util::Stream;
 use tokio::{net::TcpListener, task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
@@ -30,20 +21,24 @@ use tonic::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_web::GrpcWebLayer;
-use tower::util::MapResponseLayer;
+use tower::{
+    layer::util::{Identity, Stack},
+    util::{Either, MapResponseLayer},
+};
+use tower_http::cors::CorsLayer;
 
 use self::{jobs::Worker, reload::Reloads};
 use crate::{
+    access::doors::Doors,
     compute::Pool,
-    config::{Config, Limits},
+    config::{Config, Limits, Server as ServerSettings},
     domain::ticket::{TicketDraft, TicketLimits},
     error::TriageError,
     grpc::{
         Api, Core, FeedbackHandler, JobHandler, KnowledgeHandler, MemoryHandler, ModelHandler, TaxonomyHandler,
-        TriageHandler, connections, edge,
+        TriageHandler, connections, edge, guard::GuardLayer, tls, web,
     },
     pb,
-    telemetry::METRICS,
     triage::TriageOptions,
 };
 
@@ -68,26 +63,32 @@ pub struct App {
     listener: TcpListener,
     admin_listener: Option<TcpListener>,
     reloads: Option<Reloads>,
+    doors: Arc<Doors>,
 }
 
 impl App {
-    /// Binds both addresses. Refuses addresses beyond loopback unless the configuration allows them.
+    /// Reads what guards the server and binds both addresses. Refuses addresses beyond loopback unless they are guarded or
+    /// the configuration allows them.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        config.server.check_exposure()?;
+        config.check_exposure()?;
+        let doors = config.open_doors()?;
+        for warning in doors.warnings() {
+            tracing::warn!("{warning}");
+        }
         let listener = bind(config.server.listen, "--listen").await?;
         let admin_listener = match config.server.admin_listen {
             Some(address) => Some(bind(address, "--admin-listen").await?),
             None => None,
         };
-        Ok(Self { config, listener, admin_listener, reloads: None })
+        Ok(Self { config, listener, admin_listener, reloads: None, doors: Arc::new(doors) })
     }
 
-    /// While it serves, reads the model in `folder` and the taxonomy file of the configuration again at every request;
-    /// without a folder it says that there is none.
+    /// While it serves, reads certificates, credentials, the model in `folder` and the taxonomy file of the configuration
+    /// again at every request; without a folder it says that there is none.
     #[must_use]
     pub fn reload_on(self, requests: impl Stream<Item = ()> + Send + 'static, folder: Option<PathBuf>) -> Self {
-        let taxonomy_file = self.config.taxonomy_file.clone();
-        Self { reloads: Some(Reloads { requests: Box::pin(requests), folder, taxonomy_file }), ..self }
+        let (taxonomy_file, doors) = (self.config.taxonomy_file.clone(), Arc::clone(&self.doors));
+        Self { reloads: Some(Reloads { requests: Box::pin(requests), folder, taxonomy_file, doors }), ..self }
     }
 
     /// Where gRPC listens, with the port that was chosen.
@@ -108,7 +109,7 @@ impl App {
         on_ready: impl FnOnce() + Send,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        let Self { config, listener, admin_listener, reloads } = self;
+        let Self { config, listener, admin_listener, reloads, doors } = self;
         let pool = Pool::start(config.compute_threads, config.limits.calls)?;
         let draining = CancellationToken::new();
         let disk = Pool::start(DISK_THREADS, config.limits.calls)?;
@@ -121,16 +122,12 @@ impl App {
         // Apart from the others: it is waited for, and not cut off.
         let mut worker = JoinSet::new();
         if let Some(listener) = admin_listener {
-            let router = admin_router(api.clone());
-            tasks.spawn(async move {
-                if let Err(error) = axum::serve(listener, router).await {
-                    tracing::error!(error = &error as &dyn std::error::Error, "admin address failed");
-                }
-            });
+            tasks.spawn(admin::serve(listener, api.clone(), Arc::clone(&doors), config.limits.clone()));
         }
 
         let connections = connections::accept(listener, config.limits.connections, config.limits.idle);
-        let server = routes(&api, &config.limits)?
+        let connections = tls::secure(connections, Arc::clone(&doors), Doors::tls, config.limits.handshake);
+        let server = routes(&api, &config.limits, &config.server, doors)?
             .add_service(health_service)
             .serve_with_incoming_shutdown(connections, draining.clone().cancelled_owned());
         tokio::pin!(server);
@@ -214,14 +211,20 @@ async fn report(health: &HealthReporter, status: ServingStatus) {
     }
 }
 
-type Layers = tower::layer::util::Stack<
-    MapResponseLayer<
-        fn(tonic::codegen::http::Response<tonic::body::Body>) -> tonic::codegen::http::Response<tonic::body::Body>,
-    >,
-    tower::layer::util::Stack<GrpcWebLayer, tower::layer::util::Identity>,
+type Complete =
+    fn(tonic::codegen::http::Response<tonic::body::Body>) -> tonic::codegen::http::Response<tonic::body::Body>;
+/// From the inside out.
+type Layers = Stack<
+    GuardLayer,
+    Stack<MapResponseLayer<Complete>, Stack<GrpcWebLayer, Stack<Either<CorsLayer, Identity>, Identity>>>,
 >;
 
-fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
+fn routes(
+    api: &Api,
+    limits: &Limits,
+    settings: &ServerSettings,
+    doors: Arc<Doors>,
+) -> anyhow::Result<GrpcRouter<Layers>> {
     let triage = pb::triage_service_server::TriageServiceServer::new(TriageHandler(api.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limits.batch_bytes);
@@ -248,45 +251,24 @@ fn routes(api: &Api, limits: &Limits) -> anyhow::Result<GrpcRouter<Layers>> {
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let complete: fn(_) -> _ = edge::complete::<tonic::body::Body>;
-    Ok(Server::builder()
+    let complete: Complete = edge::complete::<tonic::body::Body>;
+    let router = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(limits.streams_per_connection)
+        .layer(web::origins(&settings.web_origins)?)
         .layer(GrpcWebLayer::new())
         .layer(MapResponseLayer::new(complete))
+        .layer(GuardLayer::new(api.clone(), doors, &settings.web_origins))
         .add_service(triage)
         .add_service(knowledge)
         .add_service(memory)
         .add_service(feedback)
         .add_service(jobs)
         .add_service(taxonomy)
-        .add_service(models)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?))
-}
-
-fn admin_router(api: Api) -> Router {
-    let ready_api = api.clone();
-    Router::new()
-        .route("/livez", get(|| ready("ok\n")))
-        .route(
-            "/readyz",
-            get(move || {
-                let ready_now = ready_api.is_ready();
-                ready(if ready_now {
-                    (StatusCode::OK, "ok\n")
-                } else {
-                    (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
-                })
-            }),
-        )
-        .route(
-            "/metrics",
-            get(async move || {
-                api.record_gauges().await;
-                let format = [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-                let rendered = METRICS.render().map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()));
-                rendered.map(|text| (format, text))
-            }),
-        )
+        .add_service(models);
+    Ok(if settings.reflection {
+        router.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?)
+    } else {
+        router
+    })
 }

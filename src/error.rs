@@ -76,6 +76,26 @@ pub enum TriageError {
     /// A file that the server may not, or cannot, write.
     #[error("cannot write: {problem}: {}", path.display())]
     Unwritable { path: PathBuf, problem: String },
+    /// The call needs a credential. What is wrong with the one that was sent is not said.
+    #[error("{}", if *.is_missing {
+        "this server lets in only who shows a credential: send `authorization: Bearer <token>`"
+    } else {
+        "the credential is not valid"
+    })]
+    Unauthenticated { is_missing: bool },
+    /// The caller's role may not call this; names those that may, none for what is no method.
+    #[error("the role {role} may not call this{}", if .allowed.is_empty() {
+        String::new()
+    } else {
+        format!("; it is for {}", .allowed)
+    })]
+    PermissionDenied { role: &'static str, allowed: String },
+    /// The caller calls more often than its credential allows.
+    #[error("too many calls with this credential, try again in {} ms", .retry_after.as_millis().max(1))]
+    RateLimited { retry_after: Duration },
+    /// A browser sends this for a page of another origin.
+    #[error("web pages of this origin may not call: see the setting server.web_origins")]
+    OriginNotAllowed,
     /// A fault of ours. The cause goes to the log and never to the client.
     #[error("internal error")]
     Internal(#[source] Box<dyn Error + Send + Sync>),
@@ -108,6 +128,10 @@ impl TriageError {
             Self::OutputTaken { .. } => "OUTPUT_TAKEN",
             Self::PathNotAllowed { .. } => "PATH_NOT_ALLOWED",
             Self::Unwritable { .. } => "UNWRITABLE",
+            Self::Unauthenticated { .. } => "UNAUTHENTICATED",
+            Self::PermissionDenied { .. } => "PERMISSION_DENIED",
+            Self::RateLimited { .. } => "RATE_LIMITED",
+            Self::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
             Self::Internal(_) => "INTERNAL",
         }
     }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     io::{self, IsTerminal as _},
     sync::{LazyLock, atomic::AtomicU64},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use prometheus_client::{
@@ -107,6 +107,23 @@ impl TaxonomyCause {
     }
 }
 
+/// What guards the server and is read again while it serves; the label `part` of `triage_door_reloads_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DoorPart {
+    Certificates,
+    /// Tokens, and the key of signed ones.
+    Credentials,
+}
+
+impl DoorPart {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificates => "certificates",
+            Self::Credentials => "credentials",
+        }
+    }
+}
+
 /// What a shadow proposed for a field, beside the active model; the label `outcome` of `triage_shadow_guesses_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShadowOutcome {
@@ -150,6 +167,10 @@ pub struct Metrics {
     model: Family<[(&'static str, String); 1], Gauge>,
     taxonomy_changes: Family<[(&'static str, &'static str); 2], Counter>,
     shadow_guesses: Family<[(&'static str, String); 2], Counter>,
+    refused_calls: Family<[(&'static str, &'static str); 1], Counter>,
+    refused_handshakes: Family<[(&'static str, &'static str); 1], Counter>,
+    door_reloads: Family<[(&'static str, &'static str); 2], Counter>,
+    certificate_end: Gauge,
     /// Times that another model began to answer calls.
     pub model_swaps: Counter,
     /// Tickets that there was no time for the shadow to answer.
@@ -188,6 +209,10 @@ impl Metrics {
             model: Family::default(),
             taxonomy_changes: Family::default(),
             shadow_guesses: Family::default(),
+            refused_calls: Family::default(),
+            refused_handshakes: Family::default(),
+            door_reloads: Family::default(),
+            certificate_end: Gauge::default(),
             model_swaps: Counter::default(),
             shadow_dropped: Counter::default(),
             abandoned: Counter::default(),
@@ -228,6 +253,13 @@ impl Metrics {
         registry.register("model_swaps", "Times that another model began to serve", self.model_swaps.clone());
         let shadow_guesses = self.shadow_guesses.clone();
         registry.register("shadow_guesses", "Best guesses of the shadow beside the active model's", shadow_guesses);
+        registry.register("refused_calls", "Calls refused at the door, by cause", self.refused_calls.clone());
+        let help = "Connections that were not secured, by cause";
+        registry.register("refused_handshakes", help, self.refused_handshakes.clone());
+        let help = "Readings of certificates and credentials while serving, by outcome";
+        registry.register("door_reloads", help, self.door_reloads.clone());
+        let help = "When the server's certificate ends, in seconds since 1970; 0 without one";
+        registry.register("certificate_end_timestamp_seconds", help, self.certificate_end.clone());
         registry.register("shadow_dropped", "Tickets that the shadow had no time for", self.shadow_dropped.clone());
         registry.register("abandoned", "Queued calls whose caller had left", self.abandoned.clone());
         registry.register("connections", "Open gRPC connections", self.connections.clone());
@@ -273,6 +305,27 @@ impl Metrics {
     /// Counts a taxonomy that was to take the place of the one in force: `embedded` where there is no file.
     pub fn count_taxonomy_change(&self, cause: TaxonomyCause, outcome: ReloadOutcome) {
         self.taxonomy_changes.get_or_create(&[("cause", cause.as_str()), ("outcome", outcome.as_str())]).inc();
+    }
+
+    /// Counts a call that was refused at the door.
+    pub fn count_refused_call(&self, cause: &'static str) {
+        self.refused_calls.get_or_create(&[("cause", cause)]).inc();
+    }
+
+    /// Counts a connection that could not be secured.
+    pub fn count_refused_handshake(&self, cause: &'static str) {
+        self.refused_handshakes.get_or_create(&[("cause", cause)]).inc();
+    }
+
+    /// Counts a reading of certificates or credentials by what came of it.
+    pub fn count_door_reload(&self, part: DoorPart, outcome: ReloadOutcome) {
+        self.door_reloads.get_or_create(&[("part", part.as_str()), ("outcome", outcome.as_str())]).inc();
+    }
+
+    /// Says when the server's certificate ends, where that is known.
+    pub fn set_certificate_end(&self, end: Option<SystemTime>) {
+        let seconds = end.and_then(|end| end.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_secs());
+        self.certificate_end.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// Counts what became of a suggested article, once it is recorded.

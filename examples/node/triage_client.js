@@ -1,12 +1,19 @@
 // Triages tickets over gRPC, as a service desk would. Exits 1 where an answer is not as the API promises.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import grpc from "@grpc/grpc-js";
 import { fromJSON, loadSync } from "@grpc/proto-loader";
 import { service as healthService } from "grpc-health-check";
 
-const { server } = parseArgs({ options: { server: { type: "string", default: "127.0.0.1:50051" } } }).values;
+const { server, ca, "token-file": tokenFile } = parseArgs({
+  options: {
+    server: { type: "string", default: "127.0.0.1:50051" },
+    ca: { type: "string" },
+    "token-file": { type: "string" },
+  },
+}).values;
 const within = (seconds) => ({ deadline: Date.now() + seconds * 1000 });
 
 const proto = fileURLToPath(new URL("../../proto", import.meta.url));
@@ -14,6 +21,18 @@ const reading = { includeDirs: [proto], enums: String, defaults: true, oneofs: t
 const definitions = loadSync("triage/v1/triage.proto", reading);
 const { TriageService } = grpc.loadPackageDefinition(definitions).triage.v1;
 const Health = grpc.makeGenericClientConstructor(healthService, "Health");
+
+/** Plain on this machine; over TLS with --ca, and only then with a token: without TLS whoever is on the way reads it. */
+function credentials() {
+  assert.ok(ca || !tokenFile, "--token-file needs --ca");
+  if (!ca) return grpc.credentials.createInsecure();
+  const secured = grpc.credentials.createSsl(readFileSync(ca));
+  if (!tokenFile) return secured;
+  const metadata = new grpc.Metadata();
+  metadata.set("authorization", `Bearer ${readFileSync(tokenFile, "utf8").trim()}`);
+  const show = grpc.credentials.createFromMetadataGenerator((_, done) => done(null, metadata));
+  return grpc.credentials.combineChannelCredentials(secured, show);
+}
 
 // Of google/rpc/error_details.proto, what this program reads.
 const text = (id) => ({ type: "string", id });
@@ -63,7 +82,7 @@ function show(ticket, { priority, fields, reasons, articles, ticketId }) {
 }
 
 // Wait until the whole server (the empty name) takes calls.
-const health = new Health(server, grpc.credentials.createInsecure());
+const health = new Health(server, credentials());
 const states = health.watch({ service: "" }, new grpc.Metadata({ waitForReady: true }), within(30));
 try {
   for await (const state of states) if (state.status === "SERVING") break;
@@ -73,7 +92,7 @@ try {
 }
 health.close();
 
-const client = new TriageService(server, grpc.credentials.createInsecure());
+const client = new TriageService(server, credentials());
 const triage = (ticket) => promisify(client.triageTicket.bind(client))({ ticket, topN: 3 }, within(10));
 
 const vpn = {

@@ -10,6 +10,7 @@ import sys
 
 import grpc
 
+import connection
 from stubs import feedback, feedback_grpc, knowledge, knowledge_grpc
 
 SECONDS_A_CALL = 10
@@ -105,11 +106,11 @@ def show(found: knowledge.Answer) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Chat with a running server.")
-    parser.add_argument("--server", default="127.0.0.1:50051", metavar="ADDRESS", help="default: %(default)s")
+    connection.add_arguments(parser)
     parser.add_argument("--say", nargs="+", metavar="TURN", help="turns to say instead of reading the keyboard")
     parser.add_argument("--expect", choices=OUTCOMES, help="what must come of the last turn of --say")
     arguments = parser.parse_args()
-    with grpc.insecure_channel(arguments.server) as channel:
+    with connection.connect(arguments) as channel:
         grpc.channel_ready_future(channel).result(timeout=SECONDS_A_CALL)
         chat = Chat(channel)
         if arguments.say is None:

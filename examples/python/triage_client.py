@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
+import connection
 from stubs import (
     feedback, feedback_grpc, knowledge, knowledge_grpc, memory, memory_grpc, ticket, triage, triage_grpc,
 )
@@ -25,10 +26,10 @@ SHOWN = (triage.ROUTE_RECOMMEND, triage.ROUTE_AUTOFILL)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Triage a few tickets on a running server.")
-    parser.add_argument("--server", default="127.0.0.1:50051", metavar="ADDRESS", help="default: %(default)s")
+    connection.add_arguments(parser)
     arguments = parser.parse_args()
 
-    with grpc.insecure_channel(arguments.server) as channel:
+    with connection.connect(arguments) as channel:
         wait_until_serving(channel, arguments.server)
         service = triage_grpc.TriageServiceStub(channel)
         info = service.GetServerInfo(triage.GetServerInfoRequest(), timeout=SECONDS_A_CALL)

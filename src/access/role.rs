@@ -23,6 +23,11 @@ pub enum Role {
 impl Role {
     pub const ALL: [Self; 5] = [Self::Triage, Self::Chatbot, Self::Analyst, Self::Job, Self::Admin];
 
+    /// The role of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+
     /// As configurations and tokens write it.
     pub fn as_str(self) -> &'static str {
         match self {

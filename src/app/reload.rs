@@ -1,4 +1,4 @@
-//! Reads the model's folder and the taxonomy file again when the process is asked to, and hands them over to the calls
+//! Reads certificates, credentials, the model's folder and the taxonomy file again when the process is asked to, and hands them over to the calls
 //! that follow. What is refused leaves the old one serving.
 
 use std::{
@@ -13,6 +13,7 @@ use futures_util::{Stream, StreamExt as _};
 
 use super::taxonomy;
 use crate::{
+    access::doors::Doors,
     classify::Classifier,
     compute::Pool,
     error::TriageError,
@@ -28,6 +29,7 @@ pub(super) struct Reloads {
     pub(super) folder: Option<PathBuf>,
     /// `None`: the taxonomy comes from the data directory, or is the default one.
     pub(super) taxonomy_file: Option<PathBuf>,
+    pub(super) doors: Arc<Doors>,
 }
 
 impl fmt::Debug for Reloads {
@@ -40,6 +42,8 @@ impl Reloads {
     /// Answers one request after the other; those that come meanwhile are one.
     pub(super) async fn run(mut self, api: Api, pool: Pool) {
         while self.requests.next().await.is_some() {
+            // First: a token that was taken back is no good from now on.
+            read_doors(Arc::clone(&self.doors), &pool).await;
             let outcome = if let Some(folder) = &self.folder {
                 reload(folder, &api, &pool).await
             } else {
@@ -51,6 +55,17 @@ impl Reloads {
                 METRICS.count_taxonomy_change(TaxonomyCause::File, taxonomy::read_again(file, &api, &pool).await);
             }
         }
+    }
+}
+
+async fn read_doors(doors: Arc<Doors>, pool: &Pool) {
+    let read = async {
+        let place = pool.wait().await?;
+        pool.run(place, move || doors.read_again()).await
+    };
+    if let Err(error) = read.await {
+        let error: &dyn Error = &error;
+        tracing::error!(error, "certificates and credentials could not be read again");
     }
 }
 

@@ -99,10 +99,11 @@ pub(super) fn run(args: &ClassifyArgs, config: &Config) -> anyhow::Result<()> {
     let blank = draft.description.trim().is_empty();
     let decision = if let Some(address) = &args.server {
         if blank {
-            let (fields, versions) = block_on(async { Client::connect(address).await?.fields().await })?;
+            let (fields, versions) =
+                block_on(async { Client::connect(address, &config.client).await?.fields().await })?;
             return Ok(write_without_text(&mut out, &fields, &versions, None, args.json)?);
         }
-        block_on(async { Client::connect(address).await?.triage(draft).await })?
+        block_on(async { Client::connect(address, &config.client).await?.triage(draft).await })?
     } else {
         let triager = local_triager(args, config)?;
         if blank {

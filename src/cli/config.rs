@@ -42,8 +42,9 @@ fn check(args: &CheckArgs, file: Option<&Path>, overrides: &Overrides) -> anyhow
     let settings = differing(file, environment());
     let (warnings, problems) = match Config::load(file, environment(), overrides) {
         Ok(config) => {
-            let exposed = config.server.check_exposure().err().map(|error| error.to_string());
-            (config.warnings.into_iter().chain(exposed).collect(), Vec::new())
+            let exposed = config.check_exposure().err().map(|error| error.to_string());
+            let problems = config.open_doors().err().map(|error| error.problems).unwrap_or_default();
+            (config.warnings.into_iter().chain(exposed).collect(), problems)
         }
         Err(ConfigError { problems }) => (Vec::new(), problems),
     };

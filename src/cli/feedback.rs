@@ -80,7 +80,9 @@ pub(super) fn run(command: FeedbackCommand, config: &Config) -> anyhow::Result<(
 fn article(args: &ArticleArgs, config: &Config) -> anyhow::Result<()> {
     let ArticleArgs { handle, article, event, data_dir, server, json } = args;
     let effect = if let Some(address) = server {
-        block_on(async { Client::connect(address).await?.record_article_feedback(handle, article, *event).await })?
+        block_on(async {
+            Client::connect(address, &config.client).await?.record_article_feedback(handle, article, *event).await
+        })?
     } else {
         let feedback = open_existing(data_dir, config)?;
         feedback.record(&feedback.parse(handle, article, *event)?)?

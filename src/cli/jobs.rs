@@ -134,18 +134,18 @@ fn parse_id(raw: &str) -> Result<JobId, String> {
 
 pub(super) fn run(command: &JobsCommand, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
-        JobsCommand::List(args) => list(args),
-        JobsCommand::Show(args) => show(args),
-        JobsCommand::Watch(JobArgs { id, place }) => block_on(watch_to_the_end(*id, place)),
+        JobsCommand::List(args) => list(args, config),
+        JobsCommand::Show(args) => show(args, config),
+        JobsCommand::Watch(JobArgs { id, place }) => block_on(watch_to_the_end(*id, place, config)),
         JobsCommand::Pause(JobArgs { id, place }) => {
             let address = place.server("paused")?;
-            let job = block_on(async { Client::connect(address).await?.pause_job(*id).await })?;
+            let job = block_on(async { Client::connect(address, &config.client).await?.pause_job(*id).await })?;
             stands(&job, place.json)
         }
         JobsCommand::Resume(args) => resume(args, config),
-        JobsCommand::Cancel(args) => cancel(args),
-        JobsCommand::Results(args) => results::print(args),
-        JobsCommand::Export(args) => results::export(args),
+        JobsCommand::Cancel(args) => cancel(args, config),
+        JobsCommand::Results(args) => results::print(args, config),
+        JobsCommand::Export(args) => results::export(args, config),
         JobsCommand::Undo(args) => undo(args, config),
     }
 }
@@ -162,9 +162,11 @@ fn open(data_dir: &Path) -> anyhow::Result<(Store, Jobs)> {
     Ok((store, jobs))
 }
 
-fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
+fn list(args: &ListArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let jobs = match &args.place.server {
-        Some(address) => block_on(async { Client::connect(address).await?.list_jobs(args.limit).await })?,
+        Some(address) => {
+            block_on(async { Client::connect(address, &config.client).await?.list_jobs(args.limit).await })?
+        }
         None => open(&args.place.data_dir)?.1.list(None, args.limit)?,
     };
     let mut out = io::stdout().lock();
@@ -178,20 +180,20 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(args: &JobArgs) -> anyhow::Result<ExitCode> {
+fn show(args: &JobArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let JobArgs { id, place } = args;
     let (job, diff) = match &place.server {
-        Some(address) => block_on(async { asked(&Client::connect(address).await?, *id).await })?,
+        Some(address) => block_on(async { asked(&Client::connect(address, &config.client).await?, *id).await })?,
         None => read(&open(&place.data_dir)?.1, *id)?,
     };
     reclassify::report(&job, &diff, &place.flag(), place.json)
 }
 
-fn cancel(args: &JobArgs) -> anyhow::Result<ExitCode> {
+fn cancel(args: &JobArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let JobArgs { id, place } = args;
     let (job, diff) = if let Some(address) = &place.server {
         block_on(async {
-            let client = Client::connect(address).await?;
+            let client = Client::connect(address, &config.client).await?;
             client.cancel_job(*id).await?;
             asked(&client, *id).await
         })?
@@ -211,9 +213,9 @@ async fn asked(client: &Client, id: JobId) -> anyhow::Result<(Job, Diff)> {
     Ok((client.job(id).await?, client.job_diff(id).await?))
 }
 
-async fn watch_to_the_end(id: JobId, place: &Place) -> anyhow::Result<ExitCode> {
+async fn watch_to_the_end(id: JobId, place: &Place, config: &Config) -> anyhow::Result<ExitCode> {
     let address = place.server("watched")?;
-    let client = Client::connect(address).await?;
+    let client = Client::connect(address, &config.client).await?;
     let job = watch(&client, id, Pauses::WaitFor).await?;
     reclassify::report(&job, &client.job_diff(id).await?, &place.flag(), place.json)
 }
@@ -232,7 +234,7 @@ fn stands(job: &Job, json: bool) -> anyhow::Result<ExitCode> {
 fn resume(args: &ResumeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let ResumeArgs { id, model, place } = args;
     if let Some(address) = &place.server {
-        let job = block_on(async { Client::connect(address).await?.resume_job(*id).await })?;
+        let job = block_on(async { Client::connect(address, &config.client).await?.resume_job(*id).await })?;
         return stands(&job, place.json);
     }
     let (store, jobs) = open(&place.data_dir)?;
@@ -279,7 +281,7 @@ struct Outcome {
 fn undo(args: &UndoArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let UndoArgs { id, output, place } = args;
     let Outcome { counts, touched, output } = match &place.server {
-        Some(address) => block_on(undo_at(*id, address))?,
+        Some(address) => block_on(undo_at(*id, address, config))?,
         None => undo_here(*id, output.as_deref(), place, config)?,
     };
     let count = |outcome| counts.get(&outcome).copied().unwrap_or(0);
@@ -327,8 +329,8 @@ fn undo_here(id: JobId, output: Option<&Path>, place: &Place, config: &Config) -
     Ok(Outcome { counts, touched, output: output.or(default) })
 }
 
-async fn undo_at(id: JobId, address: &str) -> anyhow::Result<Outcome> {
-    let client = Client::connect(address).await?;
+async fn undo_at(id: JobId, address: &str, config: &Config) -> anyhow::Result<Outcome> {
+    let client = Client::connect(address, &config.client).await?;
     let (job, output) = client.undo_job(id).await?;
     if job.record.state == JobState::Undoing {
         watch(&client, id, Pauses::WaitFor).await?;

@@ -92,7 +92,7 @@ fn search(args: &SearchArgs, config: &Config) -> anyhow::Result<ExitCode> {
         return Err(UsageError("nothing to search for: give at least one word".to_owned()).into());
     }
     let found = if let Some(address) = &args.server {
-        block_on(async { Client::connect(address).await?.search(&query, args.limit).await })?
+        block_on(async { Client::connect(address, &config.client).await?.search(&query, args.limit).await })?
     } else {
         let knowledge = open_existing(&args.data_dir, config)?;
         let hits = knowledge.search(&query, &SearchFilter::default(), 0, args.limit as usize)?;

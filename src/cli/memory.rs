@@ -79,7 +79,7 @@ pub(super) fn run(command: MemoryCommand, config: &Config) -> anyhow::Result<Exi
 
 fn delete(args: &DeleteArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let unknown = if let Some(address) = &args.server {
-        block_on(async { Client::connect(address).await?.delete_tickets(&args.ids).await })?
+        block_on(async { Client::connect(address, &config.client).await?.delete_tickets(&args.ids).await })?
     } else {
         open_existing(&args.data_dir, config)?.delete(&args.ids)?
     };
@@ -103,7 +103,7 @@ fn similar(args: &SimilarArgs, config: &Config) -> anyhow::Result<ExitCode> {
     }
     let limit = args.limit as usize;
     let tickets = if let Some(address) = &args.server {
-        block_on(async { Client::connect(address).await?.similar_tickets(draft, args.limit).await })?
+        block_on(async { Client::connect(address, &config.client).await?.similar_tickets(draft, args.limit).await })?
     } else {
         let ticket = draft.parse("", &config.limits.ticket).map_err(TriageError::InvalidRequest)?;
         let memory = open_existing(&args.data_dir, config)?;

@@ -26,6 +26,7 @@ mod report;
 mod serve;
 mod suspects;
 mod taxonomy;
+mod token;
 mod train;
 
 use std::{
@@ -34,12 +35,12 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use self::audited::Audited;
 use crate::{
-    config::{Config, ConfigError, Overrides},
+    config::{ClientAccess, Config, ConfigError, Overrides},
     domain::steering,
     encode::EncoderChoice,
     rows::Rows,
@@ -58,8 +59,43 @@ struct Arguments {
     #[arg(long, global = true, value_name = "minilm:DIR")]
     encoder: Option<EncoderChoice>,
 
+    #[command(flatten)]
+    client: ClientArgs,
+
     #[command(subcommand)]
     command: Command,
+}
+
+/// How commands with `--server https://HOST:PORT` reach it. The token comes from a file or the environment: everybody on a
+/// machine can read command lines.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection to a server (--server https://HOST:PORT)")]
+struct ClientArgs {
+    /// CA of the server, PEM [default: those that this machine trusts]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// File with the token [default: the environment's `TRIAGE_TOKEN`]
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Certificate to show to the server, PEM; needs --client-key
+    #[arg(long, global = true, value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
+    /// Private key of --client-certificate, PEM
+    #[arg(long, global = true, value_name = "FILE")]
+    client_key: Option<PathBuf>,
+}
+
+impl ClientArgs {
+    fn access(self) -> Result<ClientAccess, UsageError> {
+        let Self { ca, token_file, client_certificate, client_key } = self;
+        // Flags that are global cannot require each other.
+        let certificate = match (client_certificate, client_key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return Err(UsageError("--client-certificate and --client-key go together".to_owned())),
+        };
+        Ok(ClientAccess { ca, token_file, token: None, certificate })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +142,9 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a data directory of a backup
     Restore(backup::RestoreArgs),
+    /// Make tokens, which callers of a server show
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell to complete for
@@ -144,9 +183,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { config, encoder, command } = arguments;
+    let Arguments { config, encoder, client, command } = arguments;
     let config = config.as_deref();
-    let overrides = Overrides { encoder, ..Overrides::default() };
+    let overrides = Overrides { encoder, client: client.access()?, ..Overrides::default() };
     match command {
         Command::Serve(args) => serve::run(args, config, overrides)?,
         Command::Classify(args) => classify::run(&args, &load_config(config, &overrides)?)?,
@@ -178,6 +217,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => return doctor::run(&args, &load_config(config, &overrides)?),
         Command::Backup(args) => backup::back_up(&args)?,
         Command::Restore(args) => backup::restore(&args)?,
+        Command::Token(command) => token::run(&command)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triage", &mut io::stdout());
             io::stdout().flush()?;

@@ -178,7 +178,9 @@ pub(super) fn run(command: &ModelCommand, config: &Config) -> anyhow::Result<()>
         ModelCommand::List(args) => list(&args.place, config),
         ModelCommand::Show(VersionArgs { version, place }) => {
             let model = match &place.server {
-                Some(address) => block_on(async { Client::connect(address).await?.model(version).await })?,
+                Some(address) => {
+                    block_on(async { Client::connect(address, &config.client).await?.model(version).await })?
+                }
                 None => open(&place.data_dir, config)?.get(version)?,
             };
             shown(&model, place.json)
@@ -191,7 +193,9 @@ pub(super) fn run(command: &ModelCommand, config: &Config) -> anyhow::Result<()>
         ModelCommand::Rollback(args) => roll_back(args, config),
         ModelCommand::Delete(VersionArgs { version, place }) => {
             match &place.server {
-                Some(address) => block_on(async { Client::connect(address).await?.delete_model(version).await })?,
+                Some(address) => {
+                    block_on(async { Client::connect(address, &config.client).await?.delete_model(version).await })?;
+                }
                 None => open(&place.data_dir, config)?.delete(version)?,
             }
             said(place.json, &json!({"deleted": version}), &format!("{version} is deleted"))
@@ -253,7 +257,7 @@ fn shown(model: &Model, as_json: bool) -> anyhow::Result<()> {
 
 fn list(place: &Place, config: &Config) -> anyhow::Result<()> {
     let listed = if let Some(address) = &place.server {
-        block_on(async { Client::connect(address).await?.list_models().await })?
+        block_on(async { Client::connect(address, &config.client).await?.list_models().await })?
     } else {
         let registry = open(&place.data_dir, config)?;
         let serving = registry.active()?.version;
@@ -273,7 +277,7 @@ fn import(args: &ImportArgs, config: &Config) -> anyhow::Result<()> {
     let ImportArgs { bundle, by, place } = args;
     let Author { by, .. } = author(by.as_ref(), "");
     let model = if let Some(address) = &place.server {
-        block_on(async { Client::connect(address).await?.import_model(bundle, &by).await })?
+        block_on(async { Client::connect(address, &config.client).await?.import_model(bundle, &by).await })?
     } else {
         let (registry, _) = create(&place.data_dir, config)?;
         let imported = registry.import(bundle, &by)?;
@@ -285,7 +289,9 @@ fn import(args: &ImportArgs, config: &Config) -> anyhow::Result<()> {
 fn compare(args: &CompareArgs, config: &Config) -> anyhow::Result<()> {
     let CompareArgs { first, second, tickets, place } = args;
     let comparison: Comparison = if let Some(address) = &place.server {
-        block_on(async { Client::connect(address).await?.compare_models(first, second, Some(*tickets)).await })?
+        block_on(async {
+            Client::connect(address, &config.client).await?.compare_models(first, second, Some(*tickets)).await
+        })?
     } else {
         let (registry, taxonomy) = open_with_taxonomy(&place.data_dir, config)?;
         registry.compare(&registry.find(first)?, &registry.find(second)?, *tickets as usize, &taxonomy)?
@@ -304,7 +310,7 @@ fn shadow(args: &ShadowArgs, config: &Config) -> anyhow::Result<()> {
     let version = version.as_deref();
     match &place.server {
         Some(address) => {
-            block_on(async { Client::connect(address).await?.set_shadow(version).await })?;
+            block_on(async { Client::connect(address, &config.client).await?.set_shadow(version).await })?;
         }
         None => open(&place.data_dir, config)?.set_shadow(version, |_| Ok(()))?,
     }
@@ -319,8 +325,9 @@ fn activate(args: &ActivateArgs, config: &Config) -> anyhow::Result<()> {
     let ActivateArgs { version, expected_active, by, reason, place } = args;
     let (author, expected) = (author(by.as_ref(), reason), expected_active.as_deref());
     let (active, previous) = if let Some(address) = &place.server {
-        let activated =
-            block_on(async { Client::connect(address).await?.activate_model(version, expected, author).await })?;
+        let activated = block_on(async {
+            Client::connect(address, &config.client).await?.activate_model(version, expected, author).await
+        })?;
         (activated.0.version, activated.1)
     } else {
         let (registry, taxonomy) = open_with_taxonomy(&place.data_dir, config)?;
@@ -341,7 +348,8 @@ fn roll_back(args: &RollbackArgs, config: &Config) -> anyhow::Result<()> {
     let RollbackArgs { by, reason, place } = args;
     let author = author(by.as_ref(), reason);
     let (active, previous) = if let Some(address) = &place.server {
-        let rolled_back = block_on(async { Client::connect(address).await?.roll_back_model(author).await })?;
+        let rolled_back =
+            block_on(async { Client::connect(address, &config.client).await?.roll_back_model(author).await })?;
         (rolled_back.0.version, rolled_back.1)
     } else {
         let (registry, taxonomy) = open_with_taxonomy(&place.data_dir, config)?;
@@ -358,7 +366,7 @@ const LISTED_VERDICTS: usize = 100;
 fn history(args: &HistoryArgs, config: &Config) -> anyhow::Result<()> {
     let HistoryArgs { limit, place } = args;
     let (activations, verdicts): (Vec<Activation>, Vec<Verdict>) = if let Some(address) = &place.server {
-        block_on(async { Client::connect(address).await?.activations(*limit).await })?
+        block_on(async { Client::connect(address, &config.client).await?.activations(*limit).await })?
     } else {
         let registry = open(&place.data_dir, config)?;
         (registry.activations(None, *limit)?, registry.verdicts(LISTED_VERDICTS)?)

@@ -158,7 +158,7 @@ impl ReclassifyArgs {
 
 pub(super) fn run(args: &ReclassifyArgs, config: &Config) -> anyhow::Result<ExitCode> {
     if let Some(address) = &args.server {
-        return block_on(run_at(args, address));
+        return block_on(run_at(args, address, config));
     }
     // Before anything is created for a bundle that cannot be read.
     let named = args.model.as_deref().map(|bundle| triager(Some(bundle), None, config)).transpose()?;
@@ -201,8 +201,8 @@ fn warn_without_ids(job: &Job) {
 }
 
 /// Has a server do it, and watches.
-async fn run_at(args: &ReclassifyArgs, address: &str) -> anyhow::Result<ExitCode> {
-    let client = Client::connect(address).await?;
+async fn run_at(args: &ReclassifyArgs, address: &str, config: &Config) -> anyhow::Result<ExitCode> {
+    let client = Client::connect(address, &config.client).await?;
     let known: Vec<String> = client.fields().await?.0.into_iter().map(|(field, _)| field).collect();
     let asked = args.asked(&known)?;
     let job = client.create_job(&asked).await?;

@@ -15,6 +15,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use super::{load_config, model::classifier, render};
 use crate::{
     app::App,
+    audit::AuditLog,
     config::Overrides,
     domain::article::Article,
     encode::SentenceEncoder,
@@ -55,7 +56,7 @@ pub(super) struct ServeArgs {
     /// Where articles and confirmed tickets are kept [default: ./triage-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Allow addresses beyond loopback, with nothing to guard them
+    /// Allow addresses beyond loopback without TLS, or without asking for credentials
     #[arg(long)]
     insecure: bool,
 }
@@ -65,7 +66,9 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) 
     let config = load_config(config, &Overrides { listen, admin_listen, insecure, ..overrides })?;
     telemetry::init_log(&config.log_filter, config.log_format)?;
     keep_panics_private();
-    config.server.check_exposure()?;
+    config.check_exposure()?;
+    // Before anything is created: files that cannot be used are a wrong configuration.
+    config.open_doors()?;
 
     // Lives as long as the server: dropping it removes the folder.
     let temporary = if demo && data_dir.is_none() { Some(tempfile::tempdir()?) } else { None };
@@ -102,6 +105,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) 
         }
         out.flush()?;
 
+        let (audited, audited_in) = (store.clone(), data_dir.clone());
         let load = move || {
             let encoding = settle_encoder(&store, &encoders)?.map(|encoder| encoding(encoder, threads));
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir, encoding.clone())?;
@@ -118,7 +122,8 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) 
                 tracing::warn!("{mismatch}");
             }
             let shadow = shadow_at_work(&registry);
-            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies, registry, answers, shadow })
+            let audit = AuditLog::open(audited, &audited_in)?;
+            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies, registry, answers, audit, shadow })
         };
         let on_ready = move || {
             if demo {

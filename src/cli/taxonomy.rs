@@ -316,7 +316,7 @@ fn in_plain_words<T>(result: Result<T, TriageError>) -> anyhow::Result<T> {
 /// The taxonomy in force with its number and, where a file is the truth, that file.
 fn in_force(place: &Place, config: &Config) -> anyhow::Result<(Taxonomy, ServedTaxonomy)> {
     if let Some(address) = &place.server {
-        let served = block_on(async { Client::connect(address).await?.taxonomy().await })?;
+        let served = block_on(async { Client::connect(address, &config.client).await?.taxonomy().await })?;
         let taxonomy = file::parse_kept(&served.document)
             .map_err(|error| anyhow::anyhow!("{address} has a taxonomy that this version does not know: {error}"))?;
         return Ok((taxonomy, served));
@@ -373,7 +373,7 @@ fn export(out: Option<&Path>, place: &Place, config: &Config) -> anyhow::Result<
 
 fn history(limit: usize, place: &Place, config: &Config) -> anyhow::Result<()> {
     let records = if let Some(address) = &place.server {
-        block_on(async { Client::connect(address).await?.taxonomy_versions(limit).await })?
+        block_on(async { Client::connect(address, &config.client).await?.taxonomy_versions(limit).await })?
     } else if Store::exists(&place.data_dir) {
         let store = Store::open(&place.data_dir)?;
         in_plain_words(Taxonomies::new(store, config.taxonomy_file.as_deref()).list(None, limit))?.0
@@ -395,7 +395,9 @@ fn revise(revision: Revision, how: &How, config: &Config) -> anyhow::Result<()> 
     let changed_by = by.clone().unwrap_or_else(user);
     let asked = NewRevision { revision, expected_version: expect.clone(), changed_by };
     let outcome = match &place.server {
-        Some(address) => block_on(async { Client::connect(address).await?.revise_taxonomy(asked, *dry_run).await })?,
+        Some(address) => {
+            block_on(async { Client::connect(address, &config.client).await?.revise_taxonomy(asked, *dry_run).await })?
+        }
         None => revise_here(&asked, *dry_run, place, config)?,
     };
     let mut out = io::stdout().lock();

@@ -3,6 +3,9 @@
 //! of its own: the caller hands both in.
 
 mod answers;
+mod client;
+mod doors;
+mod exposure;
 mod jobs;
 mod learning;
 mod redaction;
@@ -28,7 +31,12 @@ use figment::{
 use serde::{Deserialize, de::DeserializeOwned};
 use tracing_subscriber::EnvFilter;
 
+pub use self::{
+    client::{ClientAccess, Secret},
+    exposure::{ExposedAddress, is_exposed},
+};
 use crate::{
+    access::doors::{DoorSettings, Doors},
     domain::{answer::AnswerSettings, model::LearningPolicy, taxonomy::Taxonomy, ticket::TicketLimits},
     encode::{EncoderChoice, Encoders, Redactor},
     telemetry::LogFormat,
@@ -69,6 +77,10 @@ pub struct Config {
     pub corrections_per_hour: u64,
     /// When the server trains and promotes models by itself.
     pub learning: LearningPolicy,
+    /// How the server is guarded.
+    pub doors: DoorSettings,
+    /// What commands show the server that they talk to.
+    pub client: ClientAccess,
     pub log_filter: String,
     pub log_format: LogFormat,
     /// Settings that work but are probably not meant, for the log.
@@ -83,20 +95,10 @@ pub struct Server {
     /// Whether either address may be reached from other machines.
     pub insecure: bool,
     pub drain: Duration,
-}
-
-impl Server {
-    /// Refuses addresses beyond loopback unless the desk asked for them.
-    pub fn check_exposure(&self) -> Result<(), ExposedAddress> {
-        let exposed = [Some(self.listen), self.admin_listen]
-            .into_iter()
-            .flatten()
-            .find(|address| !address.ip().to_canonical().is_loopback());
-        match exposed {
-            Some(address) if !self.insecure => Err(ExposedAddress { address }),
-            _ => Ok(()),
-        }
-    }
+    /// Whether programs may ask which methods there are.
+    pub reflection: bool,
+    /// The web pages that may call, by their origins.
+    pub web_origins: Vec<String>,
 }
 
 /// What the server accepts.
@@ -111,6 +113,8 @@ pub struct Limits {
     pub calls: usize,
     pub deadline: Duration,
     pub idle: Duration,
+    /// How long it may take to secure a connection.
+    pub handshake: Duration,
 }
 
 /// Flags that win over every other layer.
@@ -120,6 +124,7 @@ pub struct Overrides {
     pub admin_listen: Option<String>,
     pub insecure: bool,
     pub encoder: Option<EncoderChoice>,
+    pub client: ClientAccess,
 }
 
 /// Everything that is wrong with the settings.
@@ -142,16 +147,6 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The server would listen beyond loopback, and nothing guards it.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "refusing to listen on {address}: it can be reached from other machines, and nothing guards it; \
-     listen on 127.0.0.1, or pass --insecure if you mean it"
-)]
-pub struct ExposedAddress {
-    pub address: SocketAddr,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawServer {
@@ -159,6 +154,8 @@ struct RawServer {
     admin_listen: String,
     insecure: bool,
     drain_seconds: u64,
+    reflection: bool,
+    web_origins: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -174,6 +171,7 @@ struct RawLimits {
     calls: usize,
     deadline_seconds: u64,
     idle_seconds: u64,
+    handshake_seconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -209,16 +207,21 @@ impl Config {
                 Ok(_) => {
                     layers = layers.merge(Toml::file_exact(path));
                     // A path in a file is meant from that file's folder, one from the environment from here.
-                    if let Ok(named) = layers.extract_inner::<PathBuf>("taxonomy.file")
-                        && !named.as_os_str().is_empty()
-                    {
-                        let folder = path.parent().unwrap_or(Path::new(""));
-                        layers = layers.merge(("taxonomy.file", folder.join(named)));
+                    let folder = path.parent().unwrap_or(Path::new(""));
+                    for setting in ["taxonomy.file"].into_iter().chain(doors::PATHS) {
+                        if let Ok(named) = layers.extract_inner::<PathBuf>(setting)
+                            && !named.as_os_str().is_empty()
+                        {
+                            // As a default: the environment must win over it.
+                            layers = layers.merge(Serialized::default(setting, folder.join(named)));
+                        }
                     }
                 }
                 Err(error) => problems.push(format!("{}: {error}", path.display())),
             }
         }
+        let environment: Vec<_> = environment.into_iter().collect();
+        let client = client::check(&overrides.client, &environment, &mut problems);
         layers = layers
             .merge(Serialized::defaults(environment_layer(environment)))
             .merge(Serialized::defaults(flag_layer(overrides)));
@@ -232,6 +235,8 @@ impl Config {
         let jobs = section::<jobs::RawJobs>(&layers, "jobs", &mut problems);
         let answers = section::<answers::RawAnswers>(&layers, "answers", &mut problems);
         let learning = section::<learning::RawLearning>(&layers, "learning", &mut problems);
+        let tls = section::<doors::RawTls>(&layers, "tls", &mut problems);
+        let auth = section::<doors::RawAuth>(&layers, "auth", &mut problems);
         let log = section::<RawLog>(&layers, "log", &mut problems);
 
         let server = server.and_then(|raw| check_server(&raw, &mut problems));
@@ -248,6 +253,7 @@ impl Config {
         });
         let redactor = redaction.and_then(|raw| redaction::check(&raw, &mut problems));
         let job_folders = jobs.map(|raw| jobs::check(&raw, &mut problems)).unwrap_or_default();
+        let doors = doors::check(tls, auth, &mut problems);
         let answers = answers.map(|raw| answers::check(&raw, &mut problems));
         let learning = learning.map(|raw| (raw.corrections_per_hour, learning::check(&raw, &mut problems)));
         let (
@@ -278,10 +284,17 @@ impl Config {
             answers,
             corrections_per_hour,
             learning,
+            doors,
+            client,
             log_filter: log.filter,
             log_format: log.format,
             warnings,
         })
+    }
+
+    /// Reads the files that guard the server.
+    pub fn open_doors(&self) -> Result<Doors, ConfigError> {
+        Doors::open(self.doors.clone()).map_err(|problems| ConfigError { problems })
     }
 }
 
@@ -293,10 +306,13 @@ fn environment_layer(environment: impl IntoIterator<Item = (String, String)>) ->
         let path = path.to_lowercase();
         // Parsing a figment value cannot fail: what is no number, list or table is a string.
         let value = text.parse::<Value>().unwrap_or_else(|infallible| match infallible {});
-        match path.split_once("__") {
-            Some((section, key)) => insert(&mut layer, section, key, value),
-            None => drop(layer.insert(path, value)),
+        let mut keys: Vec<_> = path.split("__").collect();
+        let last = keys.pop().unwrap_or_default();
+        let mut table = &mut layer;
+        for key in keys {
+            table = table_in(table, key);
         }
+        table.insert(last.to_owned(), value);
     }
     layer
 }
@@ -316,15 +332,23 @@ fn flag_layer(overrides: &Overrides) -> Dict {
 }
 
 fn insert(layer: &mut Dict, section: &str, key: &str, value: Value) {
-    let table = layer.entry(section.to_owned()).or_insert_with(|| Value::from(BTreeMap::<String, Value>::new()));
-    if let Value::Dict(_, table) = table {
-        table.insert(key.to_owned(), value);
+    table_in(layer, section).insert(key.to_owned(), value);
+}
+
+/// The table of this name, which takes the place of what is none.
+fn table_in<'a>(layer: &'a mut Dict, name: &str) -> &'a mut Dict {
+    let empty = || Value::from(BTreeMap::<String, Value>::new());
+    let entry = layer.entry(name.to_owned()).or_insert_with(empty);
+    if !matches!(entry, Value::Dict(..)) {
+        *entry = empty();
     }
+    let Value::Dict(_, table) = entry else { unreachable!("it was made a table just now") };
+    table
 }
 
 fn unknown_sections(layers: &Figment) -> Vec<String> {
-    const KNOWN: [&str; 9] =
-        ["server", "limits", "compute", "taxonomy", "redaction", "answers", "learning", "jobs", "log"];
+    const KNOWN: [&str; 11] =
+        ["server", "tls", "auth", "limits", "compute", "taxonomy", "redaction", "answers", "learning", "jobs", "log"];
     let all: Dict = match layers.extract() {
         Ok(all) => all,
         Err(error) => return error.into_iter().map(|error| error.to_string()).collect(),
@@ -374,11 +398,14 @@ fn check_server(raw: &RawServer, problems: &mut Vec<String>) -> Option<Server> {
     if seconds(raw.drain_seconds) > MAX_SECONDS {
         problems.push(format!("server.drain_seconds: must be at most {MAX_SECONDS}, is {}", raw.drain_seconds));
     }
+    doors::check_origins(&raw.web_origins, problems);
     Some(Server {
         listen: listen?,
         admin_listen: admin_listen?,
         insecure: raw.insecure,
         drain: Duration::from_secs(raw.drain_seconds),
+        reflection: raw.reflection,
+        web_origins: raw.web_origins.clone(),
     })
 }
 
@@ -403,6 +430,7 @@ fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
     within("connections", raw.connections, 1..=1_000_000);
     within("calls", raw.calls, 1..=65_536);
     within("deadline_seconds", seconds(raw.deadline_seconds), 1..=MAX_SECONDS);
+    within("handshake_seconds", seconds(raw.handshake_seconds), 1..=MAX_SECONDS);
     within("idle_seconds", seconds(raw.idle_seconds), 1..=MAX_SECONDS);
     (problems.len() == before).then(|| Limits {
         message_bytes: raw.message_bytes,
@@ -414,6 +442,7 @@ fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
         calls: raw.calls,
         deadline: Duration::from_secs(raw.deadline_seconds),
         idle: Duration::from_secs(raw.idle_seconds),
+        handshake: Duration::from_secs(raw.handshake_seconds),
     })
 }
 
@@ -482,17 +511,5 @@ mod tests {
         assert!(problem.contains(&folder.display().to_string()), "{problem}");
         let problem = load("", &[("TRIAGE__TAXONOMY__FILE", "no/tax.toml")]).unwrap_err().to_string();
         assert!(problem.contains("taxonomy no/tax.toml"), "{problem}");
-    }
-
-    #[test]
-    fn addresses_beyond_loopback_need_the_flag() {
-        for (listen, exposed) in
-            [("127.0.0.1:0", false), ("[::1]:0", false), ("0.0.0.0:0", true), ("[::ffff:10.0.0.1]:0", true)]
-        {
-            let overrides = |insecure| Overrides { listen: Some(listen.to_owned()), insecure, ..Overrides::default() };
-            let check = |insecure| Config::load(None, [], &overrides(insecure)).unwrap().server.check_exposure();
-            assert_eq!(check(false).is_err(), exposed, "{listen}");
-            assert!(check(true).is_ok(), "{listen}");
-        }
     }
 }

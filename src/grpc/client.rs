@@ -1,6 +1,7 @@
 //! The client that the command line uses for `--server`.
 
 mod answers;
+mod connection;
 mod feedback;
 mod jobs;
 mod knowledge;
@@ -11,10 +12,7 @@ mod taxonomy;
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
-use tonic::{
-    Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 pub use self::{
@@ -25,6 +23,7 @@ pub use self::{
 };
 use super::convert;
 use crate::{
+    config::ClientAccess,
     domain::{
         article::{ArticleHit, Passage},
         decision::{
@@ -39,27 +38,28 @@ use crate::{
     pb::{self, triage_service_client::TriageServiceClient},
 };
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// A connection to a running server.
 #[derive(Debug, Clone)]
 pub struct Client {
     address: String,
-    channel: Channel,
+    channel: connection::Service,
+    /// What may be missing where a connection ends by itself.
+    hint: &'static str,
 }
 
 impl Client {
-    /// Connects to `HOST:PORT`.
-    pub async fn connect(address: &str) -> anyhow::Result<Self> {
-        let uri = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-        let endpoint = Endpoint::from_shared(uri)
-            .with_context(|| format!("`{address}` is not an address such as 127.0.0.1:50051"))?;
-        let channel = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .connect()
-            .await
-            .with_context(|| format!("no server answers at {address}; start one with `triage serve`"))?;
-        Ok(Self { address: address.to_owned(), channel })
+    /// Connects to `HOST:PORT` or `https://HOST:PORT`.
+    pub async fn connect(address: &str, access: &ClientAccess) -> anyhow::Result<Self> {
+        let channel = connection::connect(address, access).await?;
+        let is_secured = access.ca.is_some() || access.certificate.is_some() || address.starts_with("https://");
+        let hint = match (is_secured, &access.certificate) {
+            (false, _) => "; where it is secured, name it with https://",
+            (true, None) => {
+                "; where it asks for certificates, give one with --client-certificate FILE --client-key FILE"
+            }
+            (true, Some(_)) => "",
+        };
+        Ok(Self { address: address.to_owned(), channel, hint })
     }
 
     /// As it was named.
@@ -86,6 +86,17 @@ impl Client {
 
     /// What the server said was wrong, field by field.
     fn explain(&self, status: &Status) -> anyhow::Error {
+        if let Some(problem) = connection::tls_problem(status) {
+            return anyhow::anyhow!("the connection to {} is refused: {problem}", self.address);
+        }
+        // A server that is not met as it asks ends the connection, and what it says of that may come too late.
+        if std::error::Error::source(status).is_some() {
+            return anyhow::anyhow!("the connection to {} ended: {}{}", self.address, status.message(), self.hint);
+        }
+        if status.code() == Code::Unauthenticated {
+            let hint = "name a file with the token with --token-file, or set TRIAGE_TOKEN";
+            return anyhow::anyhow!("{} answers {:?}: {}; {hint}", self.address, status.code(), status.message());
+        }
         let violations = status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default();
         if violations.is_empty() {
             return anyhow::anyhow!("{} answers {:?}: {}", self.address, status.code(), status.message());

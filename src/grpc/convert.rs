@@ -303,6 +303,7 @@ pub(super) fn server_info(made_by: Versions, fields: Vec<FieldOverview>, limits:
         calls: _,
         deadline,
         idle: _,
+        handshake: _,
     } = limits;
     pb::GetServerInfoResponse {
         versions: Some(versions(made_by)),

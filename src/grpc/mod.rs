@@ -7,6 +7,7 @@ mod convert;
 pub(crate) mod edge;
 mod feedback;
 mod gaps;
+pub(crate) mod guard;
 mod import;
 mod jobs;
 mod knowledge;
@@ -15,7 +16,9 @@ mod models;
 mod pages;
 mod status;
 mod taxonomy;
+pub(crate) mod tls;
 mod triage;
+pub(crate) mod web;
 
 use std::{
     future::Future,
@@ -36,6 +39,7 @@ pub(crate) use self::{
     models::ModelHandler, taxonomy::TaxonomyHandler, triage::TriageHandler,
 };
 use crate::{
+    audit::{AuditEntry, AuditLog, Versions},
     compute::{Place, Pool},
     config::Limits,
     domain::answer::AnswerSettings,
@@ -67,6 +71,8 @@ pub struct Core {
     pub taxonomies: Taxonomies,
     pub registry: Registry,
     pub answers: AnswerSettings,
+    /// Who changed what; every change has its entry before it is answered.
+    pub audit: AuditLog,
     /// Answers silently beside the triager's model; `None` where no model does.
     pub shadow: Option<Shadow>,
 }
@@ -232,6 +238,27 @@ impl Api {
     ) -> Result<T, TriageError> {
         let core = self.core()?;
         self.disk.run(place, move || work(&core)).await?
+    }
+
+    /// Writes down a call that may have changed something; its caller is answered when the entry is durable.
+    pub(crate) async fn audit(&self, caller: &str, method: &'static str, code: tonic::Code) {
+        // Without its parts the server answers no call that changes anything.
+        let Ok(core) = self.core() else { return };
+        let versions = core.triager.versions();
+        let entry = AuditEntry::new(caller, method, code_name(code)).with_versions(Versions {
+            model: Some(versions.model),
+            taxonomy: Some(versions.taxonomy),
+            ..Versions::default()
+        });
+        // What was done is done, and its caller has to know; that the log lacks it stands in the server's log.
+        core.audit.record(entry).await.ok();
+    }
+
+    /// Writes down a call that was not let in; of a flood some, and how many others there were.
+    pub(crate) fn audit_refusal(&self, caller: &str, method: &str, code: tonic::Code) {
+        if let Ok(core) = self.core() {
+            core.audit.refused(AuditEntry::new(caller, method, code_name(code)));
+        }
     }
 
     /// Calls at work or waiting for a processor.

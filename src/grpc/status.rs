@@ -44,7 +44,7 @@ impl From<TriageError> for Status {
                 Code::NotFound
             }
             TriageError::TooLarge { .. } => Code::OutOfRange,
-            TriageError::Overloaded { retry_after } => {
+            TriageError::Overloaded { retry_after } | TriageError::RateLimited { retry_after } => {
                 details.set_retry_info(Some(*retry_after));
                 Code::ResourceExhausted
             }
@@ -61,7 +61,13 @@ impl From<TriageError> for Status {
             | TriageError::OutputTaken { .. }
             | TriageError::Unwritable { .. } => Code::FailedPrecondition,
             TriageError::TaxonomyChanged { .. } => Code::Aborted,
-            TriageError::PathNotAllowed { .. } => Code::PermissionDenied,
+            TriageError::PathNotAllowed { .. } | TriageError::OriginNotAllowed => Code::PermissionDenied,
+            TriageError::Unauthenticated { .. } => Code::Unauthenticated,
+            TriageError::PermissionDenied { role: _, allowed } => {
+                let roles = HashMap::from([("roles".to_owned(), allowed.clone())]);
+                details.set_error_info(error.reason(), ERROR_DOMAIN, roles);
+                Code::PermissionDenied
+            }
             TriageError::Internal(source) => {
                 tracing::error!(error = source.as_ref(), "call failed");
                 Code::Internal

@@ -4,11 +4,16 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 use ticket_triage::{
+    access::role::Role,
     audit::{AuditEntry, AuditLog, Problem, verify},
+    pb,
     store::Store,
 };
 
-use crate::harness::{Outcome, ServerProcess, file, run};
+use crate::{
+    doors::Tokens,
+    harness::{Outcome, ServerProcess, TestServer, article, file, frame, run},
+};
 
 fn on(data_dir: &Path, arguments: &[&str]) -> Outcome {
     run(arguments.iter().copied().chain(["--data-dir", data_dir.to_str().unwrap()]))
@@ -186,4 +191,64 @@ async fn the_log_is_read_while_a_server_holds_the_directory() {
     for command in [["audit", "list"], ["audit", "verify"]] {
         on(folder.path(), &command).check(0, &[]);
     }
+}
+
+/// Caller, action and outcome of all entries, the first first.
+fn told(data_dir: &Path) -> Vec<[String; 3]> {
+    let listed = on(data_dir, &["audit", "list", "--json"]);
+    listed.check(0, &[]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let entries = listed["entries"].as_array().unwrap().iter().rev();
+    let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    entries.map(|entry| ["caller", "action", "outcome"].map(|key| text(entry, key))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_over_the_wire_is_written_down_before_it_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let server = ServerProcess::start(&data_dir, &[]).await;
+    let mut knowledge = server.knowledge().await;
+    let sent = tokio_stream::iter([frame(vec![article("KB1", "Wombat offline", "Turn it on.")])]);
+    knowledge.upsert_articles(sent).await.unwrap();
+    knowledge.get_article(pb::GetArticleRequest { id: "KB1".to_owned(), version: None }).await.unwrap();
+    for _ in 0..2 {
+        let delete = pb::DeleteArticleRequest { id: "KB1".to_owned(), ..pb::DeleteArticleRequest::default() };
+        knowledge.delete_article(delete).await.ok();
+    }
+    // Killed.
+    drop(server);
+    let entry = |method: &str, outcome: &str| {
+        ["127.0.0.1".to_owned(), format!("triage.v1.KnowledgeService/{method}"), outcome.to_owned()]
+    };
+    let expected = [entry("UpsertArticles", "OK"), entry("DeleteArticle", "OK"), entry("DeleteArticle", "NOT_FOUND")];
+    assert_eq!(told(&data_dir), expected);
+    on(&data_dir, &["audit", "verify"]).check(0, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_refused_is_written_down_by_name_where_it_is_known() {
+    let tokens = Tokens::new();
+    let token = tokens.add("bot", Role::Chatbot, "");
+    let server = TestServer::start_with(&tokens.configuration()).await;
+    let delete = |authorization: Option<&str>| {
+        let mut request = tonic::Request::new(pb::DeleteArticleRequest {
+            id: "KB1".to_owned(),
+            ..pb::DeleteArticleRequest::default()
+        });
+        if let Some(authorization) = authorization {
+            request.metadata_mut().insert("authorization", authorization.parse().unwrap());
+        }
+        request
+    };
+    let mut knowledge = server.knowledge().await;
+    knowledge.delete_article(delete(Some(&format!("Bearer {token}")))).await.unwrap_err();
+    knowledge.delete_article(delete(None)).await.unwrap_err();
+    let data_dir = server.data_dir();
+    let folder = server.stop_and_keep().await;
+    let expected = [["bot", "PERMISSION_DENIED"], ["127.0.0.1", "UNAUTHENTICATED"]];
+    let found = told(&data_dir);
+    let found: Vec<_> = found.iter().map(|[caller, _, outcome]| [caller.as_str(), outcome.as_str()]).collect();
+    assert_eq!(found, expected);
+    drop(folder);
 }

@@ -9,10 +9,12 @@ use std::{
     time::Duration,
 };
 
+use futures_util::stream::poll_fn;
 use prost::Message as _;
 use tempfile::TempDir;
 use ticket_triage::{
     app::App,
+    audit::AuditLog,
     config::{Config, Overrides},
     feedback::Feedback,
     grpc::Core,
@@ -30,7 +32,10 @@ use ticket_triage::{
     taxonomy::Taxonomies,
     triage::Triager,
 };
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 use tonic::{
     Status,
     transport::{Channel, Endpoint},
@@ -45,6 +50,7 @@ pub struct TestServer {
     pub address: SocketAddr,
     pub admin_address: SocketAddr,
     shutdown: oneshot::Sender<()>,
+    hangups: mpsc::UnboundedSender<()>,
     served: JoinHandle<anyhow::Result<()>>,
     folder: TempDir,
 }
@@ -95,6 +101,7 @@ impl TestServer {
         let load = move || {
             before_loading();
             let store = Store::open(&data_dir)?;
+            let audited = store.clone();
             let knowledge = KnowledgeBase::open(store.clone(), &data_dir, None)?;
             let registry = Registry::open(store.clone(), &data_dir, redactor.clone(), encoders.clone())?;
             let memory = Memory::open(store.clone(), &data_dir, redactor, None)?;
@@ -105,16 +112,19 @@ impl TestServer {
             let triager = Triager::new(registry.serving()?, taxonomy, Some(knowledge.clone()), Some(memory.clone()))?
                 .with_feedback(feedback.clone());
             let shadow = registry.shadow_at_work()?;
-            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies, registry, answers, shadow })
+            let audit = AuditLog::open(audited, &data_dir)?;
+            Ok(Core { triager, knowledge, memory, feedback, jobs, taxonomies, registry, answers, audit, shadow })
         };
-        let app = App::bind(config).await.unwrap();
+        let (hangups, mut hung_up) = mpsc::unbounded_channel();
+        let hung_up = poll_fn(move |context| hung_up.poll_recv(context));
+        let app = App::bind(config).await.unwrap().reload_on(hung_up, None);
         let (address, admin_address) = (app.address().unwrap(), app.admin_address().unwrap().unwrap());
         let (shutdown, stop) = oneshot::channel();
         let (ready, started) = oneshot::channel();
         // A test that does not wait for readiness has dropped the receiver.
         let on_ready = move || ready.send(()).unwrap_or(());
         let served = tokio::spawn(app.serve(load, on_ready, async { stop.await.unwrap_or(()) }));
-        (Self { address, admin_address, shutdown, served, folder }, started)
+        (Self { address, admin_address, shutdown, hangups, served, folder }, started)
     }
 
     pub async fn channel(&self) -> Channel {
@@ -164,15 +174,28 @@ impl TestServer {
         get(self.admin_address.to_string(), path).await
     }
 
+    /// Has the server read again what it reads on SIGHUP, without waiting for it.
+    pub fn hang_up(&self) {
+        self.hangups.send(()).unwrap();
+    }
+
     /// Asks the server to drain, without waiting for it.
     pub fn begin_shutdown(self) -> JoinHandle<anyhow::Result<()>> {
-        let Self { address: _, admin_address: _, shutdown, served, folder } = self;
+        let Self { address: _, admin_address: _, shutdown, hangups: _, served, folder } = self;
         shutdown.send(()).unwrap();
         tokio::spawn(async move {
             let outcome = served.await.unwrap();
             drop(folder);
             outcome
         })
+    }
+
+    /// Drains the server and gives its folder, with what it kept.
+    pub async fn stop_and_keep(self) -> TempDir {
+        let Self { address: _, admin_address: _, shutdown, hangups: _, served, folder } = self;
+        shutdown.send(()).unwrap();
+        served.await.unwrap().unwrap();
+        folder
     }
 
     /// Drains the server; fails if it did not end well.
@@ -356,6 +379,12 @@ impl Outcome {
     }
 }
 
+/// Runs the program while servers of this process go on.
+#[expect(clippy::disallowed_methods, reason = "tests have no pool, and wait for what they start")]
+pub async fn run_beside(mut command: Command) -> Outcome {
+    tokio::task::spawn_blocking(move || command.output().unwrap().into()).await.unwrap()
+}
+
 /// Runs the program with these arguments to its end.
 pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Outcome {
     program().args(arguments).output().unwrap().into()
@@ -393,7 +422,7 @@ impl ServerProcess {
         (server, admin)
     }
 
-    fn listen_and_log<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>, log: Stdio) -> Self {
+    pub fn listen_and_log<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>, log: Stdio) -> Self {
         let mut child = program()
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)

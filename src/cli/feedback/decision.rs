@@ -111,7 +111,7 @@ pub(super) fn record(args: &RecordArgs, config: &Config) -> anyhow::Result<()> {
     let verdict =
         Verdict { source: source.clone(), given_at: *given_at, accepted: accepted.clone(), corrections: by_field };
     let receipt = if let Some(address) = &place.server {
-        block_on(async { Client::connect(address).await?.record_feedback(handle, verdict).await })?
+        block_on(async { Client::connect(address, &config.client).await?.record_feedback(handle, verdict).await })?
     } else {
         check_exists(&place.data_dir)?;
         let triager = open_triager(model.as_deref(), Some(&place.data_dir), config)?;
@@ -146,7 +146,7 @@ pub(super) fn list(args: &ListArgs, config: &Config) -> anyhow::Result<()> {
     let ListArgs { ticket, source, corrections, limit, place } = args;
     let filter = FeedbackFilter { ticket_id: ticket.clone(), source: source.clone(), corrections: *corrections };
     let records = if let Some(address) = &place.server {
-        block_on(async { Client::connect(address).await?.list_feedback(&filter, *limit).await })?
+        block_on(async { Client::connect(address, &config.client).await?.list_feedback(&filter, *limit).await })?
     } else {
         open(&place.data_dir, config)?.list(&filter, None, *limit as usize)?
     };
@@ -180,7 +180,7 @@ pub(super) fn list(args: &ListArgs, config: &Config) -> anyhow::Result<()> {
 pub(super) fn withdraw(args: &WithdrawArgs, config: &Config) -> anyhow::Result<()> {
     let WithdrawArgs { id, place } = args;
     let withdrawn = if let Some(address) = &place.server {
-        block_on(async { Client::connect(address).await?.withdraw_feedback(*id).await })?
+        block_on(async { Client::connect(address, &config.client).await?.withdraw_feedback(*id).await })?
     } else {
         open(&place.data_dir, config)?.withdraw(*id)?
     };

@@ -103,7 +103,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<()> {
     if let Some(address) = &args.server {
         let tickets = args.read(rows, &columns, &config.limits.ticket, &bar, &mut outcome, |_| Ok(()))?;
         let (counts, refused) = block_on(async {
-            Client::connect(address).await?.record_resolved(&args.source, tickets, FRAME_BYTES).await
+            Client::connect(address, &config.client).await?.record_resolved(&args.source, tickets, FRAME_BYTES).await
         })?;
         outcome.counts = counts;
         outcome.failed += refused;

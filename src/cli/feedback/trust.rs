@@ -40,7 +40,7 @@ pub(in super::super) struct TrustArgs {
 pub(super) fn run(args: &TrustArgs, config: &Config) -> anyhow::Result<()> {
     let TrustArgs { days, field, data_dir, server, json } = args;
     let mut report = if let Some(address) = server {
-        block_on(async { Client::connect(address).await?.trust(*days).await })?
+        block_on(async { Client::connect(address, &config.client).await?.trust(*days).await })?
     } else {
         check_exists(data_dir)?;
         open_triager(None, Some(data_dir), config)?.trust(*days)?

@@ -13,6 +13,7 @@ use clap::Args;
 use super::{Place, open, parse_id};
 use crate::{
     cli::{UsageError, block_on, job, output},
+    config::Config,
     domain::job::{JobId, TicketResult},
     grpc::client::Client,
     jobs::{Job, ResultFilter, ResultPlace, result_line},
@@ -61,13 +62,18 @@ pub(in crate::cli) struct ExportArgs {
 
 impl Which {
     /// Hands every result to `act`, in the order of the tickets.
-    fn each(&self, place: &Place, mut act: impl FnMut(&Job, &TicketResult) -> io::Result<()>) -> anyhow::Result<()> {
+    fn each(
+        &self,
+        place: &Place,
+        config: &Config,
+        mut act: impl FnMut(&Job, &TicketResult) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
         let Self { id, changed, failed, field, limit } = self;
         let filter = ResultFilter { changed_only: *changed, failed_only: *failed, field: field.clone() };
         let mut left = limit.unwrap_or(usize::MAX);
         if let Some(address) = &place.server {
             return block_on(async {
-                let client = Client::connect(address).await?;
+                let client = Client::connect(address, &config.client).await?;
                 let job = client.job(*id).await?;
                 let mut results = client.job_results(*id, &filter).await?;
                 while left > 0
@@ -93,10 +99,10 @@ impl Which {
     }
 }
 
-pub(super) fn print(args: &ResultsArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn print(args: &ResultsArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let ResultsArgs { which, place } = args;
     let mut out = BufWriter::new(io::stdout().lock());
-    which.each(place, |job, result| {
+    which.each(place, config, |job, result| {
         let fields = job.specification.fields();
         if place.json {
             out.write_all(&result_line(fields, result))
@@ -108,7 +114,7 @@ pub(super) fn print(args: &ResultsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn export(args: &ExportArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let ExportArgs { which, output, place } = args;
     let name = output.to_string_lossy().to_ascii_lowercase();
     if [".csv", ".gz"].iter().any(|ending| name.ends_with(ending)) {
@@ -122,7 +128,7 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         "{} exists already: name another output, or remove it",
         output.display()
     );
-    let written = write(which, place, &part);
+    let written = write(which, place, config, &part);
     let tickets = match written.and_then(|tickets| fs::rename(&part, output).map(|()| tickets).context("renaming")) {
         Ok(tickets) => tickets,
         Err(error) => {
@@ -152,10 +158,10 @@ fn unfinished(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
-fn write(which: &Which, place: &Place, path: &Path) -> anyhow::Result<u64> {
+fn write(which: &Which, place: &Place, config: &Config, path: &Path) -> anyhow::Result<u64> {
     let mut file = BufWriter::new(File::create(path)?);
     let mut tickets = 0;
-    which.each(place, |job, result| {
+    which.each(place, config, |job, result| {
         tickets += 1;
         file.write_all(&result_line(job.specification.fields(), result))
     })?;

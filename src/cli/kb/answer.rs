@@ -93,7 +93,7 @@ pub(super) fn run(args: &AnswerArgs, config: &Config) -> anyhow::Result<ExitCode
     }
     let request = args.request(text, &args.earlier);
     let reply = if let Some(address) = &args.server {
-        block_on(async { Client::connect(address).await?.suggest_answers(request).await })?
+        block_on(async { Client::connect(address, &config.client).await?.suggest_answers(request).await })?
     } else {
         super::existing_store(&args.data_dir)?;
         let triager = open_triager(None, Some(&args.data_dir), config)?;

@@ -154,7 +154,7 @@ fn parse_last_day(raw: &str) -> Result<LastDay, String> {
 
 pub(super) fn get(args: &GetArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let ServedArticle { text, usage } = if let Some(address) = &args.place.server {
-        block_on(async { Client::connect(address).await?.article(&args.id, args.version).await })?
+        block_on(async { Client::connect(address, &config.client).await?.article(&args.id, args.version).await })?
     } else {
         let text = args.place.knowledge(config)?.text(&args.id, args.version)?;
         ServedArticle { text, usage: super::existing_store(&args.place.data_dir)?.article_usage(&args.id)? }
@@ -246,7 +246,7 @@ fn article_json(article: &Article) -> Value {
 
 pub(super) fn versions(args: &VersionsArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let versions = if let Some(address) = &args.place.server {
-        block_on(async { Client::connect(address).await?.article_versions(&args.id).await })?
+        block_on(async { Client::connect(address, &config.client).await?.article_versions(&args.id).await })?
     } else {
         args.place.knowledge(config)?.versions(&args.id, None, KEPT_VERSIONS as usize)?.versions
     };
@@ -287,7 +287,7 @@ pub(super) fn list(args: &ListArgs, config: &Config) -> anyhow::Result<ExitCode>
     };
     if let Some(address) = &args.place.server {
         block_on(async {
-            let client = Client::connect(address).await?;
+            let client = Client::connect(address, &config.client).await?;
             let mut next = Some(String::new());
             while let Some(token) = next {
                 let (articles, more) = client.list_articles(&args.kind, &args.status, args.expired, token).await?;
@@ -351,7 +351,7 @@ fn move_on(
 ) -> anyhow::Result<ExitCode> {
     let outcomes: Vec<(&String, anyhow::Result<(u32, bool)>)> = if let Some(address) = &place.server {
         block_on(async {
-            let client = Client::connect(address).await?;
+            let client = Client::connect(address, &config.client).await?;
             let mut outcomes = Vec::new();
             for id in ids {
                 outcomes.push((id, client.set_article_status(id, status, last_day).await));
@@ -391,7 +391,7 @@ pub(super) fn delete(args: &DeleteArgs, config: &Config) -> anyhow::Result<ExitC
     let mut unknown = Vec::new();
     if let Some(address) = &args.place.server {
         block_on(async {
-            let client = Client::connect(address).await?;
+            let client = Client::connect(address, &config.client).await?;
             for id in &args.ids {
                 if !client.delete_article(id, args.erase_versions).await? {
                     unknown.push(id);

@@ -69,9 +69,9 @@ pub(super) fn run(args: &GapsArgs, config: &Config) -> anyhow::Result<ExitCode> 
         return Err(UsageError(format!("--since must not be in the future; today is {today}")).into());
     }
     let report = match &args.server {
-        Some(address) => {
-            block_on(async { Client::connect(address).await?.gaps(args.since, args.top, args.max_tickets).await })?
-        }
+        Some(address) => block_on(async {
+            Client::connect(address, &config.client).await?.gaps(args.since, args.top, args.max_tickets).await
+        })?,
         None => search(args, config, today)?,
     };
     let mut out = io::stdout().lock();

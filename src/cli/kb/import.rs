@@ -92,7 +92,7 @@ pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode
     let counts = match &args.server {
         Some(address) => {
             super::super::no_encoder_for(address, config)?;
-            send(&mut batches, address)?
+            send(&mut batches, address, config)?
         }
         None => store(&mut batches, &args.data_dir, &bar, config)?,
     };
@@ -130,8 +130,8 @@ fn store(
     Ok(counts)
 }
 
-fn send(batches: &mut Batches<'_>, address: &str) -> anyhow::Result<ImportCounts> {
-    let sent = block_on(async { Client::connect(address).await?.upsert_articles(&mut *batches).await });
+fn send(batches: &mut Batches<'_>, address: &str, config: &Config) -> anyhow::Result<ImportCounts> {
+    let sent = block_on(async { Client::connect(address, &config.client).await?.upsert_articles(&mut *batches).await });
     let UpsertedArticles { counts, failed, errors } = sent?;
     for (id, problem) in errors {
         batches.bar.warn(format_args!("{address} refuses the article `{id}`: {problem}"));

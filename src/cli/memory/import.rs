@@ -160,8 +160,8 @@ impl Batches<'_> {
 }
 
 /// Has a server do it, and watches.
-async fn run_at(args: &ImportArgs, address: &str) -> anyhow::Result<ExitCode> {
-    let client = Client::connect(address).await?;
+async fn run_at(args: &ImportArgs, address: &str, config: &Config) -> anyhow::Result<ExitCode> {
+    let client = Client::connect(address, &config.client).await?;
     let new = NewImport {
         path: args.input.clone(),
         renames: Vec::new(),
@@ -191,7 +191,7 @@ async fn run_at(args: &ImportArgs, address: &str) -> anyhow::Result<ExitCode> {
 pub(super) fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode> {
     if let Some(address) = &args.server {
         super::super::no_encoder_for(address, config)?;
-        return block_on(run_at(args, address));
+        return block_on(run_at(args, address, config));
     }
     let started = Instant::now();
     let rows = Rows::open(&args.input, &args.map)?;

@@ -89,7 +89,7 @@ pub(super) fn run(args: &TrainArgs, config: &Config) -> anyhow::Result<()> {
         Some(_) if !args.map.is_empty() => {
             return Err(UsageError("--map is for --data-dir: a server reads the columns as they are".to_owned()).into());
         }
-        Some(address) => block_on(train_at(address, NewTraining { training, by, automatic_since: None }))?,
+        Some(address) => block_on(train_at(address, config, NewTraining { training, by, automatic_since: None }))?,
         None => train_here(args, &training, &by, config)?,
     };
     shown(&model, args.place.json)
@@ -146,8 +146,8 @@ fn train_here(args: &TrainArgs, training: &Training, by: &str, config: &Config) 
 }
 
 /// Has a server train, and watches.
-async fn train_at(address: &str, new: NewTraining) -> anyhow::Result<Model> {
-    let client = Client::connect(address).await?;
+async fn train_at(address: &str, config: &Config, new: NewTraining) -> anyhow::Result<Model> {
+    let client = Client::connect(address, &config.client).await?;
     let id = client.train_model(new).await?.record.id;
     let job = watch(&client, id, Pauses::EndAt).await?;
     match (job.record.state, &job.record.pause) {

@@ -7,11 +7,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tonic::{Streaming, transport::Channel};
+use tonic::Streaming;
 
 use super::{
     super::convert::{domain_training, import_spec, reclassification_spec},
-    Client, domain_abstention,
+    Client,
+    connection::Service,
+    domain_abstention,
 };
 use crate::{
     domain::job::{FieldResult, JobCounts, JobId, JobState, Pause, PauseCause, TicketResult, UndoOutcome},
@@ -64,7 +66,7 @@ impl JobResults {
 }
 
 impl Client {
-    fn jobs_service(&self) -> JobServiceClient<Channel> {
+    fn jobs_service(&self) -> JobServiceClient<Service> {
         JobServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 

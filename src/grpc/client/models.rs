@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context as _;
-use tonic::transport::Channel;
 
-use super::{Client, jobs};
+use super::{Client, connection::Service, jobs};
 use crate::{
     domain::{
         job::JobId,
@@ -37,7 +36,7 @@ pub struct ListedModels {
 }
 
 impl Client {
-    fn models_service(&self) -> ModelServiceClient<Channel> {
+    fn models_service(&self) -> ModelServiceClient<Service> {
         ModelServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 

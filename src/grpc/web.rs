@@ -1,0 +1,45 @@
+//! What browsers are told before their pages may call (CORS). They ask only for pages of another origin; without an answer
+//! they do not send the call.
+
+use std::time::Duration;
+
+use tonic::codegen::http::{
+    HeaderName, HeaderValue, Method,
+    header::{AUTHORIZATION, CONTENT_TYPE, InvalidHeaderValue},
+};
+use tower::{
+    layer::util::Identity,
+    util::{Either, option_layer},
+};
+use tower_http::cors::CorsLayer;
+
+/// What gRPC-Web clients send.
+const SENT: [HeaderName; 5] = [
+    CONTENT_TYPE,
+    AUTHORIZATION,
+    HeaderName::from_static("grpc-timeout"),
+    HeaderName::from_static("x-grpc-web"),
+    HeaderName::from_static("x-user-agent"),
+];
+/// What their pages may read.
+const READ: [HeaderName; 3] = [
+    HeaderName::from_static("grpc-status"),
+    HeaderName::from_static("grpc-message"),
+    HeaderName::from_static("grpc-status-details-bin"),
+];
+/// Browsers remember the answer for so long.
+const MAX_AGE: Duration = Duration::from_hours(1);
+
+/// Allows pages of these origins to call, without what a browser would send of its own, such as a certificate.
+pub(crate) fn origins(origins: &[String]) -> Result<Either<CorsLayer, Identity>, InvalidHeaderValue> {
+    let values = origins.iter().map(|origin| HeaderValue::from_str(origin)).collect::<Result<Vec<_>, _>>()?;
+    let layer = (!values.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(values)
+            .allow_methods([Method::POST])
+            .allow_headers(SENT)
+            .expose_headers(READ)
+            .max_age(MAX_AGE)
+    });
+    Ok(option_layer(layer))
+}
