@@ -9,9 +9,9 @@ use super::decision::Abstention;
 pub struct JobId(pub u64);
 
 impl JobId {
-    /// `None` for anything but a whole number from 1.
+    /// `None` for anything but a whole number from 1 that a record can have.
     pub fn parse(raw: &str) -> Option<Self> {
-        raw.parse().ok().filter(|number| *number > 0).map(Self)
+        raw.parse::<i64>().ok().and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0).map(Self)
     }
 }
 

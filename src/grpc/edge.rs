@@ -39,8 +39,10 @@ pub(super) fn translate(status: Status) -> Status {
                 "message over limits.batch_bytes, and only batches and streams may be over limits.message_bytes: {said}"
             ),
         )
-    } else if status.code() == Code::Internal && said.contains("decode") {
+    } else if status.code() == Code::Internal && is_undecodable(said) {
         (Code::InvalidArgument, "INVALID_REQUEST", format!("invalid request: {said}"))
+    } else if status.code() == Code::Unimplemented && said.contains("compressed") {
+        (Code::Unimplemented, "UNKNOWN_ENCODING", format!("{said}: send it plain, or with gzip"))
     } else if status.code() == Code::Unimplemented {
         let message = "no such method; reflection and proto/triage/v1 list them".to_owned();
         (Code::Unimplemented, "UNKNOWN_METHOD", message)
@@ -52,4 +54,12 @@ pub(super) fn translate(status: Status) -> Status {
         details.add_bad_request_violation("request", said);
     }
     Status::with_error_details(code, message, details)
+}
+
+/// Whether tonic says of a message that it is none. What is compressed without saying how stays an internal error, as
+/// the protocol wants it.
+fn is_undecodable(said: &str) -> bool {
+    ["decode", "Error decompressing", "invalid compression flag", "Unexpected EOF"]
+        .iter()
+        .any(|sign| said.contains(sign))
 }

@@ -32,6 +32,9 @@ pub(crate) struct JobHandler(pub(crate) Api);
 
 /// No job has any other id.
 fn parse_id(raw: &str) -> Result<JobId, TriageError> {
+    if raw.trim().is_empty() {
+        return Err(TriageError::invalid("id", "must not be blank"));
+    }
     JobId::parse(raw).ok_or_else(|| TriageError::NotFound { resource: "job", id: raw.to_owned() })
 }
 

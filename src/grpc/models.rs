@@ -55,6 +55,16 @@ fn model_of(core: &Core, version: &str) -> Result<Option<pb::Model>, TriageError
     Ok(Some(convert::model(core.registry.get(version)?)))
 }
 
+/// What jobs say of their specification, said of the path.
+fn of_path(mut error: TriageError) -> TriageError {
+    if let TriageError::InvalidRequest(violations) = &mut error {
+        for violation in violations {
+            "path".clone_into(&mut violation.field);
+        }
+    }
+    error
+}
+
 #[tonic::async_trait]
 impl ModelService for ModelHandler {
     async fn list_models(
@@ -101,7 +111,7 @@ impl ModelService for ModelHandler {
             .unary("ImportModel", request, async |request| {
                 let (path, by) = convert::asked_model_import(request)?;
                 let import = move |_: &Api, core: &Core| {
-                    let folder = core.jobs.folder_to_read(&path)?;
+                    let folder = core.jobs.folder_to_read(&path).map_err(|error| of_path(error.into()))?;
                     let imported = core.registry.import(&folder, &by).map_err(|error| {
                         let is_of_folder = matches!(error, RegistryError::Bundle(_));
                         if is_of_folder { TriageError::invalid("path", error.to_string()) } else { error.into() }

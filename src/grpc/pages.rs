@@ -37,7 +37,9 @@ pub(super) fn parse_number_token(token: &str) -> Result<Option<u64>, Vec<FieldVi
     if token.is_empty() {
         return Ok(None);
     }
-    token.parse().map(Some).map_err(|_| foreign())
+    // No record has a number beyond those of the database.
+    let number = token.parse::<i64>().ok().and_then(|number| u64::try_from(number).ok());
+    number.map(Some).ok_or_else(foreign)
 }
 
 /// The same for versions of an article.

@@ -156,7 +156,7 @@ impl TaxonomyService for TaxonomyHandler {
     ) -> Result<Response<pb::RevertTaxonomyResponse>, Status> {
         self.0
             .unary("RevertTaxonomy", request, async |request| {
-                let (asked, validate_only) = convert::asked_version(request);
+                let (asked, validate_only) = convert::asked_version(request)?;
                 let revision = Some(self.revise(asked, validate_only).await?);
                 Ok(pb::RevertTaxonomyResponse { revision })
             })

@@ -230,7 +230,7 @@ fn the_reasons_of_errors_stay_as_programs_know_them() {
     ];
     assert_eq!(reasons_in("error.rs"), ours.map(str::to_owned).into());
     // Of calls that tonic refuses before a handler sees them.
-    for reason in ["INVALID_REQUEST", "TOO_LARGE", "TRANSPORT", "UNKNOWN_METHOD"] {
+    for reason in ["INVALID_REQUEST", "TOO_LARGE", "TRANSPORT", "UNKNOWN_ENCODING", "UNKNOWN_METHOD"] {
         assert!(reasons_in("grpc/edge.rs").contains(reason), "{reason}");
     }
 }

@@ -21,6 +21,7 @@ mod doors;
 mod doors_roles;
 mod doors_tls;
 mod encoder;
+mod every_field;
 mod feedback;
 mod fuzz_corpus;
 mod gaps;

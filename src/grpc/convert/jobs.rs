@@ -349,7 +349,7 @@ pub(in crate::grpc) fn asked_import(
     } = spec;
     let mut violations = Violations::default();
     let request_id = checked_request_id(request_id, &mut violations);
-    violations.check(!path.is_empty(), "spec.path", "must not be empty");
+    violations.check(!path.trim().is_empty(), "spec.path", "must not be blank");
     let rejects = Some(PathBuf::from(rejects_path)).filter(|path| !path.as_os_str().is_empty());
     violations.check(rejects.as_ref().is_none_or(|path| path.is_absolute()), "spec.rejects_path", ABSOLUTE);
     let count = text_columns.len();

@@ -49,7 +49,11 @@ impl Violations {
 /// A version that must be named.
 pub(in crate::grpc) fn version(version: String) -> Result<String, TriageError> {
     let mut violations = Violations::default();
-    violations.check(!version.is_empty(), "version", "must be a version of ListModels, \"active\" or \"embedded\"");
+    violations.check(
+        !version.trim().is_empty(),
+        "version",
+        "must be a version of ListModels, \"active\" or \"embedded\"",
+    );
     violations.finish(version)
 }
 
@@ -68,7 +72,11 @@ pub(in crate::grpc) fn asked_activation(
 ) -> Result<(String, Option<String>, Author), TriageError> {
     let pb::ActivateModelRequest { version, expected_active, by, reason } = request;
     let mut violations = Violations::default();
-    violations.check(!version.is_empty(), "version", "must be a version of ListModels, \"active\" or \"embedded\"");
+    violations.check(
+        !version.trim().is_empty(),
+        "version",
+        "must be a version of ListModels, \"active\" or \"embedded\"",
+    );
     let author = author(by, reason, &mut violations);
     violations.finish((version, Some(expected_active).filter(|version| !version.is_empty()), author))
 }
@@ -93,7 +101,11 @@ pub(in crate::grpc) fn asked_comparison(
 ) -> Result<(Option<String>, String, usize), TriageError> {
     let pb::CompareModelsRequest { first, second, tickets } = request;
     let mut violations = Violations::default();
-    violations.check(!second.is_empty(), "second", "must be a version of ListModels, \"active\" or \"embedded\"");
+    violations.check(
+        !second.trim().is_empty(),
+        "second",
+        "must be a version of ListModels, \"active\" or \"embedded\"",
+    );
     let tickets = tickets.map_or(default_tickets, |tickets| tickets as usize);
     let problem = format!("must be 1 to {MAX_TICKETS}, is {tickets}");
     violations.check((1..=MAX_TICKETS).contains(&tickets), "tickets", problem);
@@ -116,7 +128,7 @@ pub(in crate::grpc) fn asked_training(
     }
     for (place, file) in spec.files.iter().take(MAX_LISTED).enumerate() {
         let path = format!("spec.files[{place}]");
-        violations.check(!file.path.is_empty(), &format!("{path}.path"), "must not be empty");
+        violations.check(!file.path.trim().is_empty(), &format!("{path}.path"), "must not be blank");
         for (columns, field) in [(&file.text_columns, "text_columns"), (&file.label_columns, "label_columns")] {
             let count = columns.len();
             let problem = format!("must be 1 to {MAX_LISTED}, are {count}");

@@ -130,9 +130,16 @@ pub(in crate::grpc) fn asked_document(request: pb::ApplyTaxonomyRequest) -> (New
 }
 
 /// As [`asked_document`].
-pub(in crate::grpc) fn asked_version(request: pb::RevertTaxonomyRequest) -> (NewRevision, bool) {
+pub(in crate::grpc) fn asked_version(request: pb::RevertTaxonomyRequest) -> Result<(NewRevision, bool), TriageError> {
     let pb::RevertTaxonomyRequest { number, expected_version, changed_by, validate_only } = request;
-    (asked(Revision::Version(number), expected_version, changed_by), validate_only)
+    if number == 0 {
+        return Err(TriageError::invalid("number", "must be the number of a version"));
+    }
+    // No version has a number beyond those of the database.
+    if i64::try_from(number).is_err() {
+        return Err(TriageError::NotFound { resource: "taxonomy version", id: number.to_string() });
+    }
+    Ok((asked(Revision::Version(number), expected_version, changed_by), validate_only))
 }
 
 /// As [`asked_document`], with the violations that show without the taxonomy in force.
