@@ -355,6 +355,7 @@ pub fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> String {
 }
 
 /// What the program said and how it ended.
+#[derive(Debug)]
 pub struct Outcome {
     pub code: Option<i32>,
     pub stdout: String,
@@ -422,8 +423,57 @@ impl ServerProcess {
         (server, admin)
     }
 
+    /// Starts `triage serve` as [`Self::start`] does, with its log, over a directory that it may refuse; then its exit
+    /// code.
+    pub async fn try_start(data_dir: &Path, log: impl Into<Stdio>) -> Result<Self, Option<i32>> {
+        let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir"];
+        let mut child = program().args(fixed).arg(data_dir).stdout(Stdio::piped()).stderr(log.into()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let Some(address) = line.trim().strip_prefix("listening on ").map(str::to_owned) else {
+            return Err(child.wait().unwrap().code());
+        };
+        let server = Self { child, address, stdout };
+        if server.serves().await { Ok(server) } else { Err(server.exit_code().await) }
+    }
+
+    /// Waits until health says that calls are answered, or the server has ended.
+    async fn serves(&self) -> bool {
+        let Ok(channel) = Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect().await else {
+            return false;
+        };
+        let request = tonic_health::pb::HealthCheckRequest { service: String::new() };
+        let watched = tonic_health::pb::health_client::HealthClient::new(channel).watch(request).await;
+        let Ok(mut states) = watched.map(tonic::Response::into_inner) else { return false };
+        loop {
+            match in_time(states.message()).await {
+                Ok(Some(state)) if state.status() == serving() => return true,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return false,
+            }
+        }
+    }
+
+    /// Starts the program by this command, which gets the arguments that [`Self::start`] gives, and waits until it
+    /// answers.
+    pub async fn start_by(command: Command, data_dir: &Path) -> Self {
+        let arguments = ["--data-dir", data_dir.to_str().unwrap(), "--admin-listen", "off"];
+        let server = Self::spawn(command, arguments, Stdio::null());
+        server.wait_until_serving().await;
+        server
+    }
+
     pub fn listen_and_log<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>, log: Stdio) -> Self {
-        let mut child = program()
+        Self::spawn(program(), arguments, log)
+    }
+
+    fn spawn<S: AsRef<std::ffi::OsStr>>(
+        mut command: Command,
+        arguments: impl IntoIterator<Item = S>,
+        log: Stdio,
+    ) -> Self {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
             .stdout(Stdio::piped())
@@ -439,10 +489,7 @@ impl ServerProcess {
 
     /// Waits until health says that calls are answered.
     pub async fn wait_until_serving(&self) {
-        let mut health = tonic_health::pb::health_client::HealthClient::new(connect(&self.address).await);
-        let request = tonic_health::pb::HealthCheckRequest { service: String::new() };
-        let mut states = health.watch(request).await.unwrap().into_inner();
-        while in_time(states.message()).await.unwrap().expect("the server ended").status() != serving() {}
+        assert!(self.serves().await, "the server ended");
     }
 
     /// Reads the server's standard output up to a line that contains `text`.

@@ -22,6 +22,8 @@ mod doors_roles;
 mod doors_tls;
 mod encoder;
 mod every_field;
+#[cfg(unix)]
+mod faults;
 mod feedback;
 mod fuzz_corpus;
 mod gaps;
