@@ -1,15 +1,8 @@
-//! Any bytes as the text of a ticket: prepared, cut into features, scored and explained by the embedded bundle.
 #![no_main]
 
-#[path = "../read_text.rs"]
-mod read_text;
+#[path = "../parsers.rs"]
+mod parsers;
+#[path = "../../src/encode/sentence/tiny.rs"]
+mod tiny;
 
-use std::sync::LazyLock;
-
-use libfuzzer_sys::fuzz_target;
-use ticket_triage::classify::Classifier;
-
-static CLASSIFIER: LazyLock<Classifier> =
-    LazyLock::new(|| Classifier::embedded().expect("the embedded bundle is checked when it is built"));
-
-fuzz_target!(|bytes: &[u8]| read_text::read_text(&CLASSIFIER, bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| parsers::features(bytes));

@@ -11,6 +11,8 @@ mod embedded;
 pub(crate) mod evaluate;
 mod features;
 mod fit;
+#[doc(hidden)]
+pub mod fuzzing;
 mod golden;
 mod heads;
 mod kernel;

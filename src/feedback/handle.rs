@@ -125,7 +125,7 @@ impl Seal {
     }
 
     /// The signer behind everything of a handle but the signature.
-    fn signed(&self, handle: &[u8]) -> Hmac<Sha256> {
+    pub(super) fn signed(&self, handle: &[u8]) -> Hmac<Sha256> {
         self.signer.clone().chain_update(&handle[..1]).chain_update(&handle[1 + SIGNATURE_BYTES..])
     }
 

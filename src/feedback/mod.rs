@@ -3,6 +3,8 @@
 //! handle. Calls block; callers run them on the compute pool.
 
 mod decision;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod standing;
 mod trust;

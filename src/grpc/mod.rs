@@ -6,6 +6,8 @@ pub(crate) mod connections;
 mod convert;
 pub(crate) mod edge;
 mod feedback;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gaps;
 pub(crate) mod guard;
 mod import;

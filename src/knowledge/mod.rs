@@ -11,6 +11,8 @@ mod everyday;
 pub(crate) mod evidence;
 mod files;
 mod front_matter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod harmless;
 pub mod import;
 pub(crate) mod index;

@@ -13,7 +13,7 @@ use ticket_triage::pb;
 use crate::harness::{ServerProcess, article, file, frame, run, ticket};
 
 #[path = "../../src/encode/sentence/tiny.rs"]
-mod tiny;
+pub mod tiny;
 
 /// A desk with an encoder in a folder of its own.
 struct Desk {

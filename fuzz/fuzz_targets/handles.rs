@@ -1,0 +1,8 @@
+#![no_main]
+
+#[path = "../parsers.rs"]
+mod parsers;
+#[path = "../../src/encode/sentence/tiny.rs"]
+mod tiny;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| parsers::handles(bytes));

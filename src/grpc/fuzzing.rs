@@ -1,0 +1,75 @@
+//! For the fuzz targets in `fuzz/`: the way from the bytes of a request to what it asks for, without a server.
+
+use prost::Message;
+
+use super::{convert, pages, parse_timeout};
+use crate::{
+    domain::{article::Day, ticket::TicketLimits},
+    pb,
+};
+
+/// Each decodes one kind of request and hands it to its conversion; none says what came of it.
+const READERS: [fn(&[u8]); 19] = [
+    |bytes| read(bytes, |request| convert::triage_request(request, &TicketLimits::default())),
+    |bytes| read(bytes, batch),
+    |bytes| read(bytes, |request| convert::suggest_request(request, &TicketLimits::default())),
+    |bytes| read(bytes, |request| convert::answer_request(request, &TicketLimits::default())),
+    |bytes| read(bytes, |request| convert::similar_request(request, &TicketLimits::default())),
+    |bytes| read(bytes, |article| convert::article(article, "")),
+    |bytes| read(bytes, |ticket| convert::confirmed_ticket(ticket, "", &TicketLimits::default())),
+    |bytes| read(bytes, convert::field_verdict),
+    |bytes| read(bytes, convert::article_feedback),
+    |bytes| read(bytes, convert::feedback_filter),
+    |bytes| read(bytes, asked_job),
+    |bytes| read(bytes, convert::asked_import),
+    |bytes| read(bytes, |ticket| convert::job_ticket(ticket, &TicketLimits::default())),
+    |bytes| read(bytes, |filter| convert::result_filter(Some(filter))),
+    |bytes| read(bytes, |request| Ok::<_, ()>(convert::asked_document(request))),
+    |bytes| read(bytes, convert::asked_changes),
+    |bytes| read(bytes, convert::asked_training),
+    |bytes| read(bytes, |request| convert::asked_comparison(request, 1)),
+    |bytes| read(bytes, gaps),
+];
+
+fn read<M: Message + Default, T, E>(bytes: &[u8], convert: impl Fn(M) -> Result<T, E>) {
+    if let Ok(request) = M::decode(bytes) {
+        // What was refused is refused with words, which are made here as well.
+        convert(request).ok();
+    }
+}
+
+fn batch(request: pb::BatchTriageTicketsRequest) -> Result<(), ()> {
+    let pb::BatchTriageTicketsRequest { tickets, features, top_n } = request;
+    convert::options(&features, top_n).ok();
+    for ticket in tickets {
+        convert::ticket(Some(ticket), &TicketLimits::default()).ok();
+    }
+    Ok(())
+}
+
+fn asked_job(request: pb::CreateReclassificationJobRequest) -> Result<(), ()> {
+    let pb::CreateReclassificationJobRequest { spec, request_id, tickets } = request;
+    convert::asked_job(spec, request_id, &tickets).map(drop).map_err(drop)
+}
+
+fn gaps(request: pb::ListGapsRequest) -> Result<(), ()> {
+    let today = Day::new(2026, 1, 1).ok_or(())?;
+    convert::gap_query(request, today).map(drop).map_err(drop)
+}
+
+/// Reads the bytes behind the first as a request of the kind that the first names.
+pub fn request(bytes: &[u8]) {
+    if let Some((kind, message)) = bytes.split_first() {
+        READERS[usize::from(*kind) % READERS.len()](message);
+    }
+}
+
+/// Reads a text as every kind of page token, and as the protocol's timeout.
+pub fn header(text: &str) {
+    pages::parse_id_token(text).ok();
+    pages::parse_number_token(text).ok();
+    pages::parse_version_token(text).ok();
+    pages::parse_result_token(text, "").ok();
+    convert::activation_token(text).ok();
+    parse_timeout(text);
+}
