@@ -36,7 +36,7 @@ use crate::{
     error::TriageError,
     grpc::{
         Api, Core, FeedbackHandler, JobHandler, KnowledgeHandler, MemoryHandler, ModelHandler, TaxonomyHandler,
-        TriageHandler, connections, edge, guard::GuardLayer, tls, web,
+        TriageHandler, admission::Admission, connections, edge, frames, guard::GuardLayer, tls, web,
     },
     pb,
     triage::TriageOptions,
@@ -110,7 +110,7 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let Self { config, listener, admin_listener, reloads, doors } = self;
-        let pool = Pool::start(config.compute_threads, config.limits.calls)?;
+        let pool = Pool::adaptive(config.compute_threads, config.limits.calls, config.limits.queue)?;
         let draining = CancellationToken::new();
         let disk = Pool::start(DISK_THREADS, config.limits.calls)?;
         let counted = disk.clone();
@@ -125,8 +125,9 @@ impl App {
             tasks.spawn(admin::serve(listener, api.clone(), Arc::clone(&doors), config.limits.clone()));
         }
 
-        let connections = connections::accept(listener, config.limits.connections, config.limits.idle);
+        let connections = connections::accept(listener, &config.limits);
         let connections = tls::secure(connections, Arc::clone(&doors), Doors::tls, config.limits.handshake);
+        let connections = frames::watch(connections, &config.limits);
         let server = routes(&api, &config.limits, &config.server, doors)?
             .add_service(health_service)
             .serve_with_incoming_shutdown(connections, draining.clone().cancelled_owned());
@@ -215,8 +216,11 @@ type Complete =
     fn(tonic::codegen::http::Response<tonic::body::Body>) -> tonic::codegen::http::Response<tonic::body::Body>;
 /// From the inside out.
 type Layers = Stack<
-    GuardLayer,
-    Stack<MapResponseLayer<Complete>, Stack<GrpcWebLayer, Stack<Either<CorsLayer, Identity>, Identity>>>,
+    Admission,
+    Stack<
+        GuardLayer,
+        Stack<MapResponseLayer<Complete>, Stack<GrpcWebLayer, Stack<Either<CorsLayer, Identity>, Identity>>>,
+    >,
 >;
 
 fn routes(
@@ -255,10 +259,14 @@ fn routes(
     let router = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(limits.streams_per_connection)
+        .http2_max_header_list_size(limits.header_bytes)
+        // How long it may take then is `connections.rs`'s: with a grace tonic never asks the client to leave.
+        .max_connection_age(limits.connection_age)
         .layer(web::origins(&settings.web_origins)?)
         .layer(GrpcWebLayer::new())
         .layer(MapResponseLayer::new(complete))
         .layer(GuardLayer::new(api.clone(), doors, &settings.web_origins))
+        .layer(Admission::new(api))
         .add_service(triage)
         .add_service(knowledge)
         .add_service(memory)

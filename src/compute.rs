@@ -1,45 +1,101 @@
-//! A bounded pool of threads for work that would hold up the async runtime: reading a ticket, searching.
-//! Work whose caller has gone is skipped; a panic ends the call, not the thread.
+//! A bounded pool of threads for work that would hold up the async runtime: reading a ticket, searching. One gate stands
+//! before it, the most urgent work goes first, and work whose caller has gone is not done. A panic ends the call, not the
+//! thread.
+
+mod gate;
+mod queue;
 
 use std::{
     cell::RefCell,
+    fmt,
+    future::Future,
     io,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    task_local,
+};
 use tracing::Span;
 
-use crate::{error::TriageError, telemetry::METRICS};
+use self::{
+    gate::{Gate, Inside, Watch},
+    queue::{Queue, Ticket, Work},
+};
+pub use crate::access::methods::Urgency;
+use crate::{
+    error::TriageError,
+    telemetry::{METRICS, Refusal},
+};
 
-/// When a refused caller should come again: a queue of ordinary tickets has drained by then.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-type Work = Box<dyn FnOnce() + Send>;
-
-/// Threads and a queue with a fixed number of places. Clones share both; the threads end with the last clone.
+/// Threads, and what waits for them. Clones share both; the threads end with the last clone, when all is done.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    queue: Sender<Work>,
+    house: Arc<House>,
+    _open: Arc<Open>,
+}
+
+struct House {
+    state: Mutex<State>,
+    work_came: Condvar,
+    /// Single calls pass here, and are refused where they would wait for long.
+    gate: Arc<Gate>,
+    /// Calls at work or waiting, of whatever urgency.
     places: Arc<Semaphore>,
-    /// Half of the places: so many may be taken by work that waits for them, so that batches and streams never
-    /// keep single calls out.
-    bulk_places: Arc<Semaphore>,
+    capacity: usize,
+    /// Work that waits for its place takes half of the places at most, so that it never keeps single calls out.
+    batch_places: Arc<Semaphore>,
+    background_places: Arc<Semaphore>,
+}
+
+struct State {
+    queue: Queue,
+    watch: Watch,
+    is_closed: bool,
+}
+
+impl fmt::Debug for House {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("House").field("gate", &self.gate).field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+/// Held by every clone of a pool.
+#[derive(Debug)]
+struct Open(Arc<House>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.state().is_closed = true;
+        self.0.work_came.notify_all();
+    }
 }
 
 /// A place in the queue, held until its work is done or skipped.
 #[derive(Debug)]
 pub struct Place {
+    urgency: Urgency,
     _permit: OwnedSemaphorePermit,
-    _bulk: Option<OwnedSemaphorePermit>,
+    _own_permit: Option<OwnedSemaphorePermit>,
+    _inside: Option<Inside>,
+}
+
+task_local! {
+    /// When the answer that a task works on is needed.
+    static UNTIL: Instant;
+}
+
+/// Runs `call`, whose answer nobody needs after `until`: work that cannot be done by then is not begun.
+pub(crate) async fn until<T>(until: Instant, call: impl Future<Output = T>) -> T {
+    UNTIL.scope(until, call).await
 }
 
 thread_local! {
@@ -54,11 +110,24 @@ pub(crate) fn is_abandoned() -> bool {
 }
 
 /// Held by whoever waits for an answer.
-struct Waiting(Arc<AtomicBool>);
+struct Waiting {
+    house: Arc<House>,
+    ticket: Ticket,
+    gone: Arc<AtomicBool>,
+    is_answered: bool,
+}
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        if self.is_answered {
+            return;
+        }
+        self.gone.store(true, Ordering::Relaxed);
+        // Its own statement: the place that goes with the work must not be given back under the lock.
+        let entry = self.house.state().queue.remove(self.ticket);
+        if entry.is_some() {
+            METRICS.abandoned.inc();
+        }
     }
 }
 
@@ -66,87 +135,179 @@ impl Drop for Waiting {
 #[error("the computation panicked")]
 struct Panicked;
 
+impl House {
+    /// What is done under the lock does not panic, and nothing is half done if it did.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, urgency: Urgency, until: Option<Instant>, work: Work) -> Ticket {
+        let ticket = self.state().queue.push(urgency, until, work);
+        self.work_came.notify_one();
+        ticket
+    }
+
+    /// Does what comes until the pool is dropped and all is done.
+    fn work(&self) {
+        let mut state = self.state();
+        loop {
+            let Some(entry) = state.queue.take() else {
+                if state.is_closed {
+                    return;
+                }
+                state = self.work_came.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let (urgency, is_owed, started) = (entry.urgency, entry.is_owed(), Instant::now());
+            if urgency == Urgency::Interactive {
+                state.watch.note(&self.gate, started.saturating_duration_since(entry.since), started);
+            }
+            let is_in_time = state.queue.is_in_time(&entry, started);
+            drop(state);
+            (entry.work)(is_in_time);
+            let took = started.elapsed();
+            state = self.state();
+            if is_in_time {
+                state.queue.spent(urgency, is_owed, took);
+            }
+        }
+    }
+}
+
 impl Pool {
     /// Starts `threads` threads with `places` calls at work or waiting.
     pub fn start(threads: NonZeroUsize, places: usize) -> io::Result<Self> {
-        // As many slots as places: whoever holds a place can always send.
-        let (queue, work) = bounded::<Work>(places);
+        Self::start_with(threads, places, None)
+    }
+
+    /// The same, with as many single calls at a time as need not keep waiting for longer than `target`.
+    pub fn adaptive(threads: NonZeroUsize, places: usize, target: Duration) -> io::Result<Self> {
+        Self::start_with(threads, places, Some(target))
+    }
+
+    fn start_with(threads: NonZeroUsize, places: usize, target: Option<Duration>) -> io::Result<Self> {
+        let watch = Watch::begin(Instant::now());
+        let house = Arc::new(House {
+            state: Mutex::new(State { queue: Queue::default(), watch, is_closed: false }),
+            work_came: Condvar::new(),
+            // One at work and one waiting for each thread: fewer would leave threads without work.
+            gate: Arc::new(Gate::new(2 * threads.get(), places, target)),
+            places: Arc::new(Semaphore::new(places)),
+            capacity: places,
+            batch_places: Arc::new(Semaphore::new((places * 3 / 8).max(1))),
+            background_places: Arc::new(Semaphore::new((places / 8).max(1))),
+        });
         for index in 0..threads.get() {
-            let work: Receiver<Work> = work.clone();
-            thread::Builder::new()
-                .name(format!("compute-{index}"))
-                .spawn(move || work.into_iter().for_each(|work| work()))?;
+            let house = Arc::clone(&house);
+            thread::Builder::new().name(format!("compute-{index}")).spawn(move || house.work())?;
         }
-        let bulk_places = Arc::new(Semaphore::new((places / 2).max(1)));
-        Ok(Self { queue, places: Arc::new(Semaphore::new(places)), bulk_places })
+        Ok(Self { _open: Arc::new(Open(Arc::clone(&house))), house })
     }
 
-    /// Takes a place, or refuses at once.
+    /// Takes a place for a single call, or refuses at once.
     pub fn admit(&self) -> Result<Place, TriageError> {
-        let refused = |_| TriageError::Overloaded { retry_after: RETRY_AFTER };
-        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(refused)?;
-        Ok(Place { _permit: permit, _bulk: None })
+        let taken = self.house.gate.enter().and_then(|inside| {
+            let permit = Arc::clone(&self.house.places).try_acquire_owned().ok()?;
+            Some(Place { urgency: Urgency::Interactive, _permit: permit, _own_permit: None, _inside: Some(inside) })
+        });
+        taken.ok_or_else(|| self.refusal())
     }
 
-    /// Waits for a place: for the tickets of a batch or stream, and for changes to the knowledge base.
-    pub async fn wait(&self) -> Result<Place, TriageError> {
-        let bulk = Arc::clone(&self.bulk_places).acquire_owned().await.map_err(TriageError::internal)?;
-        let permit = Arc::clone(&self.places).acquire_owned().await.map_err(TriageError::internal)?;
-        Ok(Place { _permit: permit, _bulk: Some(bulk) })
+    /// Refuses where [`Self::admit`] would: for who does not need the place yet.
+    pub fn check_room(&self) -> Result<(), TriageError> {
+        if self.house.gate.is_full() || self.house.places.available_permits() == 0 {
+            return Err(self.refusal());
+        }
+        Ok(())
     }
 
-    /// Has `work` done that nobody waits for, unless calls need the threads: half of the places must be free. Whether it
-    /// will be done.
+    fn refusal(&self) -> TriageError {
+        METRICS.count_refusal(Refusal::FullHouse);
+        TriageError::Overloaded { retry_after: self.house.gate.refuse() }
+    }
+
+    /// Waits for a place: for the tickets of a batch or stream, changes to the knowledge base, and what nobody waits for.
+    pub async fn wait(&self, urgency: Urgency) -> Result<Place, TriageError> {
+        let own = match urgency {
+            Urgency::Interactive => None,
+            Urgency::Batch => Some(&self.house.batch_places),
+            Urgency::Background => Some(&self.house.background_places),
+        };
+        let own_permit = match own {
+            Some(own) => Some(Arc::clone(own).acquire_owned().await.map_err(TriageError::internal)?),
+            None => None,
+        };
+        let permit = Arc::clone(&self.house.places).acquire_owned().await.map_err(TriageError::internal)?;
+        Ok(Place { urgency, _permit: permit, _own_permit: own_permit, _inside: None })
+    }
+
+    /// Has `work` done that nobody waits for, unless calls need the threads: half of the places must be free, and calls
+    /// must not wait for long. Whether it will be done.
     pub fn offer(&self, work: impl FnOnce() + Send + 'static) -> bool {
-        let places = self.queue.capacity().unwrap_or(0);
-        if self.taken() > places / 2 {
+        if self.taken() > self.house.capacity / 2 || self.house.gate.is_pressed() {
             return false;
         }
-        let Ok(place) = self.admit() else { return false };
-        let job: Work = Box::new(move || {
+        let Ok(permit) = Arc::clone(&self.house.places).try_acquire_owned() else { return false };
+        let job: Work = Box::new(move |_| {
             // A panic ends this work, not the thread.
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 tracing::error!("work that nobody waits for panicked");
             }
-            drop(place);
+            drop(permit);
         });
-        self.queue.try_send(job).is_ok()
+        self.house.push(Urgency::Background, None, job);
+        true
     }
 
-    /// Runs `work` on one of the threads, in the caller's span.
+    /// Runs `work` on one of the threads, in the caller's span. A caller that leaves takes work with it that has not begun.
     pub async fn run<T: Send + 'static>(
         &self,
         place: Place,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, TriageError> {
         let (answer, answered) = oneshot::channel();
-        let span = Span::current();
+        let (span, urgency) = (Span::current(), place.urgency);
         let gone = Arc::new(AtomicBool::new(false));
-        let waiting = Waiting(Arc::clone(&gone));
-        let job: Work = Box::new(move || {
-            if answer.is_closed() {
+        let caller_gone = Arc::clone(&gone);
+        let job: Work = Box::new(move |is_in_time| {
+            if !is_in_time || caller_gone.load(Ordering::Relaxed) {
                 METRICS.abandoned.inc();
+                drop(place);
+                answer.send(Err(TriageError::DeadlineExceeded)).ok();
                 return;
             }
-            CALLER_GONE.set(Some(gone));
+            let started = Instant::now();
+            CALLER_GONE.set(Some(caller_gone));
             let outcome = catch_unwind(AssertUnwindSafe(|| span.in_scope(work)));
             CALLER_GONE.set(None);
             // Free before the caller hears of it: it may come again at once.
             drop(place);
-            if let Ok(value) = outcome {
-                // A caller that left meanwhile needs no answer.
-                answer.send(value).ok();
+            if let Ok(value) = outcome
+                && answer.send(Ok(value)).is_err()
+            {
+                METRICS.wasted.inc_by(started.elapsed().as_secs_f64());
             }
         });
-        self.queue.try_send(job).map_err(|_| TriageError::internal("the compute queue has fewer slots than places"))?;
+        let ticket = self.house.push(urgency, UNTIL.try_with(|until| *until).ok(), job);
+        let mut waiting = Waiting { house: Arc::clone(&self.house), ticket, gone, is_answered: false };
         let answer = answered.await.map_err(|_| TriageError::internal(Panicked));
-        drop(waiting);
-        answer
+        waiting.is_answered = true;
+        answer?
     }
 
     /// Calls at work or waiting.
     pub fn taken(&self) -> usize {
-        self.queue.capacity().unwrap_or(0).saturating_sub(self.places.available_permits())
+        self.house.capacity.saturating_sub(self.house.places.available_permits())
+    }
+
+    /// As many single calls may be at work or waiting now.
+    pub fn limit(&self) -> usize {
+        self.house.gate.limit()
+    }
+
+    /// What waits for a thread.
+    pub fn waiting(&self, urgency: Urgency) -> usize {
+        self.house.state().queue.len(urgency)
     }
 }
 
@@ -172,16 +333,24 @@ mod tests {
         assert!(matches!(pool.admit(), Err(TriageError::Overloaded { .. })));
         release.send(()).unwrap();
         assert!(running.await.unwrap().unwrap());
-        assert!(pool.wait().await.is_ok());
+        assert!(pool.wait(Urgency::Interactive).await.is_ok());
     }
 
     #[tokio::test]
     async fn bulk_work_never_takes_all_places() {
-        let pool = pool(4);
-        let _bulk = (pool.wait().await.unwrap(), pool.wait().await.unwrap());
-        let waiting = Box::pin(pool.wait());
-        tokio::select! { biased; _ = waiting => panic!("bulk work has a third place"), () = std::future::ready(()) => {} }
-        assert!(pool.admit().is_ok());
+        let pool = pool(8);
+        let mut bulk = Vec::new();
+        for urgency in [Urgency::Batch, Urgency::Batch, Urgency::Batch, Urgency::Background] {
+            bulk.push(pool.wait(urgency).await.unwrap());
+        }
+        for urgency in [Urgency::Batch, Urgency::Background] {
+            let waiting = Box::pin(pool.wait(urgency));
+            tokio::select! { biased; _ = waiting => panic!("{urgency:?} has one more"), () = std::future::ready(()) => {} }
+        }
+        let single: Vec<_> = (0..4).map(|_| pool.admit().unwrap()).collect();
+        assert!(pool.admit().is_err() && pool.check_room().is_err());
+        drop((bulk, single));
+        assert!(pool.check_room().is_ok());
     }
 
     #[tokio::test]
@@ -200,7 +369,7 @@ mod tests {
         assert!(runs.recv().is_ok() && runs.recv().is_ok());
         // It ends the work, and not the thread.
         while !pool.offer(|| panic!("on purpose")) {}
-        let place = pool.wait().await.unwrap();
+        let place = pool.wait(Urgency::Batch).await.unwrap();
         assert_eq!(pool.run(place, || 7).await.unwrap(), 7);
     }
 
@@ -236,7 +405,7 @@ mod tests {
         running.abort();
         assert!(running.await.unwrap_err().is_cancelled());
         hears.recv().unwrap();
-        let place = pool.wait().await.unwrap();
+        let place = pool.wait(Urgency::Batch).await.unwrap();
         assert!(!pool.run(place, is_abandoned).await.unwrap(), "the next one's caller waits");
     }
 
@@ -252,10 +421,56 @@ mod tests {
         let abandoned = Box::pin(pool.run(pool.admit().unwrap(), move || ran.send(()).unwrap()));
         // Polled once, so that it is queued, and then dropped.
         tokio::select! { biased; _ = abandoned => unreachable!("the only thread is busy"), () = std::future::ready(()) => {} }
+        assert_eq!(pool.taken(), 1, "its place is free at once");
         release.send(()).unwrap();
         first.await.unwrap().unwrap();
-        let place = pool.wait().await.unwrap();
+        let place = pool.wait(Urgency::Batch).await.unwrap();
         pool.run(place, || ()).await.unwrap();
         assert!(runs.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn what_would_come_too_late_is_not_begun() {
+        let pool = pool(2);
+        let late = until(Instant::now(), pool.run(pool.admit().unwrap(), || unreachable!("its deadline is over")));
+        let late: Result<(), _> = late.await;
+        assert!(matches!(late, Err(TriageError::DeadlineExceeded)), "{late:?}");
+        let soon = Instant::now() + Duration::from_mins(1);
+        assert_eq!(until(soon, pool.run(pool.admit().unwrap(), || 7)).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn single_calls_are_answered_before_the_batches_that_wait() {
+        let pool = pool(64);
+        let (release, blocked) = mpsc::channel::<()>();
+        let (done, order) = mpsc::channel();
+        let mut running = tokio::task::JoinSet::new();
+        let first = pool.admit().unwrap();
+        let handle = pool.clone();
+        running.spawn(async move { handle.run(first, move || blocked.recv().is_ok()).await.unwrap() });
+        for urgency in [Urgency::Background, Urgency::Batch, Urgency::Batch, Urgency::Interactive] {
+            let (place, done, pool) = (pool.wait(urgency).await.unwrap(), done.clone(), pool.clone());
+            running.spawn(async move { pool.run(place, move || done.send(urgency).is_ok()).await.unwrap() });
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pool.waiting(Urgency::Batch), 2);
+        release.send(()).unwrap();
+        assert!(running.join_all().await.into_iter().all(|sent| sent));
+        assert_eq!(
+            order.try_iter().collect::<Vec<_>>(),
+            [Urgency::Interactive, Urgency::Batch, Urgency::Batch, Urgency::Background]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_in_is_done_although_the_pool_is_dropped() {
+        let pool = pool(4);
+        let (ran, runs) = mpsc::channel();
+        for _ in 0..3 {
+            let ran = ran.clone();
+            assert!(pool.offer(move || ran.send(()).unwrap()));
+        }
+        drop((pool, ran));
+        assert_eq!(runs.iter().count(), 3);
     }
 }

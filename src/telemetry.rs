@@ -124,6 +124,46 @@ impl DoorPart {
     }
 }
 
+/// Why a call was refused without a look at it; the label `reason` of `triage_refused_calls_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It would have waited too long for a processor, or for the disk.
+    FullHouse,
+    /// Too many calls were open already.
+    OpenCalls,
+}
+
+impl Refusal {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::FullHouse => "full_house",
+            Self::OpenCalls => "open_calls",
+        }
+    }
+}
+
+/// Why the server ended a connection; the label `reason` of `triage_ended_connections_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// It did not say in time what it speaks.
+    Handshake,
+    Idle,
+    Age,
+    /// It sent frames that ask for nothing.
+    Flood,
+}
+
+impl ConnectionEnd {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Idle => "idle",
+            Self::Age => "age",
+            Self::Flood => "flood",
+        }
+    }
+}
+
 /// What a shadow proposed for a field, beside the active model; the label `outcome` of `triage_shadow_guesses_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShadowOutcome {
@@ -167,7 +207,6 @@ pub struct Metrics {
     model: Family<[(&'static str, String); 1], Gauge>,
     taxonomy_changes: Family<[(&'static str, &'static str); 2], Counter>,
     shadow_guesses: Family<[(&'static str, String); 2], Counter>,
-    refused_calls: Family<[(&'static str, &'static str); 1], Counter>,
     refused_handshakes: Family<[(&'static str, &'static str); 1], Counter>,
     door_reloads: Family<[(&'static str, &'static str); 2], Counter>,
     certificate_end: Gauge,
@@ -177,10 +216,17 @@ pub struct Metrics {
     pub shadow_dropped: Counter,
     /// Queued calls whose caller had left before they were worked on.
     pub abandoned: Counter,
+    /// Seconds of work whose caller left before it was done.
+    pub wasted: Counter<f64, AtomicU64>,
+    refused_calls: Family<[(&'static str, &'static str); 1], Counter>,
+    queued: Family<[(&'static str, &'static str); 1], Gauge>,
     pub connections: Gauge,
-    /// Connections closed at once because there were too many.
+    /// Connections closed at once because there were too many, in all or of one peer.
     pub refused_connections: Counter,
+    ended_connections: Family<[(&'static str, &'static str); 1], Counter>,
     pub calls_in_flight: Gauge,
+    /// As many single calls may be at work or waiting now.
+    pub calls_limit: Gauge,
     pub articles: Gauge,
     pub confirmed_tickets: Gauge,
 }
@@ -209,16 +255,20 @@ impl Metrics {
             model: Family::default(),
             taxonomy_changes: Family::default(),
             shadow_guesses: Family::default(),
-            refused_calls: Family::default(),
             refused_handshakes: Family::default(),
             door_reloads: Family::default(),
             certificate_end: Gauge::default(),
             model_swaps: Counter::default(),
             shadow_dropped: Counter::default(),
             abandoned: Counter::default(),
+            wasted: Counter::default(),
+            refused_calls: Family::default(),
+            queued: Family::default(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
+            ended_connections: Family::default(),
             calls_in_flight: Gauge::default(),
+            calls_limit: Gauge::default(),
             articles: Gauge::default(),
             confirmed_tickets: Gauge::default(),
         };
@@ -253,7 +303,6 @@ impl Metrics {
         registry.register("model_swaps", "Times that another model began to serve", self.model_swaps.clone());
         let shadow_guesses = self.shadow_guesses.clone();
         registry.register("shadow_guesses", "Best guesses of the shadow beside the active model's", shadow_guesses);
-        registry.register("refused_calls", "Calls refused at the door, by cause", self.refused_calls.clone());
         let help = "Connections that were not secured, by cause";
         registry.register("refused_handshakes", help, self.refused_handshakes.clone());
         let help = "Readings of certificates and credentials while serving, by outcome";
@@ -262,9 +311,17 @@ impl Metrics {
         registry.register("certificate_end_timestamp_seconds", help, self.certificate_end.clone());
         registry.register("shadow_dropped", "Tickets that the shadow had no time for", self.shadow_dropped.clone());
         registry.register("abandoned", "Queued calls whose caller had left", self.abandoned.clone());
+        let help = "Time of work whose caller left before it was done";
+        registry.register_with_unit("wasted", help, Unit::Seconds, self.wasted.clone());
+        registry.register("refused_calls", "Calls refused at the door, by reason", self.refused_calls.clone());
+        registry.register("queued", "Work that waits for a processor, by urgency", self.queued.clone());
         registry.register("connections", "Open gRPC connections", self.connections.clone());
-        registry.register("refused_connections", "Connections over the limit", self.refused_connections.clone());
+        registry.register("refused_connections", "Connections over a limit", self.refused_connections.clone());
+        let help = "Connections that the server ended, by reason";
+        registry.register("ended_connections", help, self.ended_connections.clone());
         registry.register("calls_in_flight", "Calls at work or waiting", self.calls_in_flight.clone());
+        let help = "As many single calls may be at work or waiting now";
+        registry.register("calls_limit", help, self.calls_limit.clone());
         registry.register("articles", "Articles in the knowledge base", self.articles.clone());
         registry.register("confirmed_tickets", "Confirmed tickets in the memory", self.confirmed_tickets.clone());
         self
@@ -278,6 +335,21 @@ impl Metrics {
     /// Counts a finished call by method and gRPC code.
     pub fn count_call(&self, method: &'static str, code: &'static str) {
         self.calls.get_or_create(&[("method", method), ("code", code)]).inc();
+    }
+
+    /// Counts a call that was refused at the door.
+    pub fn count_refusal(&self, reason: Refusal) {
+        self.refused_calls.get_or_create(&[("reason", reason.as_str())]).inc();
+    }
+
+    /// Counts a connection that the server ended.
+    pub fn count_connection_end(&self, reason: ConnectionEnd) {
+        self.ended_connections.get_or_create(&[("reason", reason.as_str())]).inc();
+    }
+
+    /// Says how much of an urgency waits for a processor.
+    pub fn set_queued(&self, urgency: &'static str, waiting: i64) {
+        self.queued.get_or_create(&[("urgency", urgency)]).set(waiting);
     }
 
     /// Counts a field for which the model would not stand by its best guess.
@@ -307,9 +379,9 @@ impl Metrics {
         self.taxonomy_changes.get_or_create(&[("cause", cause.as_str()), ("outcome", outcome.as_str())]).inc();
     }
 
-    /// Counts a call that was refused at the door.
-    pub fn count_refused_call(&self, cause: &'static str) {
-        self.refused_calls.get_or_create(&[("cause", cause)]).inc();
+    /// Counts a call that the guard refused.
+    pub fn count_refused_call(&self, reason: &'static str) {
+        self.refused_calls.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Counts a connection that could not be secured.

@@ -1,4 +1,5 @@
 //! The program as a server process that benches measure, and the tickets that they send.
+#![allow(dead_code, reason = "not every bench asks for everything")]
 
 use std::{
     collections::BTreeMap,
@@ -56,6 +57,10 @@ impl Server {
         self.started.elapsed().as_secs_f64()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Processor seconds so far.
     pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
@@ -70,12 +75,24 @@ impl Server {
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     }
 
-    /// Seconds and count of every stage so far.
-    pub(crate) fn stages(&self) -> BTreeMap<String, (f64, f64)> {
+    fn metrics(&self) -> String {
         let mut socket = TcpStream::connect(&self.admin).unwrap();
         write!(socket, "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// A metric without labels.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap().trim().parse().unwrap()
+    }
+
+    /// Seconds and count of every stage so far.
+    pub(crate) fn stages(&self) -> BTreeMap<String, (f64, f64)> {
+        let text = self.metrics();
         let mut stages: BTreeMap<String, (f64, f64)> = BTreeMap::new();
         for line in text.lines() {
             let Some(rest) = line.strip_prefix("triage_stage_seconds_") else { continue };

@@ -14,6 +14,18 @@ pub enum Urgency {
     Background,
 }
 
+impl Urgency {
+    pub const ALL: [Self; 3] = [Self::Interactive, Self::Batch, Self::Background];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Batch => "batch",
+            Self::Background => "background",
+        }
+    }
+}
+
 /// What is known of a method before it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Method {
@@ -116,6 +128,11 @@ pub fn method(path: &str) -> Option<&'static Method> {
 }
 
 impl Method {
+    /// Without its service, as metrics name it.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('/').next().unwrap_or(self.path)
+    }
+
     pub fn allows(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }

@@ -14,7 +14,7 @@ use axum::{
     Router,
     extract::{ConnectInfo, State, connect_info::Connected},
     http::{
-        HeaderMap, StatusCode,
+        HeaderMap, HeaderValue, StatusCode,
         header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
     },
     response::{IntoResponse as _, Response},
@@ -55,8 +55,9 @@ pub(super) async fn serve(listener: TcpListener, api: Api, doors: Arc<Doors>, li
     let service = router(admin).into_make_service_with_connect_info::<Peer>();
     let served = match address {
         Ok(address) if is_exposed => {
-            let connections = connections::accept(listener, MAX_CONNECTIONS, IDLE);
-            let connections = Box::pin(tls::secure(connections, doors, Doors::admin_tls, limits.handshake));
+            let few = Limits { connections: MAX_CONNECTIONS, idle: IDLE, ..limits };
+            let connections = connections::accept(listener, &few);
+            let connections = Box::pin(tls::secure(connections, doors, Doors::admin_tls, few.handshake));
             axum::serve(SecuredListener { connections, address }, service).await
         }
         _ => axum::serve(listener, service).await,
@@ -80,7 +81,7 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
 
 async fn metrics(State(admin): State<Admin>, ConnectInfo(peer): ConnectInfo<Peer>, headers: HeaderMap) -> Response {
     if let Some(access) = admin.doors.map(|doors| doors.access()).filter(|access| access.is_on()) {
-        let authorization = headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
+        let authorization = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         if let Err(refusal) = access.identify(authorization, &peer.certificate_names, SystemTime::now()) {
             METRICS.count_refused_call(refusal.as_str());
             let ask = [(WWW_AUTHENTICATE, "Bearer")];

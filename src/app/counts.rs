@@ -2,7 +2,11 @@
 
 use std::{error::Error, time::Duration};
 
-use crate::{compute::Pool, error::TriageError, grpc::Api};
+use crate::{
+    compute::{Pool, Urgency},
+    error::TriageError,
+    grpc::Api,
+};
 
 const EVERY: Duration = Duration::from_secs(30);
 /// Days that the metrics speak of.
@@ -20,6 +24,6 @@ pub(super) async fn run(api: Api, disk: Pool) {
 /// Keeps them once, and brings the metrics that follow from them up to date.
 pub(super) async fn keep(api: &Api, disk: &Pool) -> Result<(), TriageError> {
     let core = api.core()?;
-    let place = disk.wait().await?;
+    let place = disk.wait(Urgency::Background).await?;
     disk.run(place, move || core.triager.measure_trust(DAYS)).await?
 }

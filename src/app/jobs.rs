@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    compute::Pool,
+    compute::{Pool, Urgency},
     domain::ticket::TicketLimits,
     error::TriageError,
     grpc::{Api, Core},
@@ -43,7 +43,7 @@ impl Worker {
             news.mark_unchanged();
             let next = {
                 let (jobs, left) = (jobs.clone(), left.clone());
-                let place = self.disk.wait().await?;
+                let place = self.disk.wait(Urgency::Background).await?;
                 self.disk.run(place, move || jobs.next(&left)).await?
             };
             match next {

@@ -2,7 +2,12 @@
 
 use std::error::Error;
 
-use crate::{compute::Pool, grpc::Api, knowledge, triage::Learning};
+use crate::{
+    compute::{Pool, Urgency},
+    grpc::Api,
+    knowledge,
+    triage::Learning,
+};
 
 /// Learns once where that is due, and again whenever links came since.
 pub(super) async fn run(api: Api, pool: Pool) {
@@ -18,11 +23,11 @@ pub(super) async fn run(api: Api, pool: Pool) {
 async fn learn(api: &Api, pool: &Pool) -> anyhow::Result<()> {
     let core = api.core()?;
     let (Some(suggester), Some(today)) = (core.triager.suggester().cloned(), knowledge::today()) else { return Ok(()) };
-    let place = pool.wait().await?;
+    let place = pool.wait(Urgency::Background).await?;
     let Some(mut learning) = pool.run(place, move || suggester.learning_when_due(today)).await? else { return Ok(()) };
     // Piece by piece, so that calls do not wait.
     loop {
-        let place = pool.wait().await?;
+        let place = pool.wait(Urgency::Background).await?;
         let step = move || learning.step().map(|more| (learning, more));
         let more: bool;
         (learning, more) = pool.run(place, step).await??;
@@ -30,7 +35,7 @@ async fn learn(api: &Api, pool: &Pool) -> anyhow::Result<()> {
             break;
         }
     }
-    let place = pool.wait().await?;
+    let place = pool.wait(Urgency::Background).await?;
     let links = pool.run(place, move || Learning::finish(learning)).await??;
     tracing::info!(links, "learned from past links");
     Ok(())

@@ -15,7 +15,7 @@ use super::taxonomy;
 use crate::{
     access::doors::Doors,
     classify::Classifier,
-    compute::Pool,
+    compute::{Pool, Urgency},
     error::TriageError,
     grpc::{Api, Core},
     telemetry::{METRICS, ReloadOutcome, TaxonomyCause},
@@ -60,7 +60,7 @@ impl Reloads {
 
 async fn read_doors(doors: Arc<Doors>, pool: &Pool) {
     let read = async {
-        let place = pool.wait().await?;
+        let place = pool.wait(Urgency::Background).await?;
         pool.run(place, move || doors.read_again()).await
     };
     if let Err(error) = read.await {
@@ -117,7 +117,7 @@ async fn reload(folder: &Path, api: &Api, pool: &Pool) -> ReloadOutcome {
 /// What serves, and the model in the folder.
 async fn load(folder: &Path, api: &Api, pool: &Pool) -> anyhow::Result<(Arc<Core>, Classifier)> {
     let (folder, registry) = (folder.to_owned(), api.core()?.registry.clone());
-    let place = pool.wait().await?;
+    let place = pool.wait(Urgency::Interactive).await?;
     let classifier = pool.run(place, move || registry.read(&folder)).await??;
     Ok((api.core()?, classifier))
 }

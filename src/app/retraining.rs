@@ -4,7 +4,7 @@
 use std::{error::Error, time::Duration};
 
 use crate::{
-    compute::Pool,
+    compute::{Pool, Urgency},
     domain::model::{LearningPolicy, Verdict},
     error::TriageError,
     grpc::{Api, Core},
@@ -37,7 +37,7 @@ pub(super) async fn run(api: Api, disk: Pool, policy: LearningPolicy) {
 
 async fn step(api: &Api, disk: &Pool, policy: LearningPolicy) -> Result<(), TriageError> {
     let core = api.core()?;
-    let place = disk.wait().await?;
+    let place = disk.wait(Urgency::Background).await?;
     let api = api.clone();
     let verdicts = disk.run(place, move || judge(&api, &core, &policy)).await??;
     for Verdict { candidate, active, is_promoted, at: _, reasons } in verdicts {

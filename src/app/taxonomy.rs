@@ -4,7 +4,7 @@
 use std::{error::Error, path::Path, sync::Arc};
 
 use crate::{
-    compute::Pool,
+    compute::{Pool, Urgency},
     config::taxonomy,
     domain::taxonomy::{Taxonomy, TaxonomyDifference},
     error::TriageError,
@@ -48,7 +48,7 @@ pub(super) async fn read_again(file: &Path, api: &Api, pool: &Pool) -> ReloadOut
 /// What serves, and the taxonomy in the file.
 async fn load(file: &Path, api: &Api, pool: &Pool) -> anyhow::Result<(Arc<Core>, Arc<Taxonomy>)> {
     let file = file.to_owned();
-    let place = pool.wait().await?;
+    let place = pool.wait(Urgency::Interactive).await?;
     let taxonomy = pool.run(place, move || taxonomy::load(Some(&file))).await??;
     Ok((api.core()?, Arc::new(taxonomy)))
 }

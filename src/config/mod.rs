@@ -109,12 +109,20 @@ pub struct Limits {
     pub ticket: TicketLimits,
     pub batch_tickets: usize,
     pub streams_per_connection: u32,
+    pub header_bytes: u32,
     pub connections: usize,
+    pub connections_per_peer: usize,
     pub calls: usize,
+    /// So long single calls may keep waiting for a processor.
+    pub queue: Duration,
     pub deadline: Duration,
-    pub idle: Duration,
-    /// How long it may take to secure a connection.
+    /// Within it a connection is secured, and again within it says what it speaks.
     pub handshake: Duration,
+    pub idle: Duration,
+    /// Of a connection that is older, new calls go elsewhere.
+    pub connection_age: Duration,
+    /// So much later it is closed.
+    pub connection_grace: Duration,
 }
 
 /// Flags that win over every other layer.
@@ -167,11 +175,16 @@ struct RawLimits {
     summary_chars: usize,
     batch_tickets: usize,
     streams_per_connection: u32,
+    header_bytes: u32,
     connections: usize,
+    connections_per_peer: usize,
     calls: usize,
+    queue_milliseconds: u64,
     deadline_seconds: u64,
-    idle_seconds: u64,
     handshake_seconds: u64,
+    idle_seconds: u64,
+    connection_age_seconds: u64,
+    connection_grace_seconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -427,22 +440,32 @@ fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
     within("summary_chars", raw.summary_chars, 1..=MAX_BYTES);
     within("batch_tickets", raw.batch_tickets, 1..=65_536);
     within("streams_per_connection", raw.streams_per_connection as usize, 1..=65_536);
+    within("header_bytes", raw.header_bytes as usize, 1_024..=1_048_576);
     within("connections", raw.connections, 1..=1_000_000);
+    within("connections_per_peer", raw.connections_per_peer, 1..=1_000_000);
     within("calls", raw.calls, 1..=65_536);
+    within("queue_milliseconds", seconds(raw.queue_milliseconds), 1..=10_000);
     within("deadline_seconds", seconds(raw.deadline_seconds), 1..=MAX_SECONDS);
     within("handshake_seconds", seconds(raw.handshake_seconds), 1..=MAX_SECONDS);
     within("idle_seconds", seconds(raw.idle_seconds), 1..=MAX_SECONDS);
+    within("connection_age_seconds", seconds(raw.connection_age_seconds), 1..=MAX_SECONDS);
+    within("connection_grace_seconds", seconds(raw.connection_grace_seconds), 1..=MAX_SECONDS);
     (problems.len() == before).then(|| Limits {
         message_bytes: raw.message_bytes,
         batch_bytes: raw.batch_bytes,
         ticket: TicketLimits { summary_chars: raw.summary_chars, text_bytes: raw.text_bytes },
         batch_tickets: raw.batch_tickets,
         streams_per_connection: raw.streams_per_connection,
+        header_bytes: raw.header_bytes,
         connections: raw.connections,
+        connections_per_peer: raw.connections_per_peer,
         calls: raw.calls,
+        queue: Duration::from_millis(raw.queue_milliseconds),
         deadline: Duration::from_secs(raw.deadline_seconds),
-        idle: Duration::from_secs(raw.idle_seconds),
         handshake: Duration::from_secs(raw.handshake_seconds),
+        idle: Duration::from_secs(raw.idle_seconds),
+        connection_age: Duration::from_secs(raw.connection_age_seconds),
+        connection_grace: Duration::from_secs(raw.connection_grace_seconds),
     })
 }
 

@@ -302,8 +302,13 @@ pub(super) fn server_info(made_by: Versions, fields: Vec<FieldOverview>, limits:
         connections,
         calls: _,
         deadline,
-        idle: _,
+        header_bytes: _,
+        connections_per_peer: _,
+        queue: _,
         handshake: _,
+        idle: _,
+        connection_age: _,
+        connection_grace: _,
     } = limits;
     pb::GetServerInfoResponse {
         versions: Some(versions(made_by)),

@@ -10,6 +10,7 @@ use super::{
     observe, pages,
 };
 use crate::{
+    compute::Urgency,
     domain::{
         feedback::{DecisionFeedback, FeedbackEffect, FeedbackId, FeedbackReceipt},
         memory::ConfirmedTicket,
@@ -27,7 +28,7 @@ pub(crate) struct FeedbackHandler(pub(crate) Api);
 impl FeedbackHandler {
     /// Records the valid tickets of one frame.
     async fn learn_frame(&self, tickets: Vec<ConfirmedTicket>, source: String) -> Result<ResolvedCounts, TriageError> {
-        let (_turn, place) = self.0.wait_to_write().await?;
+        let (_turn, place) = self.0.wait_to_write(Urgency::Batch).await?;
         let learn = move |core: &Core| {
             let mut on_new = |said: &DecisionFeedback| score_shadow(core, said);
             core.triager.learn_resolved(&tickets, &source, now(), &mut on_new)
@@ -51,7 +52,7 @@ impl FeedbackService for FeedbackHandler {
                 let place = self.0.pool.admit()?;
                 let review = move |core: &Core| core.triager.review_sealed(&handle, &verdict, now());
                 let feedback = self.0.compute(place, review).await?;
-                let (_turn, place) = self.0.wait_to_write().await?;
+                let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 let record = move |core: &Core| {
                     let receipt = core.triager.learn(&feedback)?;
                     if receipt.is_new {
@@ -122,7 +123,7 @@ impl FeedbackService for FeedbackHandler {
                 if feedback_id == 0 {
                     return Err(TriageError::invalid("feedback_id", "must be the id of recorded feedback"));
                 }
-                let (_turn, place) = self.0.wait_to_write().await?;
+                let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 let withdraw = move |core: &Core| core.triager.unlearn(FeedbackId(feedback_id));
                 let withdrawn = self.0.compute(place, withdraw).await?;
                 self.0.tell_links_changed();
@@ -179,7 +180,7 @@ impl FeedbackService for FeedbackHandler {
                 // Before it is its turn to write: a wrong handle holds nobody up.
                 let place = self.0.pool.admit()?;
                 let feedback = self.0.compute(place, move |core| core.feedback.parse(&handle, &article, event)).await?;
-                let (_turn, place) = self.0.wait_to_write().await?;
+                let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 let effect = self.0.compute(place, move |core| core.feedback.record(&feedback)).await?;
                 let FeedbackEffect { is_new, memory_changed } = effect;
                 Ok(pb::RecordArticleFeedbackResponse { recorded: is_new, memory_changed })

@@ -2,9 +2,10 @@
 
 use prost::Message;
 
-use super::{convert, pages, parse_timeout};
+use super::{admission::parse_timeout, convert, pages};
 use crate::{
     domain::{article::Day, ticket::TicketLimits},
+    error::FieldViolation,
     pb,
 };
 
@@ -38,11 +39,11 @@ fn read<M: Message + Default, T, E>(bytes: &[u8], convert: impl Fn(M) -> Result<
     }
 }
 
-fn batch(request: pb::BatchTriageTicketsRequest) -> Result<(), ()> {
+fn batch(request: pb::BatchTriageTicketsRequest) -> Result<(), Vec<FieldViolation>> {
     let pb::BatchTriageTicketsRequest { tickets, features, top_n } = request;
-    convert::options(&features, top_n).ok();
+    convert::options(&features, top_n)?;
     for ticket in tickets {
-        convert::ticket(Some(ticket), &TicketLimits::default()).ok();
+        convert::ticket(Some(ticket), &TicketLimits::default())?;
     }
     Ok(())
 }

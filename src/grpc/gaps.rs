@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Api, convert, draining_error};
-use crate::{error::TriageError, knowledge, pb, triage::GapSearch};
+use crate::{compute::Urgency, error::TriageError, knowledge, pb, triage::GapSearch};
 
 impl Api {
     pub(super) async fn list_gaps(&self, request: pb::ListGapsRequest) -> Result<pb::ListGapsResponse, TriageError> {
@@ -22,7 +22,7 @@ impl Api {
             if self.draining.is_cancelled() {
                 return Err(draining_error());
             }
-            let place = self.pool.wait().await?;
+            let place = self.pool.wait(Urgency::Batch).await?;
             let step = move || search.step().map(|more| (search, more));
             (search, more) = self.pool.run(place, step).await??;
         }

@@ -13,6 +13,7 @@ use super::{
     observe, pages,
 };
 use crate::{
+    compute::Urgency,
     domain::job::{JobId, TicketResult, UndoOutcome},
     error::TriageError,
     jobs::{Job, JobError, Jobs, ResultPlace, Spool, Wanted},
@@ -49,7 +50,7 @@ impl JobHandler {
     }
 
     async fn get(&self, id: JobId) -> Result<Job, TriageError> {
-        let place = self.0.pool.wait().await?;
+        let place = self.0.pool.wait(Urgency::Interactive).await?;
         self.0.compute(place, move |core| Ok(core.jobs.get(id)?)).await
     }
 
@@ -61,11 +62,11 @@ impl JobHandler {
         frames: &mut Frames<pb::CreateReclassificationJobRequest>,
     ) -> Result<Spool, Status> {
         let fields: Vec<String> = asked.new.fields.iter().map(|field| field.field.clone()).collect();
-        let place = self.0.disk.wait().await?;
+        let place = self.0.disk.wait(Urgency::Batch).await?;
         let begin = self.0.block(place, move |core| Ok(core.jobs.spool(fields, core.memory.redactor().clone())?));
         let mut spool = begin.await?;
         loop {
-            let place = self.0.pool.wait().await?;
+            let place = self.0.pool.wait(Urgency::Batch).await?;
             let limits = self.0.limits.ticket;
             let take = move |_: &_| {
                 for ticket in tickets {
@@ -102,7 +103,7 @@ impl JobHandler {
         asked.new.check(&self.0.core()?.triager).map_err(TriageError::from)?;
         let spool = if asked.is_sent { Some(self.spooled(&asked, tickets, &mut frames).await?) } else { None };
         let AskedJob { request_id, is_sent: _, new } = asked;
-        let place = self.0.disk.wait().await?;
+        let place = self.0.disk.wait(Urgency::Batch).await?;
         let create = self.0.block(place, move |core| {
             let (request_id, triager) = (request_id.as_deref(), &core.triager);
             Ok(match spool {
@@ -120,7 +121,7 @@ impl JobHandler {
         from: ResultPlace,
         wanted: Wanted,
     ) -> Result<(Vec<TicketResult>, Option<ResultPlace>), TriageError> {
-        let place = self.0.disk.wait().await?;
+        let place = self.0.disk.wait(Urgency::Batch).await?;
         let read =
             move |core: &Core| Ok(core.jobs.results(id, from, EXPORT_RESULTS, |result| wanted.lets_through(result))?);
         let page = self.0.block(place, read).await?;
@@ -201,7 +202,7 @@ impl JobService for JobHandler {
         let create = async {
             let (new, request_id) = convert::asked_import(request.into_inner())?;
             // Reading the file for what tells it from others may take longer than a call's deadline.
-            let place = self.0.pool.wait().await?;
+            let place = self.0.pool.wait(Urgency::Batch).await?;
             let create = self.0.block(place, move |core| {
                 Ok(core.jobs.create_import(new, request_id.as_deref(), JobOrigin::Server, &core.triager)?)
             });
@@ -359,7 +360,7 @@ impl JobService for JobHandler {
                 let mut counting = self.with_jobs(move |jobs| jobs.begin_diff(id)).await?;
                 // Piece by piece: nothing is left over of a caller that leaves.
                 loop {
-                    let place = self.0.disk.wait().await?;
+                    let place = self.0.disk.wait(Urgency::Interactive).await?;
                     let step = move |core: &Core| Ok((counting.step(&core.jobs)?, counting));
                     let more: bool;
                     (more, counting) = self.0.block(place, step).await?;

@@ -9,6 +9,7 @@ use super::{
     observe, pages,
 };
 use crate::{
+    compute::Urgency,
     domain::{article::Article, decision::Versions},
     error::{FieldViolation, TriageError},
     knowledge::SearchFilter,
@@ -87,7 +88,7 @@ fn check_id(id: &str) -> Result<(), TriageError> {
 impl KnowledgeHandler {
     /// Stores the valid articles of one frame, or says what storing them would do.
     async fn upsert_frame(&self, articles: Vec<Article>, validate_only: bool) -> Result<ImportCounts, TriageError> {
-        let (_turn, place) = self.0.wait_to_write().await?;
+        let (_turn, place) = self.0.wait_to_write(Urgency::Batch).await?;
         self.0
             .compute(place, move |core| {
                 let counts =
@@ -248,7 +249,7 @@ impl KnowledgeService for KnowledgeHandler {
                 let pb::SetArticleStatusRequest { id, status, valid_until } = request;
                 check_id(&id)?;
                 let (status, last_day) = convert::asked_status(status, valid_until.as_deref())?;
-                let (_turn, place) = self.0.wait_to_write().await?;
+                let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 let (article, changed) =
                     self.0.compute(place, move |core| core.knowledge.set_status(&id, status, last_day)).await?;
                 Ok(pb::SetArticleStatusResponse { version: article.version, changed })
@@ -295,7 +296,7 @@ impl KnowledgeService for KnowledgeHandler {
             .unary("DeleteArticle", request, async |request| {
                 let pb::DeleteArticleRequest { id, erase_versions } = request;
                 check_id(&id)?;
-                let (_turn, place) = self.0.wait_to_write().await?;
+                let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 self.0
                     .compute(place, move |core| {
                         let existed = core.knowledge.delete(&id, erase_versions)?;

@@ -8,6 +8,7 @@ use super::{
     observe,
 };
 use crate::{
+    compute::Urgency,
     domain::{article::Article, memory::ConfirmedTicket},
     error::{FieldViolation, TriageError},
     memory::UnknownArticles,
@@ -42,7 +43,7 @@ impl MemoryHandler {
         validate_only: bool,
         mut unknown: UnknownArticles,
     ) -> Result<(ImportCounts, UnknownArticles), TriageError> {
-        let (_turn, place) = self.0.wait_to_write().await?;
+        let (_turn, place) = self.0.wait_to_write(Urgency::Batch).await?;
         self.0
             .compute(place, move |core| {
                 let counts = if validate_only { core.memory.plan(&tickets)? } else { core.memory.upsert(&tickets)? };
@@ -104,7 +105,7 @@ impl MemoryService for MemoryHandler {
                 let pb::DeleteTicketsRequest { ids } = request;
                 check_ids(&ids)?;
                 let asked = ids.len();
-                let (_turn, place) = self.0.wait_to_write().await?;
+                let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 let unknown_ids = self.0.compute(place, move |core| Ok(core.memory.delete(&ids)?)).await?;
                 Ok(pb::DeleteTicketsResponse { deleted: (asked - unknown_ids.len()) as u64, unknown_ids })
             })

@@ -1,11 +1,13 @@
 //! The wire: one thin handler a service, conversions, and what they share. Handlers parse, call, convert.
 
+pub(crate) mod admission;
 mod answers;
 pub mod client;
 pub(crate) mod connections;
 mod convert;
 pub(crate) mod edge;
 mod feedback;
+pub(crate) mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gaps;
@@ -27,22 +29,26 @@ use std::{
     pin::Pin,
     sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::Stream;
 use prost::Message;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Request, Response, Status};
 
+use self::admission::Deadline;
 pub(crate) use self::{
     feedback::FeedbackHandler, jobs::JobHandler, knowledge::KnowledgeHandler, memory::MemoryHandler,
     models::ModelHandler, taxonomy::TaxonomyHandler, triage::TriageHandler,
 };
 use crate::{
     audit::{AuditEntry, AuditLog, Versions},
-    compute::{Place, Pool},
+    compute::{self, Place, Pool, Urgency},
     config::Limits,
     domain::answer::AnswerSettings,
     error::TriageError,
@@ -58,9 +64,6 @@ use crate::{
 
 /// When a caller should ask again that came before the index was ready.
 const STARTING_RETRY: Duration = Duration::from_secs(1);
-
-/// At its caller's deadline tonic ends a call with a code that misleads: our answer leaves a little earlier.
-const ANSWER_MARGIN: Duration = Duration::from_millis(5);
 
 /// What answers once the model and the indexes are loaded.
 #[derive(Debug, Clone)]
@@ -177,7 +180,7 @@ impl Api {
         request: Request<Q>,
         call: impl AsyncFnOnce(Q) -> Result<A, TriageError>,
     ) -> Result<Response<A>, Status> {
-        let deadline = self.deadline(request.metadata());
+        let deadline = self.deadline(&request);
         let request = request.into_inner();
         let answer = async {
             // tonic knows one limit a service; batches and imports have the larger one.
@@ -187,17 +190,16 @@ impl Api {
         observe(method, answer).await
     }
 
-    /// How long a unary call may take: the server's limit, or what its caller allows where that is less.
-    fn deadline(&self, metadata: &MetadataMap) -> Duration {
-        let raw = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
-        let callers = raw.and_then(parse_timeout).map(|timeout| timeout.saturating_sub(ANSWER_MARGIN));
-        callers.map_or(self.limits.deadline, |timeout| timeout.min(self.limits.deadline))
+    /// When a unary call must have been answered.
+    fn deadline<Q>(&self, request: &Request<Q>) -> Deadline {
+        let begun = request.extensions().get().copied();
+        begun.unwrap_or_else(|| Deadline(Instant::now() + self.limits.deadline))
     }
 
     /// Waits until no other call changes the knowledge base or the memory, then for a place.
-    async fn wait_to_write(&self) -> Result<(OwnedSemaphorePermit, Place), TriageError> {
+    async fn wait_to_write(&self, urgency: Urgency) -> Result<(OwnedSemaphorePermit, Place), TriageError> {
         let turn = Arc::clone(&self.writes).acquire_owned().await.map_err(TriageError::internal)?;
-        Ok((turn, self.pool.wait().await?))
+        Ok((turn, self.pool.wait(urgency).await?))
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), TriageError> {
@@ -272,6 +274,10 @@ impl Api {
     pub(crate) async fn record_gauges(&self) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         METRICS.calls_in_flight.set(gauge(self.in_flight() as u64));
+        METRICS.calls_limit.set(gauge(self.pool.limit() as u64));
+        for urgency in Urgency::ALL {
+            METRICS.set_queued(urgency.as_str(), gauge(self.pool.waiting(urgency) as u64));
+        }
         if let Ok(core) = self.core() {
             METRICS.articles.set(gauge(core.knowledge.article_count()));
             METRICS.confirmed_tickets.set(gauge(core.memory.count()));
@@ -294,23 +300,9 @@ fn draining_error() -> TriageError {
     TriageError::NotReady { what: "the server, which is shutting down,", retry_after: STARTING_RETRY }
 }
 
-async fn within<A>(deadline: Duration, call: impl Future<Output = Result<A, TriageError>>) -> Result<A, TriageError> {
-    tokio::time::timeout(deadline, call).await.unwrap_or(Err(TriageError::DeadlineExceeded))
-}
-
-/// Reads `grpc-timeout`: up to eight digits and a unit, as in `100m`.
-fn parse_timeout(raw: &str) -> Option<Duration> {
-    let (digits, unit) = raw.split_at_checked(raw.len().checked_sub(1)?)?;
-    let count: u64 = digits.parse().ok().filter(|_| digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit()))?;
-    match unit {
-        "H" => Some(Duration::from_secs(count * 3_600)),
-        "M" => Some(Duration::from_secs(count * 60)),
-        "S" => Some(Duration::from_secs(count)),
-        "m" => Some(Duration::from_millis(count)),
-        "u" => Some(Duration::from_micros(count)),
-        "n" => Some(Duration::from_nanos(count)),
-        _ => None,
-    }
+async fn within<A>(deadline: Deadline, call: impl Future<Output = Result<A, TriageError>>) -> Result<A, TriageError> {
+    let call = compute::until(deadline.0.into_std(), call);
+    tokio::time::timeout_at(deadline.0, call).await.unwrap_or(Err(TriageError::DeadlineExceeded))
 }
 
 /// Times and counts a call, also one that its client gives up.
@@ -394,21 +386,5 @@ fn code_name(code: tonic::Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_callers_timeout_is_read_as_the_protocol_writes_it() {
-        let milliseconds = |raw| parse_timeout(raw).map(|timeout| timeout.as_millis());
-        for (raw, expected) in [("100m", 100), ("2S", 2_000), ("1M", 60_000), ("99999999H", 359_999_996_400_000)] {
-            assert_eq!(milliseconds(raw), Some(expected), "{raw}");
-        }
-        for raw in ["", "m", "-1m", "+1m", "1", "1x", "100000000m", "1é"] {
-            assert_eq!(parse_timeout(raw), None, "{raw}");
-        }
     }
 }

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 use super::{Api, Core, convert, observe};
 use crate::{
     classify::Classifier,
+    compute::Urgency,
     error::TriageError,
     pb::{self, model_service_server::ModelService},
     registry::{Agreement, DEFAULT_TICKETS, RegistryError, Shadow},
@@ -131,7 +132,7 @@ impl ModelService for ModelHandler {
         let create = async {
             let (new, request_id) = convert::asked_training(request.into_inner())?;
             // Reading files for what tells them from others may take longer than a call's deadline.
-            let place = self.0.disk.wait().await?;
+            let place = self.0.disk.wait(Urgency::Interactive).await?;
             let create = self.0.block(place, move |core| {
                 Ok(core.jobs.create_training(new, request_id.as_deref(), JobOrigin::Server, &core.triager)?)
             });

@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Api, Core, convert, pages};
 use crate::{
+    compute::Urgency,
     config::taxonomy::write,
     error::TriageError,
     pb::{self, taxonomy_service_server::TaxonomyService},
@@ -28,7 +29,7 @@ impl TaxonomyHandler {
         } else {
             Some(Arc::clone(&self.0.writes).acquire_owned().await.map_err(TriageError::internal)?)
         };
-        let place = self.0.disk.wait().await?;
+        let place = self.0.disk.wait(Urgency::Interactive).await?;
         let api = self.0.clone();
         // What is kept is served, also where the caller has gone meanwhile: both here, in one turn.
         let outcome = self

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Api, Core, Observed, Outcome, convert, edge, observe, status, within};
 use crate::{
-    compute::Pool,
+    compute::{Pool, Urgency},
     domain::{decision::TriageDecision, ticket::Ticket},
     error::{FieldViolation, TriageError},
     pb::{self, triage_service_server::TriageService},
@@ -36,7 +36,7 @@ impl TriageHandler {
     ) -> pb::TriageResult {
         let decision = async {
             let (core, ticket, options) = item?;
-            let place = self.0.pool.wait().await?;
+            let place = self.0.pool.wait(Urgency::Batch).await?;
             let pool = self.0.pool.clone();
             self.0.compute_with(core, place, move |core| core.triage(&ticket, options, &pool)).await
         };
@@ -97,7 +97,7 @@ impl TriageService for TriageHandler {
         &self,
         request: Request<pb::BatchTriageTicketsRequest>,
     ) -> Result<Response<pb::BatchTriageTicketsResponse>, Status> {
-        let deadline = self.0.deadline(request.metadata());
+        let deadline = self.0.deadline(&request);
         let answer = async {
             let pb::BatchTriageTicketsRequest { tickets, features, top_n } = request.into_inner();
             let at_most = self.0.limits.batch_tickets;
@@ -111,7 +111,7 @@ impl TriageService for TriageHandler {
             // One model decides the whole batch, also where another takes over meanwhile.
             let core = self.0.core()?;
             // A full house refuses the batch as it refuses a ticket; the tickets then wait for their places.
-            drop(self.0.pool.admit()?);
+            self.0.pool.check_room()?;
             let results = stream::iter(tickets)
                 .map(|ticket| {
                     let id = ticket.id.clone();

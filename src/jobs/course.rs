@@ -23,7 +23,7 @@ use super::{
     treat::{Decided, Treatment},
 };
 use crate::{
-    compute::Pool,
+    compute::{Pool, Urgency},
     domain::{
         job::{JobCounts, JobId, Pause, PauseCause},
         memory::keep_last_of_each,
@@ -68,7 +68,7 @@ impl Tools {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JobError> {
-        let place = self.disk.wait().await?;
+        let place = self.disk.wait(Urgency::Background).await?;
         Ok(self.disk.run(place, work).await?)
     }
 }
@@ -266,7 +266,7 @@ impl<'a> Course<'a> {
 
     async fn decide_slice(&self, entries: Arc<Vec<Entry>>, slice: Range<usize>) -> Result<Decided, JobError> {
         let treatment = Arc::clone(&self.treatment);
-        let place = self.tools.pool.wait().await?;
+        let place = self.tools.pool.wait(Urgency::Background).await?;
         let work = move || {
             let mut decided = Decided::default();
             for entry in &entries[slice] {

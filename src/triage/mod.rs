@@ -33,6 +33,7 @@ use std::{
 
 use crate::{
     classify::Classifier,
+    compute,
     domain::{
         article::ArticleHit,
         decision::{FieldDecision, TriageDecision, ValueSource, Versions},
@@ -78,6 +79,11 @@ fn says_incident(fields: &[FieldDecision]) -> bool {
     let is_shown = |field: &FieldDecision| field.source == ValueSource::Form || field.route != Route::Monitor;
     let says = |field: &FieldDecision| field.value == INCIDENT && field.abstention.is_none() && is_shown(field);
     fields.iter().any(|field| field.field == TYPE && says(field))
+}
+
+/// Ends what nobody waits for any more; nobody hears of the error.
+fn check_wanted() -> Result<(), TriageError> {
+    if compute::is_abandoned() { Err(TriageError::DeadlineExceeded) } else { Ok(()) }
 }
 
 /// Decides tickets with one model, one taxonomy and, where there are such, a knowledge base and a memory. Cheap to
@@ -204,6 +210,7 @@ impl Triager {
         if options.fields || options.explanation {
             let started = Instant::now();
             let Decided { classification, fields, priority, memory, feedback } = self.decide_with_memory(ticket)?;
+            check_wanted()?;
             decision.truncated = classification.truncated;
             (decision.fields, decision.priority) = (fields, priority);
             (decision.versions.memory, decision.versions.feedback) = (memory, feedback);
@@ -231,6 +238,7 @@ impl Triager {
             }
         }
         if options.articles {
+            check_wanted()?;
             let fields = &decision.fields;
             let (articles, versions) = if fields.is_empty() {
                 self.suggest_articles(ticket, options.top_n)?
@@ -246,6 +254,7 @@ impl Triager {
             }
         }
         if options.similar {
+            check_wanted()?;
             let (similar, _) = self.similar_tickets(ticket, options.top_n)?;
             decision.similar = similar;
         }

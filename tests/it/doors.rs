@@ -102,7 +102,7 @@ async fn only_a_good_token_is_let_in_and_health_needs_none() {
     health.check(tonic_health::pb::HealthCheckRequest { service: String::new() }).await.unwrap();
     let (_, metrics) = server.admin("/metrics").await;
     for cause in ["missing", "malformed", "unknown", "expired"] {
-        assert!(metrics.contains(&format!("triage_refused_calls_total{{cause=\"{cause}\"}}")), "{metrics}");
+        assert!(metrics.contains(&format!("triage_refused_calls_total{{reason=\"{cause}\"}}")), "{metrics}");
     }
     assert!(!metrics.contains(&desk) && !metrics.contains("tt_"));
     server.stop().await;

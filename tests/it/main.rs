@@ -29,6 +29,7 @@ mod fuzz_corpus;
 mod gaps;
 mod harness;
 mod health;
+mod http2;
 mod jobs;
 #[cfg(unix)]
 mod jobs_server;
@@ -40,11 +41,13 @@ mod learning;
 mod learning_again;
 mod learning_import;
 mod learning_labels;
+mod limits;
 mod log;
 mod memory;
 mod memory_import;
 mod models;
 mod operations;
+mod overload;
 mod reclassify;
 #[cfg(unix)]
 mod redaction;

@@ -1,0 +1,260 @@
+//! How many single calls may be at work or waiting at a time.
+//!
+//! What tells a full house from a burst is the least that anybody waited over an interval, as in `CoDel` (Nichols and
+//! Jacobson, "Controlling Queue Delay", 2012): a burst drains within the interval, and the last ones wait for nothing; a
+//! queue that stands does not. By Little's law a queue that stands is so long as the wait is: the limit goes down in that
+//! proportion at once, and comes back by a quarter an interval, so that it settles in some intervals and does not swing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+const INTERVAL: Duration = Duration::from_millis(100);
+const GROWTH: f64 = 1.25;
+/// One interval tells no more than this.
+const LEAST_SHARE: f64 = 0.1;
+
+/// When a refused caller should come again at the earliest, and at the latest.
+const LEAST_RETRY: Duration = Duration::from_millis(100);
+const MOST_RETRY: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Gate {
+    limit: AtomicUsize,
+    inside: AtomicUsize,
+    /// Since the interval began.
+    refused: AtomicUsize,
+    /// In milliseconds, before it is spread.
+    retry: AtomicUsize,
+    spread: AtomicUsize,
+    floor: usize,
+    ceiling: usize,
+    /// So long calls may keep waiting; `None`: the limit is fixed.
+    target: Option<Duration>,
+}
+
+/// A call that is inside, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Inside(Arc<Gate>);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.inside.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Gate {
+    pub(super) fn new(floor: usize, ceiling: usize, target: Option<Duration>) -> Self {
+        Self {
+            limit: AtomicUsize::new(ceiling),
+            inside: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+            retry: AtomicUsize::new(milliseconds(LEAST_RETRY)),
+            spread: AtomicUsize::new(0),
+            floor: floor.min(ceiling),
+            ceiling,
+            target,
+        }
+    }
+
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Inside> {
+        let limit = self.limit();
+        let entered = self
+            .inside
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |inside| (inside < limit).then_some(inside + 1));
+        entered.ok().map(|_| Inside(Arc::clone(self)))
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.inside() >= self.limit()
+    }
+
+    /// Calls wait for longer than they should, or did just now.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.limit() < self.ceiling
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn inside(&self) -> usize {
+        self.inside.load(Ordering::Relaxed)
+    }
+
+    /// Counts a refusal, and says when to come again: the later the more were refused for each that was answered, and
+    /// spread, so that those who were refused together do not come together.
+    pub(super) fn refuse(&self) -> Duration {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        // Steps of the golden ratio lie as far apart as numbers can.
+        let step = self.spread.fetch_add(1, Ordering::Relaxed).wrapping_mul(40_503) & 0xffff;
+        let base = self.retry.load(Ordering::Relaxed);
+        Duration::from_millis((base / 2 + base * step / 0x1_0000) as u64)
+    }
+}
+
+fn milliseconds(time: Duration) -> usize {
+    usize::try_from(time.as_millis()).unwrap_or(usize::MAX)
+}
+
+/// What was seen since the interval began.
+#[derive(Debug)]
+pub(super) struct Watch {
+    began: Instant,
+    least_wait: Duration,
+    started: usize,
+    most_inside: usize,
+}
+
+impl Watch {
+    pub(super) fn begin(now: Instant) -> Self {
+        Self { began: now, least_wait: Duration::MAX, started: 0, most_inside: 0 }
+    }
+
+    /// Takes note of a call that starts at `now` and has waited, and sets the limit where an interval is over.
+    pub(super) fn note(&mut self, gate: &Gate, waited: Duration, now: Instant) {
+        self.least_wait = self.least_wait.min(waited);
+        self.started += 1;
+        self.most_inside = self.most_inside.max(gate.inside());
+        let elapsed = now.saturating_duration_since(self.began);
+        if elapsed < INTERVAL {
+            return;
+        }
+        let refused = gate.refused.swap(0, Ordering::Relaxed);
+        if let Some(target) = gate.target {
+            let limit = self.limit(gate.limit(), target, refused > 0, elapsed);
+            gate.limit.store(limit.clamp(gate.floor, gate.ceiling), Ordering::Relaxed);
+        }
+        let retry = milliseconds(LEAST_RETRY) * (self.started + refused) / self.started;
+        gate.retry.store(retry.min(milliseconds(MOST_RETRY)), Ordering::Relaxed);
+        *self = Self::begin(now);
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "limits are small and positive, and a part of a call is none"
+    )]
+    fn limit(&self, limit: usize, target: Duration, is_reached: bool, elapsed: Duration) -> usize {
+        let wanted = target.as_secs_f64() / self.least_wait.as_secs_f64().max(1e-9);
+        if wanted < 1.0 {
+            return (limit.min(self.most_inside) as f64 * wanted.max(LEAST_SHARE)).round() as usize;
+        }
+        // What is not reached says nothing about more; after calm a burst is welcome again.
+        let intervals = elapsed.as_secs_f64() / INTERVAL.as_secs_f64();
+        let growth = if is_reached { wanted.min(GROWTH) } else { GROWTH.powf(intervals.min(64.0)) };
+        (limit as f64 * growth).ceil() as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: Duration = Duration::from_millis(5);
+
+    /// A house with one thread and calls of `service`, of which so many come in each of `intervals` for one that is
+    /// answered.
+    fn course(gate: &Arc<Gate>, watch: &mut Watch, now: &mut Instant, service: Duration, load: f64, intervals: u32) {
+        let end = *now + INTERVAL * intervals;
+        let (mut queue, mut arriving) = (std::collections::VecDeque::new(), 0.0);
+        while *now <= end {
+            arriving += load;
+            while arriving >= 1.0 {
+                arriving -= 1.0;
+                match gate.enter() {
+                    Some(inside) => queue.push_back((*now, inside)),
+                    None => drop(gate.refuse()),
+                }
+            }
+            if let Some((since, inside)) = queue.pop_front() {
+                watch.note(gate, *now - since, *now);
+                drop(inside);
+            }
+            *now += service;
+        }
+    }
+
+    #[test]
+    fn a_house_that_stays_full_keeps_nobody_waiting_for_much_longer_than_the_target() {
+        for service in [200, 1_000, 2_000].map(Duration::from_micros) {
+            let gate = Arc::new(Gate::new(2, 512, Some(TARGET)));
+            let mut now = Instant::now();
+            let mut watch = Watch::begin(now);
+            course(&gate, &mut watch, &mut now, service, 3.0, 30);
+            let wait = service * u32::try_from(gate.limit()).unwrap();
+            assert!(wait <= 2 * TARGET + service, "{service:?} each: {wait:?}");
+            assert!(gate.limit() > 2, "{service:?} each");
+            assert!(gate.is_pressed());
+
+            course(&gate, &mut watch, &mut now, service, 0.5, 30);
+            assert_eq!(gate.limit(), 512, "{service:?} each: after three seconds of calm");
+        }
+    }
+
+    #[test]
+    fn a_burst_that_drains_changes_nothing() {
+        let gate = Arc::new(Gate::new(2, 512, Some(TARGET)));
+        let mut now = Instant::now();
+        let mut watch = Watch::begin(now);
+        for waited in (0..200).map(Duration::from_millis) {
+            now += Duration::from_millis(1);
+            watch.note(&gate, waited.saturating_sub(Duration::from_millis(100)), now);
+        }
+        assert_eq!(gate.limit(), 512);
+    }
+
+    #[test]
+    fn calls_that_take_long_leave_one_at_work_and_one_waiting_for_each_thread() {
+        let gate = Arc::new(Gate::new(4, 512, Some(TARGET)));
+        let mut now = Instant::now();
+        let mut watch = Watch::begin(now);
+        let entered: Vec<_> = (0..64).map_while(|_| gate.enter()).collect();
+        for _ in 0..10 {
+            now += INTERVAL;
+            watch.note(&gate, Duration::from_secs(1), now);
+        }
+        assert_eq!((gate.limit(), entered.len()), (4, 64));
+        assert!(gate.enter().is_none() && gate.is_full());
+        drop(entered);
+        assert_eq!(gate.inside(), 0);
+    }
+
+    #[test]
+    fn without_a_target_the_limit_stays() {
+        let gate = Arc::new(Gate::new(1, 3, None));
+        let mut now = Instant::now();
+        let mut watch = Watch::begin(now);
+        for _ in 0..10 {
+            now += INTERVAL;
+            watch.note(&gate, Duration::from_secs(1), now);
+        }
+        assert_eq!(gate.limit(), 3);
+    }
+
+    #[test]
+    fn the_more_are_refused_the_later_they_are_asked_to_come_again_and_not_all_at_once() {
+        let gate = Arc::new(Gate::new(1, 1, None));
+        let mut now = Instant::now();
+        let mut watch = Watch::begin(now);
+        let mean = |gate: &Gate| (0..1_000).map(|_| gate.refuse()).sum::<Duration>() / 1_000;
+        let calm: std::collections::BTreeSet<_> = (0..100).map(|_| gate.refuse()).collect();
+        assert!(calm.len() > 50, "{calm:?}");
+        assert!(*calm.first().unwrap() >= LEAST_RETRY / 2 && *calm.last().unwrap() < LEAST_RETRY * 3 / 2, "{calm:?}");
+
+        mean(&gate);
+        now += INTERVAL;
+        for _ in 0..100 {
+            watch.note(&gate, Duration::ZERO, now);
+        }
+        now += INTERVAL;
+        mean(&gate);
+        watch.note(&gate, Duration::ZERO, now);
+        assert!(mean(&gate) > 5 * LEAST_RETRY, "ten refused for each that was answered");
+    }
+}

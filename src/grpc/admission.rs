@@ -1,0 +1,229 @@
+//! At the door of every call, before its message is read: a full house refuses here, where that costs microseconds, and
+//! the deadline begins. What is held open is bounded: messages that come slowly, and answers that nobody reads.
+
+use std::{
+    future::ready,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep, sleep_until},
+};
+use tonic::{
+    Status,
+    body::Body,
+    codegen::{
+        BoxFuture, Bytes, Service,
+        http::{HeaderMap, Request, Response},
+    },
+};
+use tower::Layer;
+
+use super::{Api, code_name};
+use crate::{
+    access::methods::{self, Method},
+    compute::Pool,
+    error::TriageError,
+    telemetry::{METRICS, Refusal},
+};
+
+/// For each call at work or waiting for a processor so many may be open in all: sending, waiting for a disk, streaming, or
+/// not read by their clients.
+const OPEN_FOR_EACH: usize = 4;
+
+/// When a call that found no room to be opened should come again.
+const OPEN_RETRY: Duration = Duration::from_secs(1);
+
+/// At its caller's deadline tonic ends a call with a code that misleads: our answer leaves a little earlier.
+const ANSWER_MARGIN: Duration = Duration::from_millis(5);
+
+/// When a call must have been answered; travels with the request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline(pub(super) Instant);
+
+impl Deadline {
+    /// The server's limit from now on, or what the caller allows where that is less.
+    fn new(headers: &HeaderMap, limit: Duration) -> Self {
+        let raw = headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
+        let callers = raw.and_then(parse_timeout).map(|timeout| timeout.saturating_sub(ANSWER_MARGIN));
+        Self(Instant::now() + callers.map_or(limit, |timeout| timeout.min(limit)))
+    }
+}
+
+/// The layer that admits calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Admission {
+    pool: Pool,
+    open: Arc<Semaphore>,
+    deadline: Duration,
+}
+
+impl Admission {
+    pub(crate) fn new(api: &Api) -> Self {
+        let open = Arc::new(Semaphore::new(api.limits.calls.saturating_mul(OPEN_FOR_EACH)));
+        Self { pool: api.pool.clone(), open, deadline: api.limits.deadline }
+    }
+
+    fn admit(&self, method: &Method) -> Result<OwnedSemaphorePermit, TriageError> {
+        // The tickets of a stream wait for their places one by one.
+        if !method.streams {
+            self.pool.check_room()?;
+        }
+        Arc::clone(&self.open).try_acquire_owned().map_err(|_| {
+            METRICS.count_refusal(Refusal::OpenCalls);
+            TriageError::Overloaded { retry_after: OPEN_RETRY }
+        })
+    }
+}
+
+impl<S> Layer<S> for Admission {
+    type Service = Admitted<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Admitted { inner, admission: self.clone() }
+    }
+}
+
+/// What is behind the door.
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted<S> {
+    inner: S,
+    admission: Admission,
+}
+
+impl<S> Service<Request<Body>> for Admitted<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // Health must be answered when nothing else is; what is unknown is refused behind.
+        let Some(method) = methods::method(request.uri().path()) else { return Box::pin(self.inner.call(request)) };
+        let open = match self.admission.admit(method) {
+            Ok(open) => open,
+            Err(error) => return Box::pin(ready(Ok(refused(method, error).into_http()))),
+        };
+        if !method.streams {
+            let deadline = Deadline::new(request.headers(), self.admission.deadline);
+            request.extensions_mut().insert(deadline);
+            request = request.map(|body| Body::new(InTime { body, method, deadline, timer: None }));
+        }
+        let answered = self.inner.call(request);
+        Box::pin(async move { Ok(answered.await?.map(|body| Body::new(Open { body, _open: open }))) })
+    }
+}
+
+/// Counts a call that no handler sees.
+fn refused(method: &Method, error: TriageError) -> Status {
+    let status = Status::from(error);
+    METRICS.count_call(method.name(), code_name(status.code()));
+    status
+}
+
+/// The message of a call, as long as it comes before the deadline.
+struct InTime {
+    body: Body,
+    method: &'static Method,
+    deadline: Deadline,
+    /// Made when something must be waited for: most messages come with their headers.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl HttpBody for InTime {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        let deadline = self.deadline.0;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        match timer.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Some(Err(refused(self.method, TriageError::DeadlineExceeded)))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer that counts as open until it is sent or nobody wants it.
+struct Open {
+    body: Body,
+    _open: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Open {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Reads `grpc-timeout`: up to eight digits and a unit, as in `100m`.
+pub(super) fn parse_timeout(raw: &str) -> Option<Duration> {
+    let (digits, unit) = raw.split_at_checked(raw.len().checked_sub(1)?)?;
+    let count: u64 = digits.parse().ok().filter(|_| digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit()))?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3_600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_timeout_is_read_as_the_protocol_writes_it() {
+        let milliseconds = |raw| parse_timeout(raw).map(|timeout| timeout.as_millis());
+        for (raw, expected) in [("100m", 100), ("2S", 2_000), ("1M", 60_000), ("99999999H", 359_999_996_400_000)] {
+            assert_eq!(milliseconds(raw), Some(expected), "{raw}");
+        }
+        for raw in ["", "m", "-1m", "+1m", "1", "1x", "100000000m", "1é"] {
+            assert_eq!(parse_timeout(raw), None, "{raw}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What a connection may do to the server: every limit from both sides, and floods end the one who sends them.
+
+use ticket_triage::pb;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tonic::{Code, Request};
+
+use crate::{
+    harness::{TestServer, http, in_time, names_a_retry, reason, request, ticket, vpn_ticket},
+    http2::{
+        CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PREFACE, PRIORITY, Peer, RST_STREAM, SETTINGS,
+        WINDOW_UPDATE, call, closed, frame,
+    },
+};
+
+const TRIAGE: &str = "/triage.v1.TriageService/TriageTicket";
+const STREAM: &str = "/triage.v1.TriageService/StreamTriage";
+
+/// Makes the next frames to send.
+type Flood = Box<dyn FnMut(u32) -> Vec<u8>>;
+
+#[tokio::test]
+async fn a_flood_ends_the_connection_of_its_sender_and_nobody_elses() {
+    let server = TestServer::start().await;
+    let mut client = server.triage().await;
+    // As in the attack: many in one packet, so that none is accepted before it is reset.
+    let resets = |turn: u32| {
+        let streams = (0..64).map(|next| 128 * turn + 2 * next + 1);
+        let cancelled =
+            |stream| [call(stream, END_HEADERS, TRIAGE), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat();
+        streams.flat_map(cancelled).collect()
+    };
+    let floods: Vec<(&str, Vec<u8>, Flood)> = vec![
+        ("pings", Vec::new(), Box::new(|_| frame(PING, 0, 0, &[7; 8]))),
+        ("settings", Vec::new(), Box::new(|_| frame(SETTINGS, 0, 0, &[]))),
+        ("priorities", Vec::new(), Box::new(|_| frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 9]))),
+        ("no room", call(1, END_HEADERS, STREAM), Box::new(|_| frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]))),
+        ("empty data", call(1, END_HEADERS, STREAM), Box::new(|_| frame(DATA, 0, 1, &[]))),
+        ("unknown frames", Vec::new(), Box::new(|_| frame(0xfa, 0, 0, b"nothing"))),
+        ("headers without end", call(1, 0, TRIAGE), Box::new(|_| frame(CONTINUATION, 0, 1, &[]))),
+        ("large headers without end", call(1, 0, TRIAGE), Box::new(|_| frame(CONTINUATION, 0, 1, LITERAL))),
+        ("resets", Vec::new(), Box::new(resets)),
+    ];
+    for (what, first, flood) in floods {
+        let mut attacker = Peer::connect(server.address).await;
+        attacker.send(&first).await;
+        let attack = attacker.flood(flood);
+        let others = async {
+            loop {
+                client.triage_ticket(request(vpn_ticket("1"))).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = in_time(attack) => {}
+            () = others => unreachable!("the other client goes on: {what}"),
+        }
+        client.triage_ticket(request(vpn_ticket("1"))).await.unwrap();
+    }
+    server.stop().await;
+}
+
+/// A header that is not kept, `a: ` with 100 letters.
+const LITERAL: &[u8] = b"\x00\x01a\x64aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+#[tokio::test]
+async fn a_connection_that_does_not_say_what_it_speaks_is_closed() {
+    let server = TestServer::start_with("[limits]\nhandshake_seconds = 1\n").await;
+    let mut client = server.triage().await;
+    client.triage_ticket(request(vpn_ticket("1"))).await.unwrap();
+    for said in [&b""[..], &PREFACE[..10], PREFACE, b"POST / HTTP/1.1\r\nHost: desk\r\n"] {
+        let mut silent = TcpStream::connect(server.address).await.unwrap();
+        silent.write_all(said).await.unwrap();
+        in_time(closed(&mut silent)).await;
+    }
+    // Seconds later the one that has said it is open.
+    client.triage_ticket(request(vpn_ticket("1"))).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_connection_is_asked_to_leave_and_closed_after_its_grace() {
+    let server = TestServer::start_with("[limits]\nconnection_age_seconds = 1\nconnection_grace_seconds = 1\n").await;
+    let mut old = Peer::connect(server.address).await;
+    // A call that does not end, and a peer that does not listen.
+    old.send(&call(1, END_HEADERS, STREAM)).await;
+    in_time(old.wait_for(GOAWAY)).await;
+    in_time(closed(&mut old.0)).await;
+    // A client that listens goes on with another connection.
+    let mut client = server.triage().await;
+    let mut other = Peer::connect(server.address).await;
+    in_time(closed(&mut other.0)).await;
+    in_time(async { while client.triage_ticket(request(vpn_ticket("1"))).await.is_err() {} }).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_may_open_so_many_connections() {
+    let server = TestServer::start_with("[limits]\nconnections_per_peer = 2\n").await;
+    let mut first = Peer::connect(server.address).await;
+    let mut client = server.triage().await;
+    client.triage_ticket(request(vpn_ticket("1"))).await.unwrap();
+    in_time(first.wait_for(SETTINGS)).await;
+    let mut third = TcpStream::connect(server.address).await.unwrap();
+    in_time(closed(&mut third)).await;
+    client.triage_ticket(request(vpn_ticket("1"))).await.unwrap();
+    drop(first);
+    let again = async {
+        loop {
+            let mut socket = TcpStream::connect(server.address).await.unwrap();
+            socket.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
+            if socket.read(&mut [0; 1]).await.is_ok_and(|bytes| bytes == 1) {
+                return;
+            }
+        }
+    };
+    in_time(again).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_may_have_so_many_streams() {
+    let server = TestServer::start_with("[limits]\nstreams_per_connection = 2\n").await;
+    let mut peer = Peer::connect(server.address).await;
+    for stream in [1, 3, 5] {
+        peer.send(&call(stream, END_HEADERS, STREAM)).await;
+    }
+    let (stream, reason) = in_time(peer.wait_for(RST_STREAM)).await;
+    assert_eq!((stream, reason.as_slice()), (5, &[0, 0, 0, 7][..]), "REFUSED_STREAM");
+    peer.send(&frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])).await;
+    peer.send(&call(7, END_HEADERS, "/triage.v1.TriageService/NoSuchMethod")).await;
+    in_time(async { while peer.wait_for(HEADERS).await.0 != 7 {} }).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn headers_over_the_limit_are_refused() {
+    let server = TestServer::start().await;
+    let mut client = server.triage().await;
+    let with_header = |bytes: usize| {
+        let mut call = Request::new(request(vpn_ticket("1")));
+        call.metadata_mut().insert("x-filler", "f".repeat(bytes).parse().unwrap());
+        call
+    };
+    client.triage_ticket(with_header(15_000)).await.unwrap();
+    let status = in_time(client.triage_ticket(with_header(17_000))).await.unwrap_err();
+    assert!(matches!(status.code(), Code::Unknown | Code::Internal | Code::ResourceExhausted), "{status:?}");
+    client.triage_ticket(with_header(15_000)).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_small_message_that_unpacks_to_a_large_one_is_refused() {
+    let server = TestServer::start().await;
+    let mut client = server.triage().await.send_compressed(tonic::codec::CompressionEncoding::Gzip);
+    let bomb = request(ticket("vpn", &"\0".repeat(64 << 20)));
+    let status = in_time(client.triage_ticket(bomb)).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::OutOfRange, "TOO_LARGE"), "{status:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_comes_byte_by_byte_is_cut_off_at_the_deadline() {
+    let server = TestServer::start_with("[limits]\ndeadline_seconds = 1\n").await;
+    // The rest of the message never comes.
+    let call = format!(
+        "POST {TRIAGE} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/grpc-web+proto\r\nContent-Length: 100\r\n\
+         Connection: close\r\n\r\n\0\0",
+        server.address
+    );
+    let (_, head, _) = in_time(http(server.address.to_string(), call.into_bytes())).await;
+    assert!(head.contains("grpc-status: 4"), "not DEADLINE_EXCEEDED:\n{head}");
+    assert!(head.contains("grpc-status-details-bin:"), "no details:\n{head}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn so_many_calls_may_be_open_whatever_they_wait_for() {
+    let server = TestServer::start_with("[limits]\ncalls = 1\n").await;
+    let mut client = server.triage().await;
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let (sender, frames) = tokio::sync::mpsc::channel::<pb::StreamTriageRequest>(1);
+        let answers = client.stream_triage(tokio_stream::wrappers::ReceiverStream::new(frames)).await.unwrap();
+        open.push((sender, answers));
+    }
+    for status in [
+        client.triage_ticket(request(vpn_ticket("1"))).await.unwrap_err(),
+        client.stream_triage(tokio_stream::empty()).await.unwrap_err(),
+    ] {
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+        assert!(names_a_retry(&status), "{status:?}");
+    }
+    open.pop();
+    in_time(async { while client.triage_ticket(request(vpn_ticket("1"))).await.is_err() {} }).await;
+    server.stop().await;
+}
