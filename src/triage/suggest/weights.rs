@@ -20,7 +20,7 @@ const BY_WORDS: Weights = [4.0, 1.5, 2.5, 0.0, 0.0, 2.0, 7.5, 0.0, 0.0, 0.0];
 /// With a large memory.
 const BY_MEMORY: Weights = [2.5, 0.9, 2.5, 2.2, 3.4, 1.5, 5.9, 0.0, 0.0, 0.0];
 /// The same where there is a sentence encoder.
-const BY_MEANING: Weights = [2.5, 0.5, 1.5, 0.0, 0.0, 2.0, 9.0, 3.5, 10.0, 0.0];
+const BY_MEANING: Weights = [2.5, 0.5, 0.75, 0.0, 0.0, 2.0, 9.0, 3.5, 10.0, 0.0];
 const BY_MEANING_AND_MEMORY: Weights = [1.2, 0.4, 1.1, 0.8, 4.2, 1.5, 6.5, 1.5, 5.0, 0.8];
 /// With so many linked tickets the weights stand half-way.
 const HALF_WAY: f64 = 50.0;
