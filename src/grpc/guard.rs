@@ -12,7 +12,7 @@ use std::{
 use tonic::{
     Code, Status,
     body::Body,
-    codegen::http::{HeaderMap, Request, Response, StatusCode, header},
+    codegen::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
 };
 use tower::{Layer, Service};
 
@@ -103,12 +103,12 @@ where
         }
         let call = self.inner.call(request);
         let Some((caller, method)) = changed else { return Box::pin(call) };
-        let api = self.rules.api.clone();
+        let change = Change { api: self.rules.api.clone(), caller, method, is_over: false };
         Box::pin(async move {
             let response = call.await?;
             // Of a call that is answered by a stream this is how the stream begins; none of those changes anything.
             let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-            api.audit(&caller, method, code).await;
+            change.end(code).await;
             Ok(response)
         })
     }
@@ -125,7 +125,7 @@ impl GuardLayer {
         }
         let peer = request.extensions().get::<Peer>();
         let names = peer.map_or(&[][..], |peer| &peer.certificate_names);
-        let authorization = headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
+        let authorization = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let known = access.identify(authorization, names, SystemTime::now()).map_err(|refusal| {
             METRICS.count_refused_call(refusal.as_str());
             self.api.audit_refusal(
@@ -202,6 +202,29 @@ impl Admitted {
         let method = self.method.filter(|method| method.changes)?;
         let caller = self.caller.as_ref().map_or_else(|| address_of(request), |caller| caller.name.to_string());
         Some((caller, method.path))
+    }
+}
+
+/// A call that may change something, until its outcome is written down. A caller that leaves stops nothing that has begun.
+struct Change {
+    api: Api,
+    caller: String,
+    method: &'static str,
+    is_over: bool,
+}
+
+impl Change {
+    async fn end(mut self, code: Code) {
+        self.is_over = true;
+        self.api.audit(&self.caller, self.method, code).await;
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.api.audit_left(&self.caller, self.method);
+        }
     }
 }
 

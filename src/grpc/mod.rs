@@ -244,18 +244,31 @@ impl Api {
         self.disk.run(place, move || work(&core)).await?
     }
 
-    /// Writes down a call that may have changed something; its caller is answered when the entry is durable.
+    /// Writes down what became of a call that may change something. Who is told that it was done is told so when the entry
+    /// is durable.
     pub(crate) async fn audit(&self, caller: &str, method: &'static str, code: tonic::Code) {
+        use tonic::Code;
+
         // Without its parts the server answers no call that changes anything.
         let Ok(core) = self.core() else { return };
-        let versions = core.triager.versions();
-        let entry = AuditEntry::new(caller, method, code_name(code)).with_versions(Versions {
-            model: Some(versions.model),
-            taxonomy: Some(versions.taxonomy),
-            ..Versions::default()
-        });
-        // What was done is done, and its caller has to know; that the log lacks it stands in the server's log.
-        core.audit.record(entry).await.ok();
+        let entry = entry(&core, caller, method, code);
+        if code == Code::Ok {
+            // What was done is done, and its caller has to know; that the log lacks it stands in the server's log.
+            core.audit.record(entry).await.ok();
+        } else if matches!(code, Code::InvalidArgument | Code::OutOfRange | Code::ResourceExhausted | Code::Unavailable)
+        {
+            // Nothing was begun, and of these there may be a flood.
+            core.audit.refused(entry);
+        } else {
+            core.audit.note(entry);
+        }
+    }
+
+    /// Writes down a call that may change something and whose caller left before it was answered.
+    pub(crate) fn audit_left(&self, caller: &str, method: &'static str) {
+        if let Ok(core) = self.core() {
+            core.audit.note(entry(&core, caller, method, tonic::Code::Cancelled));
+        }
     }
 
     /// Writes down a call that was not let in; of a flood some, and how many others there were.
@@ -290,6 +303,15 @@ impl Api {
             }
         }
     }
+}
+
+fn entry(core: &Core, caller: &str, method: &str, code: tonic::Code) -> AuditEntry {
+    let versions = core.triager.versions();
+    AuditEntry::new(caller, method, code_name(code)).with_versions(Versions {
+        model: Some(versions.model),
+        taxonomy: Some(versions.taxonomy),
+        ..Versions::default()
+    })
 }
 
 fn not_loaded() -> TriageError {
