@@ -30,6 +30,38 @@ pub struct AuditEntry {
     pub(super) details: Details,
 }
 
+/// Ids of what something is done to: the first of them, and how many there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subjects {
+    first: Vec<String>,
+    count: u64,
+}
+
+impl Subjects {
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+impl<'a> Extend<&'a str> for Subjects {
+    fn extend<I: IntoIterator<Item = &'a str>>(&mut self, ids: I) {
+        for id in ids {
+            self.count += 1;
+            if self.first.len() < MAX_SUBJECTS {
+                self.first.push(shortened(id));
+            }
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Subjects {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(ids: I) -> Self {
+        let mut subjects = Self::default();
+        subjects.extend(ids);
+        subjects
+    }
+}
+
 /// What belongs to some entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
@@ -96,13 +128,11 @@ impl AuditEntry {
 
     /// Names the first of these ids, and says how many there were where there are more.
     #[must_use]
-    pub fn with_subjects<'a>(mut self, ids: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut ids = ids.into_iter();
-        self.details.subjects = ids.by_ref().take(MAX_SUBJECTS).map(shortened).collect();
-        let more = ids.count();
-        if more > 0 {
-            self = self.with_count(SUBJECTS, (MAX_SUBJECTS + more) as u64);
+    pub fn with_subjects(mut self, Subjects { first, count }: Subjects) -> Self {
+        if count > first.len() as u64 {
+            self = self.with_count(SUBJECTS, count);
         }
+        self.details.subjects = first;
         self
     }
 
@@ -125,10 +155,10 @@ mod tests {
     fn an_entry_is_bounded_whatever_it_is_told() {
         let long = "x".repeat(1_000);
         let ids: Vec<String> = (0..40).map(|n| format!("KB{n}-{long}")).collect();
-        let entry = AuditEntry::new(&long, &long, &long).with_subjects(ids.iter().map(String::as_str));
+        let entry = AuditEntry::new(&long, &long, &long).with_subjects(ids.iter().map(String::as_str).collect());
         assert_eq!((entry.caller.len(), entry.details.subjects.len(), entry.details.subjects[0].len()), (200, 16, 200));
         assert_eq!(entry.details.counts[SUBJECTS], 40);
-        let few = AuditEntry::new("a", "b", "OK").with_subjects(["KB1"]);
+        let few = AuditEntry::new("a", "b", "OK").with_subjects(["KB1"].into_iter().collect());
         assert_eq!(serde_json::to_string(&few.details).unwrap(), r#"{"subjects":["KB1"]}"#);
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) use self::chain::write_head;
 pub use self::{
     chain::{HEAD_FILE, KEY_FILE, hex, parse_hex},
-    entry::{AuditEntry, Details, Versions},
+    entry::{AuditEntry, Details, Subjects, Versions},
     pending::{PENDING_FILE, begin, conclude},
     verify::{Noted, Problem, Verified, verify},
 };

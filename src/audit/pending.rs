@@ -24,7 +24,8 @@ struct Pending {
 
 /// Notes that a command begins. The caller holds the data directory, and has opened its log: so no other entry waits.
 pub fn begin(directory: &Path, caller: &str, action: &str, subjects: &[String]) -> Result<(), AuditError> {
-    let entry = AuditEntry::new(caller, action, INTERRUPTED).with_subjects(subjects.iter().map(String::as_str));
+    let entry =
+        AuditEntry::new(caller, action, INTERRUPTED).with_subjects(subjects.iter().map(String::as_str).collect());
     keep(directory, entry)
 }
 

@@ -94,7 +94,7 @@ impl Audited {
         let is_done = matches!(outcome, Ok(code) if code == ExitCode::SUCCESS);
         if Store::exists(&data_dir) {
             let entry = AuditEntry::new(&caller, &action, if is_done { "OK" } else { "FAILED" });
-            conclude(&data_dir, entry.with_subjects(subjects.iter().map(String::as_str)))?;
+            conclude(&data_dir, entry.with_subjects(subjects.iter().map(String::as_str).collect()))?;
         }
         outcome
     }

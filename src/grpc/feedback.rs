@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     Api, Core, convert,
     import::{Frames, Refused},
-    observe, pages,
+    noted, observe, pages,
 };
 use crate::{
     compute::Urgency,
@@ -28,6 +28,7 @@ pub(crate) struct FeedbackHandler(pub(crate) Api);
 impl FeedbackHandler {
     /// Records the valid tickets of one frame.
     async fn learn_frame(&self, tickets: Vec<ConfirmedTicket>, source: String) -> Result<ResolvedCounts, TriageError> {
+        noted::about(tickets.iter().map(|ticket| ticket.id.as_str()));
         let (_turn, place) = self.0.wait_to_write(Urgency::Batch).await?;
         let learn = move |core: &Core| {
             let mut on_new = |said: &DecisionFeedback| score_shadow(core, said);
@@ -52,6 +53,7 @@ impl FeedbackService for FeedbackHandler {
                 let place = self.0.pool.admit()?;
                 let review = move |core: &Core| core.triager.review_sealed(&handle, &verdict, now());
                 let feedback = self.0.compute(place, review).await?;
+                noted::about([feedback.ticket.id.as_str()]);
                 let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 let record = move |core: &Core| {
                     let receipt = core.triager.learn(&feedback)?;
@@ -123,6 +125,7 @@ impl FeedbackService for FeedbackHandler {
                 if feedback_id == 0 {
                     return Err(TriageError::invalid("feedback_id", "must be the id of recorded feedback"));
                 }
+                noted::about([feedback_id.to_string().as_str()]);
                 let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 let withdraw = move |core: &Core| core.triager.unlearn(FeedbackId(feedback_id));
                 let withdrawn = self.0.compute(place, withdraw).await?;
@@ -178,6 +181,7 @@ impl FeedbackService for FeedbackHandler {
             .unary("RecordArticleFeedback", request, async |request| {
                 let (handle, article, event) = convert::article_feedback(request)?;
                 // Before it is its turn to write: a wrong handle holds nobody up.
+                noted::about([article.as_str()]);
                 let place = self.0.pool.admit()?;
                 let feedback = self.0.compute(place, move |core| core.feedback.parse(&handle, &article, event)).await?;
                 let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;

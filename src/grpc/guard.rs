@@ -16,7 +16,7 @@ use tonic::{
 };
 use tower::{Layer, Service};
 
-use super::{Api, tls::Peer};
+use super::{Api, noted::Noted, tls::Peer};
 use crate::{
     access::{
         Caller, Known, Refusal,
@@ -103,9 +103,10 @@ where
         }
         let call = self.inner.call(request);
         let Some((caller, method)) = changed else { return Box::pin(call) };
-        let change = Change { api: self.rules.api.clone(), caller, method, is_over: false };
+        let noted = Noted::default();
+        let change = Change { api: self.rules.api.clone(), caller, method, noted: noted.clone(), is_over: false };
         Box::pin(async move {
-            let response = call.await?;
+            let response = noted.hear(call).await?;
             // Of a call that is answered by a stream this is how the stream begins; none of those changes anything.
             let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
             change.end(code).await;
@@ -210,20 +211,23 @@ struct Change {
     api: Api,
     caller: String,
     method: &'static str,
+    noted: Noted,
     is_over: bool,
 }
 
 impl Change {
     async fn end(mut self, code: Code) {
         self.is_over = true;
-        self.api.audit(&self.caller, self.method, code).await;
+        if !self.noted.is_rehearsal() {
+            self.api.audit(&self.caller, self.method, &self.noted, code).await;
+        }
     }
 }
 
 impl Drop for Change {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.api.audit_left(&self.caller, self.method);
+        if !self.is_over && !self.noted.is_rehearsal() {
+            self.api.audit_left(&self.caller, self.method, &self.noted);
         }
     }
 }

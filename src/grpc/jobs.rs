@@ -10,7 +10,7 @@ use super::{
     Api, Core, Observed, Outcome,
     convert::{self, AskedJob},
     import::Frames,
-    observe, pages,
+    noted, observe, pages,
 };
 use crate::{
     compute::Urgency,
@@ -190,8 +190,11 @@ impl JobService for JobHandler {
         request: Request<Streaming<pb::CreateReclassificationJobRequest>>,
     ) -> Result<Response<pb::CreateReclassificationJobResponse>, Status> {
         let create = self.create(Frames::new(request.into_inner(), self.0.draining.clone()));
-        let answer =
-            async { Ok::<_, Status>(pb::CreateReclassificationJobResponse { job: Some(convert::job(create.await?)) }) };
+        let answer = async {
+            let job = create.await?;
+            noted::about([job.record.id.to_string().as_str()]);
+            Ok::<_, Status>(pb::CreateReclassificationJobResponse { job: Some(convert::job(job)) })
+        };
         observe("CreateReclassificationJob", answer).await
     }
 
@@ -206,7 +209,9 @@ impl JobService for JobHandler {
             let create = self.0.block(place, move |core| {
                 Ok(core.jobs.create_import(new, request_id.as_deref(), JobOrigin::Server, &core.triager)?)
             });
-            Ok::<_, TriageError>(pb::CreateMemoryImportJobResponse { job: Some(convert::job(create.await?)) })
+            let job = create.await?;
+            noted::about([job.record.id.to_string().as_str()]);
+            Ok::<_, TriageError>(pb::CreateMemoryImportJobResponse { job: Some(convert::job(job)) })
         };
         observe("CreateMemoryImportJob", create).await
     }
@@ -265,6 +270,7 @@ impl JobService for JobHandler {
         self.0
             .unary("PauseJob", request, async |request| {
                 let id = parse_id(&request.id)?;
+                noted::about([request.id.as_str()]);
                 let job = self.with_jobs(move |jobs| jobs.pause(id)).await?;
                 Ok(pb::PauseJobResponse { job: Some(convert::job(job)) })
             })
@@ -278,6 +284,7 @@ impl JobService for JobHandler {
         self.0
             .unary("ResumeJob", request, async |request| {
                 let id = parse_id(&request.id)?;
+                noted::about([request.id.as_str()]);
                 let job = self.with_jobs(move |jobs| jobs.resume(id)).await?;
                 Ok(pb::ResumeJobResponse { job: Some(convert::job(job)) })
             })
@@ -291,6 +298,7 @@ impl JobService for JobHandler {
         self.0
             .unary("CancelJob", request, async |request| {
                 let id = parse_id(&request.id)?;
+                noted::about([request.id.as_str()]);
                 let job = self.with_jobs(move |jobs| jobs.cancel(id)).await?;
                 Ok(pb::CancelJobResponse { job: Some(convert::job(job)) })
             })
@@ -377,6 +385,7 @@ impl JobService for JobHandler {
         self.0
             .unary("UndoJob", request, async |request| {
                 let id = parse_id(&request.id)?;
+                noted::about([request.id.as_str()]);
                 let (job, undone) = self.with_jobs(move |jobs| Ok((jobs.undo(id, None)?, jobs.undone(id)?))).await?;
                 let output = undone.output.map(|path| path.display().to_string());
                 Ok(pb::UndoJobResponse { job: Some(convert::job(job)), output_path: output.unwrap_or_default() })

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{
     Api, convert,
     import::{Frames, Refused},
-    observe, pages,
+    noted, observe, pages,
 };
 use crate::{
     compute::Urgency,
@@ -88,6 +88,11 @@ fn check_id(id: &str) -> Result<(), TriageError> {
 impl KnowledgeHandler {
     /// Stores the valid articles of one frame, or says what storing them would do.
     async fn upsert_frame(&self, articles: Vec<Article>, validate_only: bool) -> Result<ImportCounts, TriageError> {
+        if validate_only {
+            noted::rehearsed();
+        } else {
+            noted::about(articles.iter().map(|article| article.id.as_str()));
+        }
         let (_turn, place) = self.0.wait_to_write(Urgency::Batch).await?;
         self.0
             .compute(place, move |core| {
@@ -248,6 +253,7 @@ impl KnowledgeService for KnowledgeHandler {
             .unary("SetArticleStatus", request, async |request| {
                 let pb::SetArticleStatusRequest { id, status, valid_until } = request;
                 check_id(&id)?;
+                noted::about([id.as_str()]);
                 let (status, last_day) = convert::asked_status(status, valid_until.as_deref())?;
                 let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 let (article, changed) =
@@ -296,6 +302,7 @@ impl KnowledgeService for KnowledgeHandler {
             .unary("DeleteArticle", request, async |request| {
                 let pb::DeleteArticleRequest { id, erase_versions } = request;
                 check_id(&id)?;
+                noted::about([id.as_str()]);
                 let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 self.0
                     .compute(place, move |core| {

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     Api, convert,
     import::{Frames, Refused},
-    observe,
+    noted, observe,
 };
 use crate::{
     compute::Urgency,
@@ -43,6 +43,11 @@ impl MemoryHandler {
         validate_only: bool,
         mut unknown: UnknownArticles,
     ) -> Result<(ImportCounts, UnknownArticles), TriageError> {
+        if validate_only {
+            noted::rehearsed();
+        } else {
+            noted::about(tickets.iter().map(|ticket| ticket.id.as_str()));
+        }
         let (_turn, place) = self.0.wait_to_write(Urgency::Batch).await?;
         self.0
             .compute(place, move |core| {
@@ -104,6 +109,7 @@ impl MemoryService for MemoryHandler {
             .unary("DeleteTickets", request, async |request| {
                 let pb::DeleteTicketsRequest { ids } = request;
                 check_ids(&ids)?;
+                noted::about(ids.iter().map(String::as_str));
                 let asked = ids.len();
                 let (_turn, place) = self.0.wait_to_write(Urgency::Interactive).await?;
                 let unknown_ids = self.0.compute(place, move |core| Ok(core.memory.delete(&ids)?)).await?;

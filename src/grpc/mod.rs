@@ -17,6 +17,7 @@ mod jobs;
 mod knowledge;
 mod memory;
 mod models;
+mod noted;
 mod pages;
 mod status;
 mod taxonomy;
@@ -41,7 +42,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use self::admission::Deadline;
+use self::{admission::Deadline, noted::Noted};
 pub(crate) use self::{
     feedback::FeedbackHandler, jobs::JobHandler, knowledge::KnowledgeHandler, memory::MemoryHandler,
     models::ModelHandler, taxonomy::TaxonomyHandler, triage::TriageHandler,
@@ -246,12 +247,12 @@ impl Api {
 
     /// Writes down what became of a call that may change something. Who is told that it was done is told so when the entry
     /// is durable.
-    pub(crate) async fn audit(&self, caller: &str, method: &'static str, code: tonic::Code) {
+    async fn audit(&self, caller: &str, method: &'static str, noted: &Noted, code: tonic::Code) {
         use tonic::Code;
 
         // Without its parts the server answers no call that changes anything.
         let Ok(core) = self.core() else { return };
-        let entry = entry(&core, caller, method, code);
+        let entry = entry(&core, caller, method, noted, code);
         if code == Code::Ok {
             // What was done is done, and its caller has to know; that the log lacks it stands in the server's log.
             core.audit.record(entry).await.ok();
@@ -265,9 +266,9 @@ impl Api {
     }
 
     /// Writes down a call that may change something and whose caller left before it was answered.
-    pub(crate) fn audit_left(&self, caller: &str, method: &'static str) {
+    fn audit_left(&self, caller: &str, method: &'static str, noted: &Noted) {
         if let Ok(core) = self.core() {
-            core.audit.note(entry(&core, caller, method, tonic::Code::Cancelled));
+            core.audit.note(entry(&core, caller, method, noted, tonic::Code::Cancelled));
         }
     }
 
@@ -305,9 +306,10 @@ impl Api {
     }
 }
 
-fn entry(core: &Core, caller: &str, method: &str, code: tonic::Code) -> AuditEntry {
+fn entry(core: &Core, caller: &str, method: &str, noted: &Noted, code: tonic::Code) -> AuditEntry {
     let versions = core.triager.versions();
-    AuditEntry::new(caller, method, code_name(code)).with_versions(Versions {
+    let entry = AuditEntry::new(caller, method, code_name(code)).with_subjects(noted.subjects());
+    entry.with_versions(Versions {
         model: Some(versions.model),
         taxonomy: Some(versions.taxonomy),
         ..Versions::default()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{Api, Core, convert, observe};
+use super::{Api, Core, convert, noted, observe};
 use crate::{
     classify::Classifier,
     compute::Urgency,
@@ -120,7 +120,9 @@ impl ModelService for ModelHandler {
                     tracing::info!(model = imported.version, by, "a model was imported");
                     model_of(core, &imported.version)
                 };
-                Ok(pb::ImportModelResponse { model: self.with_models(import).await? })
+                let model = self.with_models(import).await?;
+                noted::about(model.iter().map(|model| model.version.as_str()));
+                Ok(pb::ImportModelResponse { model })
             })
             .await
     }
@@ -136,7 +138,9 @@ impl ModelService for ModelHandler {
             let create = self.0.block(place, move |core| {
                 Ok(core.jobs.create_training(new, request_id.as_deref(), JobOrigin::Server, &core.triager)?)
             });
-            Ok::<_, TriageError>(pb::TrainModelResponse { job: Some(convert::job(create.await?)) })
+            let job = create.await?;
+            noted::about([job.record.id.to_string().as_str()]);
+            Ok::<_, TriageError>(pb::TrainModelResponse { job: Some(convert::job(job)) })
         };
         observe("TrainModel", create).await
     }
@@ -169,6 +173,7 @@ impl ModelService for ModelHandler {
         self.0
             .unary("SetShadow", request, async |request| {
                 let version = convert::version(request.version)?;
+                noted::about([version.as_str()]);
                 let set = move |api: &Api, core: &Core| {
                     core.registry.set_shadow(Some(&version), |shadow| api.swap_shadow(shadow))?;
                     tracing::info!(model = version, "a model answers silently");
@@ -201,6 +206,7 @@ impl ModelService for ModelHandler {
         self.0
             .unary("ActivateModel", request, async |request| {
                 let (version, expected, author) = convert::asked_activation(request)?;
+                noted::about([version.as_str()]);
                 let activate = move |api: &Api, core: &Core| {
                     let swap = |classifier| api.swap_model(classifier);
                     let taxonomy = core.triager.taxonomy();
@@ -237,7 +243,9 @@ impl ModelService for ModelHandler {
                         previous: activation.previous.version,
                     })
                 };
-                self.with_models(roll_back).await
+                let answer = self.with_models(roll_back).await?;
+                noted::about(answer.model.iter().map(|model| model.version.as_str()));
+                Ok(answer)
             })
             .await
     }
@@ -249,6 +257,7 @@ impl ModelService for ModelHandler {
         self.0
             .unary("DeleteModel", request, async |request| {
                 let version = convert::version(request.version)?;
+                noted::about([version.as_str()]);
                 let delete = move |_: &Api, core: &Core| {
                     core.registry.delete(&version)?;
                     tracing::info!(model = version, "a model was deleted");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{Api, Core, convert, pages};
+use super::{Api, Core, convert, noted, pages};
 use crate::{
     compute::Urgency,
     config::taxonomy::write,
@@ -25,6 +25,7 @@ impl TaxonomyHandler {
     async fn revise(&self, asked: NewRevision, validate_only: bool) -> Result<pb::TaxonomyRevision, TriageError> {
         // Who only asks holds nobody up.
         let turn = if validate_only {
+            noted::rehearsed();
             None
         } else {
             Some(Arc::clone(&self.0.writes).acquire_owned().await.map_err(TriageError::internal)?)

@@ -203,14 +203,21 @@ async fn the_log_is_read_while_a_server_holds_the_directory() {
     }
 }
 
-/// Caller, action and outcome of all entries, the first first.
-fn told(data_dir: &Path) -> Vec<[String; 3]> {
+/// Caller, action, outcome and subjects of all entries, the first first.
+fn told(data_dir: &Path) -> Vec<[String; 4]> {
     let listed = on(data_dir, &["audit", "list", "--json"]);
     listed.check(0, &[]);
     let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
     let entries = listed["entries"].as_array().unwrap().iter().rev();
     let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
-    entries.map(|entry| ["caller", "action", "outcome"].map(|key| text(entry, key))).collect()
+    entries
+        .map(|entry| {
+            let [caller, action, outcome] = ["caller", "action", "outcome"].map(|key| text(entry, key));
+            let subjects = entry["details"]["subjects"].as_array().into_iter().flatten();
+            let subjects: Vec<_> = subjects.filter_map(Value::as_str).collect();
+            [caller, action, outcome, subjects.join(" ")]
+        })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,17 +237,54 @@ async fn a_change_over_the_wire_is_written_down_before_it_is_answered() {
     knowledge.upsert_articles(sent).await.unwrap();
     // Killed.
     drop(server);
-    let entry = |method: &str, outcome: &str| {
-        ["127.0.0.1".to_owned(), format!("triage.v1.KnowledgeService/{method}"), outcome.to_owned()]
+    let entry = |method: &str, outcome: &str, id: &str| {
+        ["127.0.0.1", &format!("triage.v1.KnowledgeService/{method}"), outcome, id].map(str::to_owned)
     };
     let expected = [
-        entry("UpsertArticles", "OK"),
-        entry("DeleteArticle", "OK"),
-        entry("DeleteArticle", "NOT_FOUND"),
-        entry("UpsertArticles", "OK"),
+        entry("UpsertArticles", "OK", "KB1"),
+        entry("DeleteArticle", "OK", "KB1"),
+        entry("DeleteArticle", "NOT_FOUND", "KB1"),
+        entry("UpsertArticles", "OK", "KB2"),
     ];
     assert_eq!(told(&data_dir), expected);
     on(&data_dir, &["audit", "verify"]).check(0, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_says_what_a_call_was_about_and_a_call_that_only_asks_gets_none() {
+    let server = TestServer::start().await;
+    let id = |id: &str| id.to_owned();
+    let mut knowledge = server.knowledge().await;
+    let rehearsal = pb::UpsertArticlesRequest { validate_only: true, ..frame(vec![article("KB1", "Wombat", "On.")]) };
+    knowledge.upsert_articles(tokio_stream::iter([rehearsal])).await.unwrap();
+    let mut taxonomy = server.taxonomy().await;
+    let document = taxonomy.get_taxonomy(pb::GetTaxonomyRequest {}).await.unwrap().into_inner().document;
+    let ask = pb::ApplyTaxonomyRequest { document, validate_only: true, ..pb::ApplyTaxonomyRequest::default() };
+    taxonomy.apply_taxonomy(ask).await.unwrap();
+
+    let status = pb::SetArticleStatusRequest {
+        id: id("KB7"),
+        status: pb::ArticleStatus::Retired.into(),
+        ..pb::SetArticleStatusRequest::default()
+    };
+    knowledge.set_article_status(status).await.unwrap_err();
+    let ids = vec![id("T1"), id("T2")];
+    server.memory().await.delete_tickets(pb::DeleteTicketsRequest { ids }).await.unwrap();
+    server.jobs().await.pause_job(pb::PauseJobRequest { id: id("7") }).await.unwrap_err();
+    let activate = pb::ActivateModelRequest { version: id("v7"), by: id("ann"), ..pb::ActivateModelRequest::default() };
+    server.models().await.activate_model(activate).await.unwrap_err();
+    server.feedback().await.withdraw_feedback(pb::WithdrawFeedbackRequest { feedback_id: 7 }).await.unwrap_err();
+
+    let data_dir = server.data_dir();
+    let folder = server.stop_and_keep().await;
+    let found: Vec<_> = told(&data_dir)
+        .into_iter()
+        .map(|[_, action, _, subjects]| format!("{} {subjects}", action.rsplit('/').next().unwrap()))
+        .collect();
+    let expected =
+        ["SetArticleStatus KB7", "DeleteTickets T1 T2", "PauseJob 7", "ActivateModel v7", "WithdrawFeedback 7"];
+    assert_eq!(found, expected);
+    drop(folder);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,7 +309,7 @@ async fn who_was_refused_is_written_down_by_name_where_it_is_known() {
     let folder = server.stop_and_keep().await;
     let expected = [["bot", "PERMISSION_DENIED"], ["127.0.0.1", "UNAUTHENTICATED"]];
     let found = told(&data_dir);
-    let found: Vec<_> = found.iter().map(|[caller, _, outcome]| [caller.as_str(), outcome.as_str()]).collect();
+    let found: Vec<_> = found.iter().map(|[caller, _, outcome, _]| [caller.as_str(), outcome.as_str()]).collect();
     assert_eq!(found, expected);
     drop(folder);
 }
