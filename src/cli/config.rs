@@ -43,8 +43,11 @@ fn check(args: &CheckArgs, file: Option<&Path>, overrides: &Overrides) -> anyhow
     let (warnings, problems) = match Config::load(file, environment(), overrides) {
         Ok(config) => {
             let exposed = config.check_exposure().err().map(|error| error.to_string());
-            let problems = config.open_doors().err().map(|error| error.problems).unwrap_or_default();
-            (config.warnings.into_iter().chain(exposed).collect(), problems)
+            let (of_doors, problems) = match config.open_doors() {
+                Ok(doors) => (doors.warnings().to_vec(), Vec::new()),
+                Err(ConfigError { problems }) => (Vec::new(), problems),
+            };
+            (config.warnings.into_iter().chain(exposed).chain(of_doors).collect(), problems)
         }
         Err(ConfigError { problems }) => (Vec::new(), problems),
     };

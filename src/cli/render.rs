@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     io::{self, IsTerminal as _, Write},
+    net::SocketAddr,
     ops::Range,
 };
 
@@ -228,18 +229,42 @@ pub(super) fn shortened(text: &str, at_most: usize) -> String {
     short
 }
 
-/// What to try against a demo server; the commands work by copy and paste.
-pub(super) fn demo_commands(out: &mut impl Write, address: &str) -> io::Result<()> {
+/// What to try against a demo server; the commands work by copy and paste, but for files that only the caller knows.
+pub(super) fn demo_commands(
+    out: &mut impl Write,
+    address: SocketAddr,
+    is_secured: bool,
+    asks_who: bool,
+) -> io::Result<()> {
     let program = program_name();
+    let (server, files) = (reachable(address, is_secured), files_to_name(is_secured, asks_who));
     writeln!(out, "\nThe demo is ready. Try, in another terminal:\n")?;
-    writeln!(
-        out,
-        "  {program} classify --server {address} \"Outlook keeps asking for my password since this morning\""
-    )?;
-    writeln!(out, "  {program} classify --server {address} \"pls unlock my account, locked after holiday\"")?;
-    writeln!(out, "  {program} kb search --server {address} \"outlook keeps asking for password\"")?;
+    for (command, text) in [
+        ("classify", "Outlook keeps asking for my password since this morning"),
+        ("classify", "pls unlock my account, locked after holiday"),
+        ("kb search", "outlook keeps asking for password"),
+    ] {
+        writeln!(out, "  {program} {command} --server {server}{files} \"{text}\"")?;
+    }
     writeln!(out, "\nCtrl-C stops the server.")?;
     out.flush()
+}
+
+/// How a client on this machine names the server: a certificate is good for names more often than for addresses, and for
+/// every address at once there is no name.
+fn reachable(address: SocketAddr, is_secured: bool) -> String {
+    let port = address.port();
+    match (is_secured, address.ip().is_unspecified()) {
+        (true, _) => format!("https://localhost:{port}"),
+        (false, true) => format!("localhost:{port}"),
+        (false, false) => address.to_string(),
+    }
+}
+
+/// Flags with the files that a caller has to name.
+fn files_to_name(is_secured: bool, asks_who: bool) -> String {
+    let flags = [(is_secured, " --ca CA.pem"), (asks_who, " --token-file TOKEN")];
+    flags.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, flag)| flag).collect()
 }
 
 /// This program as the caller can type it: relative where it lies below the working directory.
@@ -250,4 +275,26 @@ fn program_name() -> String {
         .and_then(|here| program.strip_prefix(here).ok().map(|path| path.display().to_string()));
     let name = relative.map_or_else(|| program.display().to_string(), |path| format!("./{path}"));
     if name.contains(' ') { format!("\"{name}\"") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_is_called_as_its_doors_are() {
+        let shown = |address: &str, is_secured, asks_who| {
+            let mut out = Vec::new();
+            demo_commands(&mut out, address.parse().unwrap(), is_secured, asks_who).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for (address, is_secured, asks_who, expected) in [
+            ("127.0.0.1:7", false, false, "--server 127.0.0.1:7 \""),
+            ("0.0.0.0:7", false, true, "--server localhost:7 --token-file TOKEN \""),
+            ("[::1]:7", true, false, "--server https://localhost:7 --ca CA.pem \""),
+            ("10.0.0.1:7", true, true, "--server https://localhost:7 --ca CA.pem --token-file TOKEN \""),
+        ] {
+            assert_eq!(shown(address, is_secured, asks_who).matches(expected).count(), 3, "{address}");
+        }
+    }
 }

@@ -96,6 +96,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) 
         let answers = config.answers;
         // Calls go on beside it.
         let threads = (config.compute_threads.get() / 2).max(1);
+        let (is_secured, asks_who) = (config.doors.tls.is_some(), config.doors.auth.is_on());
         let app = App::bind(config).await?.reload_on(hangups, model);
         let address = app.address()?;
         let mut out = io::stdout();
@@ -128,7 +129,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) 
         let on_ready = move || {
             if demo {
                 // A closed terminal cannot be shown anything; the server goes on.
-                render::demo_commands(&mut io::stdout(), &address.to_string()).ok();
+                render::demo_commands(&mut io::stdout(), address, is_secured, asks_who).ok();
             }
         };
         app.serve(load, on_ready, shutdown).await

@@ -280,3 +280,20 @@ async fn commands_reach_a_secured_server_and_say_what_is_wrong() {
     server.signal("TERM");
     assert_eq!(server.exit_code().await, Some(0));
 }
+
+#[cfg(unix)]
+#[test]
+fn the_check_of_the_settings_warns_of_a_key_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let authority = Authority::new();
+    authority.write_server();
+    let config = authority.file("triage.toml");
+    fs::write(&config, tls(&authority)).unwrap();
+    for (mode, is_warned_of) in [(0o600, false), (0o644, true)] {
+        fs::set_permissions(authority.path("server.key"), fs::Permissions::from_mode(mode)).unwrap();
+        let checked = run(["config", "check", "--config", &config]);
+        checked.check(0, &[]);
+        assert_eq!(checked.stderr.contains("server.key"), is_warned_of, "{mode:o}: {}", checked.stderr);
+    }
+}
