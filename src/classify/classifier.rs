@@ -383,7 +383,7 @@ mod tests {
     use crate::{
         classify::{
             counts::{self, Counts, Reader},
-            train::{NEVER, TrainOptions, train},
+            train::{TrainOptions, train},
             training_set::TrainingSet,
         },
         encode::tiny,
@@ -398,15 +398,7 @@ mod tests {
         for text in ["printer has a paper jam", "vpn client fails at the hotel"].repeat(8) {
             set.add(text.to_owned(), vec![Some(text[..3].to_owned())], false);
         }
-        let options = TrainOptions {
-            name: "test".to_owned(),
-            seed: 1,
-            threads: 1,
-            find_suspects: false,
-            progress: &|_, _, _| {},
-            stop: &NEVER,
-        };
-        Classifier::with_encoder(&train(set, &options).unwrap().files, Some(encoder)).unwrap()
+        Classifier::with_encoder(&train(set, &TrainOptions::quiet("test", 1)).unwrap().files, Some(encoder)).unwrap()
     }
 
     #[test]
@@ -454,15 +446,8 @@ mod tests {
         for text in [texts; 4].concat() {
             set.add(text.to_owned(), vec![Some(text[..3].to_owned())], false);
         }
-        let options = TrainOptions {
-            name: "test".to_owned(),
-            seed: 1,
-            threads: 1,
-            find_suspects: false,
-            progress: &|_, _, _| {},
-            stop: &NEVER,
-        };
-        let model = Classifier::with_encoder(&train(set, &options).unwrap().files, None).unwrap();
+        let model =
+            Classifier::with_encoder(&train(set, &TrainOptions::quiet("test", 1)).unwrap().files, None).unwrap();
         let text = "please write to cleo@x.example";
         let found = model.classify(text);
         assert_eq!(&*found.fields[0].ranked[0].label, "mai");
@@ -478,15 +463,7 @@ mod tests {
         for text in &texts {
             set.add((*text).to_owned(), vec![Some(text[..3].to_owned())], false);
         }
-        let options = TrainOptions {
-            name: "test".to_owned(),
-            seed: 1,
-            threads: 1,
-            find_suspects: false,
-            progress: &|_, _, _| {},
-            stop: &NEVER,
-        };
-        let trained = train(set, &options).unwrap();
+        let trained = train(set, &TrainOptions::quiet("test", 1)).unwrap();
         let model = Classifier::with_encoder(&trained.files, None).unwrap();
         let (tokens, vectors) = (&model.model.pieces, &model.model.vectors);
         let plain = features::readable(strange, &Redactor::default());

@@ -419,7 +419,6 @@ mod tests {
         classify::{
             features::Block,
             samples::{DenseRows, Feature, SparseRows},
-            train::NEVER,
             training_set::TrainingField,
         },
         encode::DIMENSIONS,
@@ -451,14 +450,7 @@ mod tests {
             languages: Vec::new(),
             added: 100,
         };
-        let options = TrainOptions {
-            name: String::new(),
-            seed: 1,
-            threads: 1,
-            find_suspects: false,
-            progress: &|_, _, _| {},
-            stop: &NEVER,
-        };
+        let options = TrainOptions::quiet("test", 1);
         let trainer = Trainer {
             rows: &rows,
             // Both labels alike in every fold.

@@ -81,6 +81,14 @@ pub(crate) struct TrainOptions<'a> {
 /// For trainings that go on to their end.
 pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
+#[cfg(test)]
+impl TrainOptions<'static> {
+    /// A training on one thread that tells nothing and goes on to its end.
+    pub(crate) fn quiet(name: &str, seed: u64) -> Self {
+        Self { name: name.to_owned(), seed, threads: 1, find_suspects: false, progress: &|_, _, _| {}, stop: &NEVER }
+    }
+}
+
 impl TrainOptions<'_> {
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -387,17 +395,7 @@ mod tests {
         for (text, label) in labelled {
             set.add((*text).to_owned(), vec![Some((*label).to_owned())], *label == "-");
         }
-        train(
-            set,
-            &TrainOptions {
-                name: "test".to_owned(),
-                seed: 7,
-                threads,
-                find_suspects: true,
-                progress: &|_, _, _| {},
-                stop: &NEVER,
-            },
-        )
+        train(set, &TrainOptions { threads, find_suspects: true, ..TrainOptions::quiet("test", 7) })
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use super::*;
 use crate::{
     classify::{
-        train::{NEVER, TrainOptions, train},
+        train::{TrainOptions, train},
         training_set::TrainingSet,
     },
     domain::{
@@ -57,14 +57,7 @@ impl Desk {
                 set.add(format!("{start} {place}"), vec![Some(format!("{prefix}-{topic}"))], false);
             }
         }
-        let options = TrainOptions {
-            name: prefix.to_owned(),
-            seed: 1,
-            threads: 1,
-            find_suspects: false,
-            progress: &|_, _, _| (),
-            stop: &NEVER,
-        };
+        let options = TrainOptions::quiet(prefix, 1);
         let trained = train(set, &options).unwrap();
         let folder = self.folder.path().join(prefix);
         bundle::write(&folder, &trained.files).unwrap();

@@ -2,21 +2,18 @@
 
 use std::sync::mpsc;
 
-use prost::{Message as _, bytes::BufMut as _};
+use prost::Message as _;
 use ticket_triage::pb::{self, triage_service_client::TriageServiceClient};
 use tokio::net::TcpStream;
-use tonic::{
-    Code, Request, Status,
-    client::Grpc,
-    codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    codegen::http::uri::PathAndQuery,
-    transport::Endpoint,
-};
+use tonic::{Code, Status, codec::CompressionEncoding, transport::Endpoint};
 use tonic_types::StatusExt as _;
 
-use crate::harness::{
-    TestServer, article, frame, http, in_time, item_status, names_a_retry, reason, request, ticket, upsert,
-    violated_fields, vpn_ticket, with_form,
+use crate::{
+    harness::{
+        TestServer, article, frame, http, in_time, item_status, names_a_retry, reason, request, ticket, upsert,
+        violated_fields, vpn_ticket, with_form,
+    },
+    raw,
 };
 
 /// What a unary call of this ticket is refused with.
@@ -28,51 +25,6 @@ async fn refusal(server: &TestServer, request: pb::TriageTicketRequest) -> Statu
 fn check_invalid(status: &Status, fields: &[&str]) {
     assert_eq!((status.code(), reason(status).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"), "{status:?}");
     assert_eq!(violated_fields(status), fields);
-}
-
-/// Sends bytes as they are, and reads none.
-struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Vec<u8>;
-    type Decode = ();
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, bytes: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put_slice(&bytes);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = ();
-    type Error = Status;
-
-    fn decode(&mut self, _: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
-        Ok(Some(()))
-    }
-}
-
-/// Sends `bytes` as the message of a unary call.
-async fn send_raw(server: &TestServer, method: &'static str, bytes: &[u8]) -> Status {
-    let mut client = Grpc::new(server.channel().await);
-    client.ready().await.unwrap();
-    let path = PathAndQuery::from_static(method);
-    client.unary(Request::new(bytes.to_vec()), path, RawCodec).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -229,7 +181,9 @@ async fn bytes_that_are_no_message_of_the_type_are_the_callers_fault() {
     let no_utf8 = [0x0a, 0x04, 0x12, 0x02, 0xff, 0xfe];
     let number_for_a_message = [0x08, 0x01];
     for bytes in [&cut_off[..], &no_utf8, &number_for_a_message] {
-        let status = send_raw(&server, "/triage.v1.TriageService/TriageTicket", bytes).await;
+        let status = raw::call(&server.channel().await, "/triage.v1.TriageService/TriageTicket", bytes.to_vec())
+            .await
+            .unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"), "{status:?}");
         assert_eq!(violated_fields(&status).len(), 1);
     }
@@ -243,7 +197,7 @@ async fn bytes_that_are_no_message_of_the_type_are_the_callers_fault() {
 async fn an_unknown_method_or_service_is_unimplemented() {
     let server = TestServer::start().await;
     for method in ["/triage.v1.TriageService/GuessTicket", "/triage.v2.TriageService/TriageTicket"] {
-        let status = send_raw(&server, method, &[]).await;
+        let status = raw::call(&server.channel().await, method, Vec::new()).await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "UNKNOWN_METHOD"), "{status:?}");
     }
     server.stop().await;

@@ -48,6 +48,7 @@ mod memory_import;
 mod models;
 mod operations;
 mod overload;
+mod raw;
 mod reclassify;
 #[cfg(unix)]
 mod redaction;
