@@ -210,20 +210,20 @@ impl Pool {
             let permit = Arc::clone(&self.house.places).try_acquire_owned().ok()?;
             Some(Place { urgency: Urgency::Interactive, _permit: permit, _own_permit: None, _inside: Some(inside) })
         });
-        taken.ok_or_else(|| self.refusal())
+        taken.ok_or_else(|| TriageError::Overloaded { retry_after: self.refuse() })
     }
 
-    /// Refuses where [`Self::admit`] would: for who does not need the place yet.
-    pub fn check_room(&self) -> Result<(), TriageError> {
+    /// Refuses where [`Self::admit`] would, and says when to come again: for who does not need the place yet.
+    pub fn check_room(&self) -> Result<(), Duration> {
         if self.house.gate.is_full() || self.house.places.available_permits() == 0 {
-            return Err(self.refusal());
+            return Err(self.refuse());
         }
         Ok(())
     }
 
-    fn refusal(&self) -> TriageError {
+    fn refuse(&self) -> Duration {
         METRICS.count_refusal(Refusal::FullHouse);
-        TriageError::Overloaded { retry_after: self.house.gate.refuse() }
+        self.house.gate.refuse()
     }
 
     /// Waits for a place: for the tickets of a batch or stream, changes to the knowledge base, and what nobody waits for.

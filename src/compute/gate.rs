@@ -8,19 +8,20 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(50);
 const GROWTH: f64 = 1.25;
 /// One interval tells no more than this.
 const LEAST_SHARE: f64 = 0.1;
 
-/// When a refused caller should come again at the earliest, and at the latest.
-const LEAST_RETRY: Duration = Duration::from_millis(100);
-const MOST_RETRY: Duration = Duration::from_secs(5);
+/// When a refused caller should come again, one with another, in milliseconds.
+const RETRIES: [u32; 7] = [100, 200, 400, 800, 1_600, 3_200, 6_400];
+/// Those who are refused together come again at so many different times: few, so that answers can be kept ready.
+const SPREAD: u32 = 8;
 
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -28,9 +29,9 @@ pub(super) struct Gate {
     inside: AtomicUsize,
     /// Since the interval began.
     refused: AtomicUsize,
-    /// In milliseconds, before it is spread.
+    /// Which of [`RETRIES`].
     retry: AtomicUsize,
-    spread: AtomicUsize,
+    spread: AtomicU32,
     floor: usize,
     ceiling: usize,
     /// So long calls may keep waiting; `None`: the limit is fixed.
@@ -53,8 +54,8 @@ impl Gate {
             limit: AtomicUsize::new(ceiling),
             inside: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
-            retry: AtomicUsize::new(milliseconds(LEAST_RETRY)),
-            spread: AtomicUsize::new(0),
+            retry: AtomicUsize::new(0),
+            spread: AtomicU32::new(0),
             floor: floor.min(ceiling),
             ceiling,
             target,
@@ -90,15 +91,11 @@ impl Gate {
     /// spread, so that those who were refused together do not come together.
     pub(super) fn refuse(&self) -> Duration {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        // Steps of the golden ratio lie as far apart as numbers can.
-        let step = self.spread.fetch_add(1, Ordering::Relaxed).wrapping_mul(40_503) & 0xffff;
-        let base = self.retry.load(Ordering::Relaxed);
-        Duration::from_millis((base / 2 + base * step / 0x1_0000) as u64)
+        // Three and eight have no common factor: neighbours lie far apart.
+        let step = self.spread.fetch_add(3, Ordering::Relaxed) % SPREAD;
+        let retry = Duration::from_millis(RETRIES[self.retry.load(Ordering::Relaxed)].into());
+        retry / 2 + retry * step / SPREAD
     }
-}
-
-fn milliseconds(time: Duration) -> usize {
-    usize::try_from(time.as_millis()).unwrap_or(usize::MAX)
 }
 
 /// What was seen since the interval began.
@@ -129,8 +126,10 @@ impl Watch {
             let limit = self.limit(gate.limit(), target, refused > 0, elapsed);
             gate.limit.store(limit.clamp(gate.floor, gate.ceiling), Ordering::Relaxed);
         }
-        let retry = milliseconds(LEAST_RETRY) * (self.started + refused) / self.started;
-        gate.retry.store(retry.min(milliseconds(MOST_RETRY)), Ordering::Relaxed);
+        // As many times the least as calls came for each that was answered.
+        let came = (self.started + refused).div_ceil(self.started);
+        let retry = came.next_power_of_two().ilog2() as usize;
+        gate.retry.store(retry.min(RETRIES.len() - 1), Ordering::Relaxed);
         *self = Self::begin(now);
     }
 
@@ -202,9 +201,10 @@ mod tests {
         let gate = Arc::new(Gate::new(2, 512, Some(TARGET)));
         let mut now = Instant::now();
         let mut watch = Watch::begin(now);
-        for waited in (0..200).map(Duration::from_millis) {
+        // At first nobody waits, then each call for longer than the one before: in no interval all of them do.
+        for waited in (0..100).map(Duration::from_millis) {
             now += Duration::from_millis(1);
-            watch.note(&gate, waited.saturating_sub(Duration::from_millis(100)), now);
+            watch.note(&gate, waited.saturating_sub(INTERVAL), now);
         }
         assert_eq!(gate.limit(), 512);
     }
@@ -243,9 +243,10 @@ mod tests {
         let mut now = Instant::now();
         let mut watch = Watch::begin(now);
         let mean = |gate: &Gate| (0..1_000).map(|_| gate.refuse()).sum::<Duration>() / 1_000;
-        let calm: std::collections::BTreeSet<_> = (0..100).map(|_| gate.refuse()).collect();
-        assert!(calm.len() > 50, "{calm:?}");
-        assert!(*calm.first().unwrap() >= LEAST_RETRY / 2 && *calm.last().unwrap() < LEAST_RETRY * 3 / 2, "{calm:?}");
+        let calm: std::collections::BTreeSet<_> = (0..SPREAD).map(|_| gate.refuse()).collect();
+        assert_eq!(calm.len(), SPREAD as usize, "{calm:?}");
+        let least = Duration::from_millis(RETRIES[0].into());
+        assert!(*calm.first().unwrap() >= least / 2 && *calm.last().unwrap() < least * 3 / 2, "{calm:?}");
 
         mean(&gate);
         now += INTERVAL;
@@ -255,6 +256,6 @@ mod tests {
         now += INTERVAL;
         mean(&gate);
         watch.note(&gate, Duration::ZERO, now);
-        assert!(mean(&gate) > 5 * LEAST_RETRY, "ten refused for each that was answered");
+        assert!(mean(&gate) > 5 * least, "ten refused for each that was answered");
     }
 }

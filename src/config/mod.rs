@@ -113,6 +113,7 @@ pub struct Limits {
     pub connections: usize,
     pub connections_per_peer: usize,
     pub calls: usize,
+    pub open_calls_per_peer: usize,
     /// So long single calls may keep waiting for a processor.
     pub queue: Duration,
     pub deadline: Duration,
@@ -179,6 +180,7 @@ struct RawLimits {
     connections: usize,
     connections_per_peer: usize,
     calls: usize,
+    open_calls_per_peer: usize,
     queue_milliseconds: u64,
     deadline_seconds: u64,
     handshake_seconds: u64,
@@ -444,6 +446,7 @@ fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
     within("connections", raw.connections, 1..=1_000_000);
     within("connections_per_peer", raw.connections_per_peer, 1..=1_000_000);
     within("calls", raw.calls, 1..=65_536);
+    within("open_calls_per_peer", raw.open_calls_per_peer, 1..=1_000_000);
     within("queue_milliseconds", seconds(raw.queue_milliseconds), 1..=10_000);
     within("deadline_seconds", seconds(raw.deadline_seconds), 1..=MAX_SECONDS);
     within("handshake_seconds", seconds(raw.handshake_seconds), 1..=MAX_SECONDS);
@@ -460,6 +463,7 @@ fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
         connections: raw.connections,
         connections_per_peer: raw.connections_per_peer,
         calls: raw.calls,
+        open_calls_per_peer: raw.open_calls_per_peer,
         queue: Duration::from_millis(raw.queue_milliseconds),
         deadline: Duration::from_secs(raw.deadline_seconds),
         handshake: Duration::from_secs(raw.handshake_seconds),

@@ -2,20 +2,19 @@
 //! the deadline begins. What is held open is bounded: messages that come slowly, and answers that nobody reads.
 
 use std::{
+    collections::HashMap,
     future::ready,
+    net::{IpAddr, Ipv4Addr},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
     time::Duration,
 };
 
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{
-    Status,
+    Code, Status,
     body::Body,
     codegen::{
         BoxFuture, Bytes, Service,
@@ -24,7 +23,11 @@ use tonic::{
 };
 use tower::Layer;
 
-use super::{Api, code_name};
+use super::{
+    Api, code_name,
+    places::{Place, Places},
+    tls::Peer,
+};
 use crate::{
     access::methods::{self, Method},
     compute::Pool,
@@ -59,25 +62,48 @@ impl Deadline {
 #[derive(Debug, Clone)]
 pub(crate) struct Admission {
     pool: Pool,
-    open: Arc<Semaphore>,
+    open: Places,
+    refusals: Refusals,
     deadline: Duration,
 }
 
 impl Admission {
     pub(crate) fn new(api: &Api) -> Self {
-        let open = Arc::new(Semaphore::new(api.limits.calls.saturating_mul(OPEN_FOR_EACH)));
-        Self { pool: api.pool.clone(), open, deadline: api.limits.deadline }
+        let open = Places::new(api.limits.calls.saturating_mul(OPEN_FOR_EACH), api.limits.open_calls_per_peer);
+        Self { pool: api.pool.clone(), open, refusals: Refusals::default(), deadline: api.limits.deadline }
     }
 
-    fn admit(&self, method: &Method) -> Result<OwnedSemaphorePermit, TriageError> {
+    /// A place among the open calls, or when to come again.
+    fn admit(&self, method: &Method, peer: Option<&Peer>) -> Result<Place, Duration> {
         // The tickets of a stream wait for their places one by one.
         if !method.streams {
             self.pool.check_room()?;
         }
-        Arc::clone(&self.open).try_acquire_owned().map_err(|_| {
+        let address =
+            peer.and_then(|peer| peer.address).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+        self.open.take(address).ok_or_else(|| {
             METRICS.count_refusal(Refusal::OpenCalls);
-            TriageError::Overloaded { retry_after: OPEN_RETRY }
+            OPEN_RETRY
         })
+    }
+}
+
+/// The answers to calls that are refused, kept as they are sent: times to come again are few, refusals may be many.
+#[derive(Debug, Clone, Default)]
+struct Refusals(Arc<RwLock<HashMap<Duration, HeaderMap>>>);
+
+impl Refusals {
+    fn answer(&self, method: &Method, retry_after: Duration) -> Response<Body> {
+        METRICS.count_call(method.name(), code_name(Code::ResourceExhausted));
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&retry_after).cloned();
+        let headers = known.unwrap_or_else(|| {
+            let headers = Status::from(TriageError::Overloaded { retry_after }).into_http::<Body>().headers().clone();
+            self.0.write().unwrap_or_else(PoisonError::into_inner).insert(retry_after, headers.clone());
+            headers
+        });
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = headers;
+        response
     }
 }
 
@@ -113,9 +139,9 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // Health must be answered when nothing else is; what is unknown is refused behind.
         let Some(method) = methods::method(request.uri().path()) else { return Box::pin(self.inner.call(request)) };
-        let open = match self.admission.admit(method) {
+        let open = match self.admission.admit(method, request.extensions().get()) {
             Ok(open) => open,
-            Err(error) => return Box::pin(ready(Ok(refused(method, error).into_http()))),
+            Err(retry_after) => return Box::pin(ready(Ok(self.admission.refusals.answer(method, retry_after)))),
         };
         if !method.streams {
             let deadline = Deadline::new(request.headers(), self.admission.deadline);
@@ -174,7 +200,7 @@ impl HttpBody for InTime {
 /// An answer that counts as open until it is sent or nobody wants it.
 struct Open {
     body: Body,
-    _open: OwnedSemaphorePermit,
+    _open: Place,
 }
 
 impl HttpBody for Open {

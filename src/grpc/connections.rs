@@ -2,11 +2,8 @@
 //! none for ever.
 
 use std::{
-    collections::HashMap,
     io,
-    net::{IpAddr, Ipv6Addr},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,11 +12,11 @@ use futures_util::{Stream, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, sleep, sleep_until},
 };
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use super::places::{Place, Places};
 use crate::{
     config::Limits,
     telemetry::{ConnectionEnd, METRICS},
@@ -54,66 +51,6 @@ impl OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         METRICS.connections.dec();
-    }
-}
-
-/// How many connections there are, in all and of each peer.
-#[derive(Debug, Clone)]
-struct Places {
-    all: Arc<Semaphore>,
-    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    per_peer: usize,
-}
-
-/// A connection that counts, until it is dropped.
-#[derive(Debug)]
-struct Place {
-    peer: IpAddr,
-    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    _of_all: OwnedSemaphorePermit,
-}
-
-/// Nothing is half done if a thread panicked under the lock.
-fn counts(peers: &Mutex<HashMap<IpAddr, usize>>) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-    peers.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut peers = counts(&self.peers);
-        if let Some(count) = peers.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                peers.remove(&self.peer);
-            }
-        }
-    }
-}
-
-/// Who opens connections from an address: whoever has one of IPv6 has 2^64 of them.
-fn peer_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
-impl Places {
-    fn new(all: usize, per_peer: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), peers: Arc::default(), per_peer }
-    }
-
-    /// A place, where there is one.
-    fn take(&self, address: IpAddr) -> Option<Place> {
-        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        let peer = peer_of(address);
-        let mut peers = counts(&self.peers);
-        let count = peers.entry(peer).or_default();
-        if *count >= self.per_peer {
-            return None;
-        }
-        *count += 1;
-        Some(Place { peer, peers: Arc::clone(&self.peers), _of_all: of_all })
     }
 }
 
@@ -215,40 +152,5 @@ impl Connected for Connection {
 
     fn connect_info(&self) -> Self::ConnectInfo {
         self.socket.connect_info()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_peer_has_its_own_limit_and_gives_places_back() {
-        let places = Places::new(3, 2);
-        let (one, other) = (address("10.0.0.1"), address("10.0.0.2"));
-        let first = [places.take(one), places.take(one)];
-        assert!(first.iter().all(Option::is_some) && places.take(one).is_none());
-        let last = places.take(other);
-        assert!(last.is_some() && places.take(other).is_none(), "three in all");
-        drop(first);
-        assert!(places.take(one).is_some());
-        drop(last);
-        assert!(counts(&places.peers).is_empty(), "nothing is left of peers that have gone");
-    }
-
-    #[test]
-    fn a_peer_is_an_address_or_a_network_of_ipv6() {
-        for (one, other, is_same) in [
-            ("10.0.0.1", "10.0.0.2", false),
-            ("10.0.0.1", "::ffff:10.0.0.1", true),
-            ("2001:db8::1", "2001:db8::ffff:1", true),
-            ("2001:db8::1", "2001:db8:0:1::1", false),
-        ] {
-            assert_eq!(peer_of(address(one)) == peer_of(address(other)), is_same, "{one} {other}");
-        }
     }
 }

@@ -301,6 +301,7 @@ pub(super) fn server_info(made_by: Versions, fields: Vec<FieldOverview>, limits:
         streams_per_connection,
         connections,
         calls: _,
+        open_calls_per_peer: _,
         deadline,
         header_bytes: _,
         connections_per_peer: _,

@@ -19,6 +19,7 @@ mod memory;
 mod models;
 mod noted;
 mod pages;
+mod places;
 mod status;
 mod taxonomy;
 pub(crate) mod tls;

@@ -111,7 +111,7 @@ impl TriageService for TriageHandler {
             // One model decides the whole batch, also where another takes over meanwhile.
             let core = self.0.core()?;
             // A full house refuses the batch as it refuses a ticket; the tickets then wait for their places.
-            self.0.pool.check_room()?;
+            self.0.pool.check_room().map_err(|retry_after| TriageError::Overloaded { retry_after })?;
             let results = stream::iter(tickets)
                 .map(|ticket| {
                     let id = ticket.id.clone();

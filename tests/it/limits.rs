@@ -120,6 +120,30 @@ async fn a_peer_may_open_so_many_connections() {
 }
 
 #[tokio::test]
+async fn a_peer_may_have_so_many_calls_open() {
+    let server = TestServer::start_with("[limits]\nopen_calls_per_peer = 2\n").await;
+    let mut client = server.triage().await;
+    let mut triage = async || client.triage_ticket(request(vpn_ticket("1"))).await;
+    let mut peer = Peer::connect(server.address).await;
+    peer.send(&call(1, END_HEADERS, STREAM)).await;
+    triage().await.unwrap();
+    peer.send(&call(3, END_HEADERS, STREAM)).await;
+    let refused = in_time(async {
+        loop {
+            if let Err(status) = triage().await {
+                return status;
+            }
+        }
+    });
+    let status = refused.await;
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(names_a_retry(&status), "{status:?}");
+    peer.send(&frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])).await;
+    in_time(async { while triage().await.is_err() {} }).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_connection_may_have_so_many_streams() {
     let server = TestServer::start_with("[limits]\nstreams_per_connection = 2\n").await;
     let mut peer = Peer::connect(server.address).await;
