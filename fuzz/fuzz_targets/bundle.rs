@@ -1,8 +1,3 @@
 #![no_main]
 
-#[path = "../parsers.rs"]
-mod parsers;
-#[path = "../../src/encode/sentence/tiny.rs"]
-mod tiny;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| parsers::bundle(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ticket_triage_fuzz::parsers::bundle(bytes));

@@ -255,7 +255,7 @@ impl Redactor {
     /// What is to be replaced, in order and apart from each other. A value that is taken out may leave another one
     /// behind to be seen, so the rules read the text again as it will be, until they find nothing.
     fn spans(&self, text: &str, known: &[Known]) -> Vec<Span> {
-        const MAX_ROUNDS: usize = 4;
+        const MAX_ROUNDS: usize = 16;
         let mut spans = self.visible(text, known);
         if spans.is_empty() {
             return spans;

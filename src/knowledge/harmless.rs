@@ -78,7 +78,7 @@ fn markdown_body(text: &str) -> String {
         clean = Cow::Owned(replaced(&clean, taken));
     }
     let plain = markdown::read(&clean).text;
-    plain.chars().fold(String::with_capacity(plain.len()), |mut escaped, character| {
+    steering::without(&plain).chars().fold(String::with_capacity(plain.len()), |mut escaped, character| {
         if matches!(character, '<' | '[' | '&' | '\\') {
             escaped.push('\\');
         }
@@ -104,7 +104,7 @@ struct OpenLink {
 /// What must go from a Markdown text, in any order; none lies in another.
 fn harmful(text: &str) -> Vec<Replacement> {
     let mut taken: Vec<Replacement> = Vec::new();
-    if !text.contains(['<', '[']) {
+    if !text.contains(['<', '[', '&']) {
         return taken;
     }
     let parser = Parser::new_ext(text, markdown::OPTIONS);
@@ -159,7 +159,8 @@ fn harmful(text: &str) -> Vec<Replacement> {
             Event::End(TagEnd::HtmlBlock) => {
                 if let Some(bytes) = block.take() {
                     // Read as text, a reference such as `&lt;` must not become the beginning of a tag.
-                    let with = format!("\n{}\n\n", html::text(&text[bytes.clone()]).replace('<', "&lt;"));
+                    let shown = html::text(&text[bytes.clone()]);
+                    let with = format!("\n{}\n\n", steering::without(&shown).replace('<', "&lt;"));
                     taken.push(Replacement { bytes, with });
                 }
             }
@@ -170,6 +171,10 @@ fn harmful(text: &str) -> Vec<Replacement> {
             }
             Event::Start(Tag::CodeBlock(_)) => in_code = true,
             Event::End(TagEnd::CodeBlock) => in_code = false,
+            // The text holds none as such: it is a reference, such as `&#27;`.
+            Event::Text(shown) if !in_code && shown.contains(steering::steers) => {
+                taken.push(Replacement { bytes, with: String::new() });
+            }
             Event::Text(_) if !in_code => taken.extend(almost_tags(text, bytes)),
             Event::Start(_)
             | Event::End(_)
@@ -266,6 +271,13 @@ mod tests {
     }
 
     #[test]
+    fn references_to_what_steers_go_too() {
+        check("a&#x202e;b &#27;[31mc&#13; &amp; &#100;", "ab [31mc &amp; &#100;");
+        check("<div>\n&#27;[31mred&#13;&#x202e;end\n</div>", "\nred\nend");
+        check("`&#27;` and [x](https://x.example)", "`&#27;` and [x](https://x.example)");
+    }
+
+    #[test]
     fn only_links_that_anybody_may_follow_stay() {
         check("[a *b*](javascript:alert(1)) c", "a *b* c");
         check("[a](<java&#115;cript:alert(1)>) [b](JaVaScRiPt:x) [c](data:text/html,x) [d](file:///etc)", "a b c d");
@@ -340,7 +352,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_that_acts_is_left(
-            text in "(\\PC|[a-z ]{3}|\n|\n\n|<script>|</script>|<b>|<|>|\\[|\\]|\\]\\(javascript:x\\)|\\]\\(https://x\\)|!|\\(|\\)|`|&lt;|\\\\|\n> |\n- |\\]: data:x\n|<javascript:x>|\u{1b}\\[1m|\u{202e}){0,40}",
+            text in "(\\PC|[a-z ]{3}|\n|\n\n|<script>|</script>|<b>|<|>|\\[|\\]|\\]\\(javascript:x\\)|\\]\\(https://x\\)|!|\\(|\\)|`|&lt;|&#27;|&#13;|&#x202e;|<div>|\\\\|\n> |\n- |\\]: data:x\n|<javascript:x>|\u{1b}\\[1m|\u{202e}){0,40}",
         ) {
             let clean = markdown_body(&text);
             prop_assert!(harmful(&clean).is_empty(), "{clean:?}");
