@@ -61,7 +61,10 @@ impl<D: Derived> DerivedIndex<D> {
         let started = Instant::now();
         let database = store.identity()?;
         let (opened, rebuilt_because) = match Self::open_sound(store, directory, &database, encoding.as_ref())? {
-            Ok(opened) => (opened, None),
+            Ok(opened) => {
+                opened.clear_leftovers()?;
+                (opened, None)
+            }
             Err(reason) => (Self::create(directory, &database, encoding)?, Some(reason)),
         };
         // What a process that was killed left to be cleaned is cleaned now.
@@ -73,6 +76,16 @@ impl<D: Derived> DerivedIndex<D> {
             None => tracing::info!(documents, milliseconds, "{} index opened", D::NAME),
         }
         Ok(opened)
+    }
+
+    /// Deletes files that no commit names: a writer that was killed left them, and the next one would want the same names.
+    fn clear_leftovers(&self) -> Result<(), IndexError> {
+        let clear = || {
+            let writer: IndexWriter = writer(&self.index)?;
+            writer.garbage_collect_files().wait()?;
+            writer.wait_merging_threads()
+        };
+        clear().map_err(|error| self.error(error))
     }
 
     /// What readers see now; it stays as it is while they hold it.
@@ -479,6 +492,37 @@ mod tests {
         fs::write(desk.folder().join(".tmpAb12Cd"), "").unwrap();
         fs::write(desk.folder().join("meta.json"), "{").unwrap();
         desk.check_healed("damaged");
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_does_not_stop_the_next_one() {
+        let desk = Desk::new();
+        let store = desk.store();
+        let read = |name: &str| fs::read(desk.folder().join(name)).unwrap();
+        let segment = desk.files("term").pop().unwrap().file_stem().unwrap().to_owned();
+        let names = fs::read_dir(desk.folder()).unwrap().map(|entry| entry.unwrap().file_name());
+        let before: Vec<_> = names.map(|name| (name.clone(), read(name.to_str().unwrap()))).collect();
+        store.delete_article("a", false).unwrap();
+        drop(desk.open(&store).unwrap());
+
+        // The commit was not reached; what it wrote of the deletion before is there.
+        let meta: serde_json::Value = serde_json::from_slice(&read("meta.json")).unwrap();
+        let reached = meta["opstamp"].as_u64().unwrap();
+        let left = (0..=reached).map(|stamp| format!("{}.{stamp}.del", segment.to_str().unwrap()));
+        let left: Vec<String> = left.collect();
+        files::clear(&desk.folder()).unwrap();
+        for (name, bytes) in before {
+            fs::write(desk.folder().join(name), bytes).unwrap();
+        }
+        let mut managed: Vec<String> = serde_json::from_slice(&read(".managed.json")).unwrap();
+        managed.extend(left.iter().cloned());
+        fs::write(desk.folder().join(".managed.json"), serde_json::to_string(&managed).unwrap()).unwrap();
+        for name in &left {
+            fs::write(desk.folder().join(name), "").unwrap();
+        }
+
+        assert_eq!(ids(&desk.open(&store).unwrap()), ["b", "c"]);
+        assert!(left.iter().all(|name| !desk.folder().join(name).exists()));
     }
 
     #[test]
