@@ -162,9 +162,15 @@ impl Seal {
 
 /// The content of a handle whose signature was checked.
 fn unpacked(handle: &[u8]) -> Option<Vec<u8>> {
-    let length = u32::from_le_bytes(handle[1 + SIGNATURE_BYTES..HEAD_BYTES].try_into().ok()?);
-    let mut content = vec![0; length as usize];
-    let written = lz4_flex::decompress_into(&handle[HEAD_BYTES..], &mut content).ok()?;
+    /// What a byte of LZ4 stands for at most: no more room is made than can be needed.
+    const MOST_EXPANSION: usize = 255;
+    let (length, packed) = (handle.get(1 + SIGNATURE_BYTES..HEAD_BYTES)?, handle.get(HEAD_BYTES..)?);
+    let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+    if length > packed.len().saturating_mul(MOST_EXPANSION) {
+        return None;
+    }
+    let mut content = vec![0; length];
+    let written = lz4_flex::decompress_into(packed, &mut content).ok()?;
     (written == content.len()).then_some(content)
 }
 
