@@ -79,10 +79,12 @@ fn markdown_body(text: &str) -> String {
     }
     let plain = markdown::read(&clean).text;
     steering::without(&plain).chars().fold(String::with_capacity(plain.len()), |mut escaped, character| {
-        if matches!(character, '<' | '[' | '&' | '\\') {
-            escaped.push('\\');
+        match character {
+            // As below: a backslash before it is not enough for all readers.
+            '<' => escaped.push_str("&lt;"),
+            '[' | '&' | '\\' => escaped.extend(['\\', character]),
+            _ => escaped.push(character),
         }
-        escaped.push(character);
         escaped
     })
 }

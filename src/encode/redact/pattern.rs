@@ -8,7 +8,7 @@ use regex::{Regex, RegexBuilder};
 /// Patterns that a desk may have.
 pub const MAX_PATTERNS: usize = 64;
 const MAX_EXPRESSION_BYTES: usize = 1_000;
-const MAX_COMPILED_BYTES: usize = 4 << 20;
+const MAX_COMPILED_BYTES: usize = 2 << 20;
 const MAX_NAME_BYTES: usize = 32;
 
 /// Why a pattern cannot be used.

@@ -266,12 +266,18 @@ fn tokenizers_that_do_not_fit_are_refused() {
         ("\"ids\":[2]", "\"ids\":[9999]", "puts the id 9999 around a text"),
         ("\"WordPiece\"", "\"WordLevel\"", "holds another kind of tokenizer than WordPiece"),
         ("{", "[", "is not a tokenizer that can be read"),
+        ("\"decoder\":", "\"decoder\":.", "is not a tokenizer that can be read"),
     ] {
         let message = tiny.refused_text(TOKENIZER, from, to);
         assert!(message.contains(TOKENIZER) && message.contains(expected), "{message}");
     }
     let message = tiny.refused_json(TOKENIZER, |tokenizer| tokenizer["post_processor"] = serde_json::Value::Null);
     assert!(message.contains("puts no special tokens around a text"), "{message}");
+    let map = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "none"});
+    for normalizer in [map.clone(), serde_json::json!({"type": "Sequence", "normalizers": [map]})] {
+        let message = tiny.refused_json(TOKENIZER, |tokenizer| tokenizer["normalizer"] = normalizer);
+        assert!(message.contains("a map of SentencePiece"), "{message}");
+    }
     let message = tiny.refused_json(CONFIG, |config| config["vocab_size"] = 30_522.into());
     assert!(message.contains("config.json says vocab_size is 30522"), "{message}");
     let message = tiny.refused_text(CONFIG, "\"max_position_embeddings\":64", "\"max_position_embeddings\":2");

@@ -3,6 +3,7 @@
 
 use std::{ops::Range, path::Path};
 
+use serde_json::Value;
 use tokenizers::{ModelWrapper, Tokenizer};
 
 use super::SentenceEncoderError;
@@ -21,6 +22,11 @@ pub(super) struct Tokens {
     limit: usize,
     /// Tokens that a word has at most.
     longest_word: usize,
+}
+
+fn has_precompiled_map(normalizer: &Value) -> bool {
+    let mut steps = normalizer["normalizers"].as_array().into_iter().flatten();
+    normalizer["type"] == "Precompiled" || steps.any(has_precompiled_map)
 }
 
 /// A text up to the bound.
@@ -44,6 +50,11 @@ impl Tokens {
     ) -> Result<Self, SentenceEncoderError> {
         let not_tokenizer = |source| SentenceEncoderError::NotTokenizer { path: path.to_owned(), source };
         let wrong = |problem: String| SentenceEncoderError::Tokenizer { path: path.to_owned(), problem };
+        // The crate panics where a part of the file is no JSON, and where a map of SentencePiece is none.
+        let content: Value = serde_json::from_slice(bytes).map_err(|source| not_tokenizer(source.into()))?;
+        if has_precompiled_map(&content["normalizer"]) {
+            return Err(wrong("prepares texts by a map of SentencePiece, which WordPiece does not".to_owned()));
+        }
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(not_tokenizer)?;
         tokenizer.with_truncation(None).map_err(not_tokenizer)?;
         tokenizer.with_padding(None);
