@@ -7,6 +7,10 @@ use std::{
 
 use super::{MAX_LINE_BYTES, csv::MAX_COLUMNS};
 
+/// Of the names of columns in a message.
+const MAX_NAME_CHARS: usize = 80;
+const MAX_NAMES: usize = 100;
+
 /// Why a file cannot be read as rows at all.
 #[derive(Debug, thiserror::Error)]
 pub enum RowsError {
@@ -25,7 +29,7 @@ pub enum RowsError {
     #[error("{}: no column {} (columns present: {}); {}", path.display(), quoted(missing), quoted(present), remedy(present))]
     MissingColumns { path: PathBuf, missing: Vec<String>, present: Vec<String> },
     /// `places` count from 1.
-    #[error("{}: column `{column}` stands {} times in the header (columns {}): remove or rename {}", path.display(), places.len(), listed(places), rest(places))]
+    #[error("{}: column {} stands {} times in the header (columns {}): remove or rename {}", path.display(), quoted(std::slice::from_ref(column)), places.len(), listed(places), rest(places))]
     RepeatedColumn { path: PathBuf, column: String, places: Vec<usize> },
 }
 
@@ -113,11 +117,19 @@ fn remedy(present: &[String]) -> &'static str {
     }
 }
 
+/// Names of columns, as far as a person reads them: a file may have thousands, or text in the place of a header.
 fn quoted(names: &[String]) -> String {
     if names.is_empty() {
         return "none".to_owned();
     }
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    let quoted = |name: &String| match name.char_indices().nth(MAX_NAME_CHARS) {
+        Some((cut, _)) => format!("`{}…`", &name[..cut]),
+        None => format!("`{name}`"),
+    };
+    let shown: Vec<_> = names.iter().take(MAX_NAMES).map(quoted).collect();
+    let others = names.len() - shown.len();
+    let others = if others > 0 { format!(" and {others} more") } else { String::new() };
+    shown.join(", ") + &others
 }
 
 fn listed(places: &[usize]) -> String {
@@ -136,6 +148,21 @@ fn rest(places: &[usize]) -> &'static str {
 mod tests {
     use super::*;
     use crate::rows::{KEPT_BYTES, Rows};
+
+    #[test]
+    fn names_of_columns_are_shown_as_far_as_a_person_reads_them() {
+        let numbered: Vec<String> = (0..102).map(|number| number.to_string()).collect();
+        for (names, begin, end) in [
+            (&[][..], "none", "none"),
+            (&["a".to_owned(), "é".repeat(80)], "`a`, `é", "é`"),
+            (&["é".repeat(81)], "`é", "é…`"),
+            (&numbered[..100], "`0`, `1`, ", ", `99`"),
+            (&numbered, "`0`, ", ", `99` and 2 more"),
+        ] {
+            let shown = quoted(names);
+            assert!(shown.starts_with(begin) && shown.ends_with(end), "{shown}");
+        }
+    }
 
     #[test]
     fn bad_rows_come_with_the_bytes_that_they_had() {
