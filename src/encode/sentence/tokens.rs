@@ -24,11 +24,6 @@ pub(super) struct Tokens {
     longest_word: usize,
 }
 
-fn has_precompiled_map(normalizer: &Value) -> bool {
-    let mut steps = normalizer["normalizers"].as_array().into_iter().flatten();
-    normalizer["type"] == "Precompiled" || steps.any(has_precompiled_map)
-}
-
 /// A text up to the bound.
 pub(super) struct TokenizedText {
     /// With the special tokens.
@@ -113,4 +108,9 @@ impl Tokens {
         let Ok(encoding) = self.tokenizer.encode(text, false) else { return Default::default() };
         (encoding.get_ids().to_vec(), encoding.get_offsets().iter().map(|&(from, to)| from..to).collect())
     }
+}
+
+fn has_precompiled_map(normalizer: &Value) -> bool {
+    let mut steps = normalizer["normalizers"].as_array().into_iter().flatten();
+    normalizer["type"] == "Precompiled" || steps.any(has_precompiled_map)
 }
