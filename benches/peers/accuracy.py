@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import desk_sets
-from contenders import LinearSvm, Outcome, Triage
+from contenders import EncodedSvm, LinearSvm, Outcome, Triage
 
 PEER = LinearSvm()
 # Macro-F1 is what counts there, so the peer gets what usually raises it.
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON line a set and contender")
     arguments = parser.parse_args()
     triage = Triage(arguments.triage, arguments.encoder)
+    encoded = (EncodedSvm(encoder=arguments.encoder),) if arguments.encoder else ()
     desk_sets.data_folder()
 
     if not arguments.json:
@@ -43,7 +44,7 @@ def main() -> None:
     for name in arguments.sets:
         desk_set = desk_sets.desk_set(name)
         rows = desk_set.read()
-        peers = () if arguments.no_peers else (PEER, *EXTRA_PEERS.get(name, ()))
+        peers = () if arguments.no_peers else (PEER, *EXTRA_PEERS.get(name, ()), *encoded)
         for contender in (triage, *peers):
             measured = []
             for seed in arguments.seeds:
