@@ -223,6 +223,18 @@ type Layers = Stack<
     >,
 >;
 
+/// Bytes of one call that may lie unread: a stream of tickets comes faster than they are read.
+const STREAM_WINDOW: u32 = 128 << 10;
+
+/// Room for what all calls of a connection may send. The library ends a connection on which many small pieces lie unread:
+/// each counts as the bytes that it lacks to 256, and half of the connection's window is allowed (`h2`, data frame budget).
+/// With windows of one size for both, that is a client which only streams short tickets.
+fn connection_window(streams: u32) -> u32 {
+    /// Of HTTP/2.
+    const LARGEST: u32 = (1 << 31) - 1;
+    streams.saturating_mul(STREAM_WINDOW).min(LARGEST)
+}
+
 fn routes(
     api: &Api,
     limits: &Limits,
@@ -259,6 +271,8 @@ fn routes(
     let router = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(limits.streams_per_connection)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(connection_window(limits.streams_per_connection))
         .http2_max_header_list_size(limits.header_bytes)
         // How long it may take then is `connections.rs`'s: with a grace tonic never asks the client to leave.
         .max_connection_age(limits.connection_age)

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use ticket_triage::pb;
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_stream::wrappers::ReceiverStream;
 
-use crate::harness::{HeldWrites, TestServer, article, in_time, request, upsert, vpn_ticket};
+use crate::harness::{HeldWrites, TestServer, article, in_time, request, ticket, upsert, vpn_ticket};
 
+/// Nothing is taken in any more where it takes so long.
+const UNREAD_AFTER: Duration = Duration::from_millis(500);
 const LEAVE_AFTER: Duration = Duration::from_millis(20);
 const ONE_THREAD: &str = "[compute]\nthreads = 1\n";
 
@@ -39,6 +42,34 @@ async fn a_single_call_is_answered_before_the_batch_that_came_earlier() {
     in_time(single).await.unwrap();
     assert!(!batch.is_finished());
     assert_eq!(in_time(batch).await.unwrap().into_inner().results.len(), 256);
+    in_time(import).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_short_tickets_that_comes_faster_than_it_is_read_is_answered_in_full() {
+    let server = TestServer::start_with(ONE_THREAD).await;
+    let (held, import) = occupy(&server).await;
+    let (send, frames) = mpsc::channel(1);
+    let mut client = server.triage().await;
+    let mut answers = client.stream_triage(ReceiverStream::new(frames)).await.unwrap().into_inner();
+    // Until no more is taken in: what lies unread by then is a few thousand messages.
+    let mut sent = 0;
+    loop {
+        let ticket = Some(ticket("no mail", ""));
+        let frame = pb::StreamTriageRequest { ticket, features: Vec::new(), top_n: None };
+        let Ok(taken) = tokio::time::timeout(UNREAD_AFTER, send.send(frame)).await else { break };
+        taken.expect("the stream is open");
+        sent += 1;
+        assert!(sent < 100_000, "the server takes in without end");
+    }
+    assert!(sent > 2_500, "{sent} were taken in");
+    drop((held, send));
+    let mut answered = 0;
+    while in_time(answers.message()).await.unwrap().is_some() {
+        answered += 1;
+    }
+    assert_eq!(answered, sent);
     in_time(import).await.unwrap();
     server.stop().await;
 }
