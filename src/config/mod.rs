@@ -48,6 +48,9 @@ const DEFAULTS: &str = include_str!("default.toml");
 const ENVIRONMENT_PREFIX: &str = "TRIAGE__";
 
 const MAX_BYTES: usize = 1 << 30;
+const MAX_HELD_BYTES: usize = 1 << 40;
+/// The answer to a batch holds its tickets sealed and what was said of them.
+const ANSWER_TO_REQUEST: usize = 4;
 const MAX_SECONDS: usize = 365 * 24 * 3_600;
 const MAX_THREADS: usize = 1_024;
 
@@ -114,6 +117,9 @@ pub struct Limits {
     pub connections_per_peer: usize,
     pub calls: usize,
     pub open_calls_per_peer: usize,
+    /// Of what calls hold beyond 64 KiB each.
+    pub held_bytes: usize,
+    pub held_bytes_per_peer: usize,
     /// So long single calls may keep waiting for a processor.
     pub queue: Duration,
     pub deadline: Duration,
@@ -181,6 +187,8 @@ struct RawLimits {
     connections_per_peer: usize,
     calls: usize,
     open_calls_per_peer: usize,
+    held_bytes: usize,
+    held_bytes_per_peer: usize,
     queue_milliseconds: u64,
     deadline_seconds: u64,
     handshake_seconds: u64,
@@ -447,12 +455,21 @@ fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
     within("connections_per_peer", raw.connections_per_peer, 1..=1_000_000);
     within("calls", raw.calls, 1..=65_536);
     within("open_calls_per_peer", raw.open_calls_per_peer, 1..=1_000_000);
+    within("held_bytes", raw.held_bytes, 1..=MAX_HELD_BYTES);
+    within("held_bytes_per_peer", raw.held_bytes_per_peer, 1..=raw.held_bytes);
     within("queue_milliseconds", seconds(raw.queue_milliseconds), 1..=10_000);
     within("deadline_seconds", seconds(raw.deadline_seconds), 1..=MAX_SECONDS);
     within("handshake_seconds", seconds(raw.handshake_seconds), 1..=MAX_SECONDS);
     within("idle_seconds", seconds(raw.idle_seconds), 1..=MAX_SECONDS);
     within("connection_age_seconds", seconds(raw.connection_age_seconds), 1..=MAX_SECONDS);
     within("connection_grace_seconds", seconds(raw.connection_grace_seconds), 1..=MAX_SECONDS);
+    // The largest request finds room where nobody else is, and its answer, which may be larger, does too.
+    let (largest_call, held) = (raw.batch_bytes.saturating_mul(ANSWER_TO_REQUEST), raw.held_bytes_per_peer);
+    if held < largest_call {
+        problems.push(format!(
+            "limits.held_bytes_per_peer: must be {ANSWER_TO_REQUEST} times limits.batch_bytes ({largest_call}) or more, is {held}"
+        ));
+    }
     (problems.len() == before).then(|| Limits {
         message_bytes: raw.message_bytes,
         batch_bytes: raw.batch_bytes,
@@ -464,6 +481,8 @@ fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
         connections_per_peer: raw.connections_per_peer,
         calls: raw.calls,
         open_calls_per_peer: raw.open_calls_per_peer,
+        held_bytes: raw.held_bytes,
+        held_bytes_per_peer: raw.held_bytes_per_peer,
         queue: Duration::from_millis(raw.queue_milliseconds),
         deadline: Duration::from_secs(raw.deadline_seconds),
         handshake: Duration::from_secs(raw.handshake_seconds),
@@ -529,6 +548,16 @@ mod tests {
         for expected in ["limits.calls", "limits.idle_seconds", "compute.threads", "log.filter"] {
             assert!(problems.contains(expected), "{expected} is missing in\n{problems}");
         }
+    }
+
+    #[test]
+    fn the_largest_call_has_room_where_nobody_else_is() {
+        let limits = |held: usize| format!("[limits]\nbatch_bytes = 67108864\nheld_bytes_per_peer = {held}\n");
+        assert!(load(&limits(256 << 20), &[]).is_ok());
+        let problems = load(&limits((256 << 20) - 1), &[]).unwrap_err().problems.join("\n");
+        assert!(problems.contains("held_bytes_per_peer: must be 4 times limits.batch_bytes (268435456)"), "{problems}");
+        let problems = load(&limits((256 << 20) + 1), &[]).unwrap_err().problems.join("\n");
+        assert!(problems.contains("held_bytes_per_peer: must be 1 to 268435456"), "{problems}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! At the door of every call, before its message is read: a full house refuses here, where that costs microseconds, and
-//! the deadline begins. What is held open is bounded: messages that come slowly, and answers that nobody reads.
+//! the deadline begins. What is held open is bounded, by number and by bytes: messages that come slowly, and answers that
+//! nobody reads.
 
 use std::{
     collections::HashMap,
-    future::ready,
+    future::{poll_fn, ready},
     net::{IpAddr, Ipv4Addr},
     pin::Pin,
     sync::{Arc, PoisonError, RwLock},
@@ -25,6 +26,7 @@ use tower::Layer;
 
 use super::{
     Api, code_name,
+    held::{Held, Messages},
     places::{Place, Places},
     tls::Peer,
 };
@@ -39,7 +41,7 @@ use crate::{
 /// not read by their clients.
 const OPEN_FOR_EACH: usize = 4;
 
-/// When a call that found no room to be opened should come again.
+/// When a call that found no room to be opened, or for its bytes, should come again.
 const OPEN_RETRY: Duration = Duration::from_secs(1);
 
 /// At its caller's deadline tonic ends a call with a code that misleads: our answer leaves a little earlier.
@@ -63,29 +65,43 @@ impl Deadline {
 pub(crate) struct Admission {
     pool: Pool,
     open: Places,
+    held_bytes: Places,
+    /// Larger messages are refused with the limit's name.
+    largest_message: usize,
     refusals: Refusals,
     deadline: Duration,
 }
 
 impl Admission {
     pub(crate) fn new(api: &Api) -> Self {
-        let open = Places::new(api.limits.calls.saturating_mul(OPEN_FOR_EACH), api.limits.open_calls_per_peer);
-        Self { pool: api.pool.clone(), open, refusals: Refusals::default(), deadline: api.limits.deadline }
+        let limits = &api.limits;
+        Self {
+            pool: api.pool.clone(),
+            open: Places::new(limits.calls.saturating_mul(OPEN_FOR_EACH), limits.open_calls_per_peer),
+            held_bytes: Places::new(limits.held_bytes, limits.held_bytes_per_peer),
+            largest_message: limits.batch_bytes,
+            refusals: Refusals::default(),
+            deadline: limits.deadline,
+        }
     }
 
     /// A place among the open calls, or when to come again.
-    fn admit(&self, method: &Method, peer: Option<&Peer>) -> Result<Place, Duration> {
+    fn admit(&self, method: &Method, address: IpAddr) -> Result<Place, Duration> {
         // The tickets of a stream wait for their places one by one.
         if !method.streams {
             self.pool.check_room()?;
         }
-        let address =
-            peer.and_then(|peer| peer.address).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
         self.open.take(address).ok_or_else(|| {
             METRICS.count_refusal(Refusal::OpenCalls);
             OPEN_RETRY
         })
     }
+}
+
+/// Of a call whose bytes have no room.
+pub(super) fn no_room() -> TriageError {
+    METRICS.count_refusal(Refusal::HeldBytes);
+    TriageError::Overloaded { retry_after: OPEN_RETRY }
 }
 
 /// The answers to calls that are refused, kept as they are sent: times to come again are few, refusals may be many.
@@ -139,17 +155,40 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // Health must be answered when nothing else is; what is unknown is refused behind.
         let Some(method) = methods::method(request.uri().path()) else { return Box::pin(self.inner.call(request)) };
-        let open = match self.admission.admit(method, request.extensions().get()) {
+        let peer: Option<&Peer> = request.extensions().get();
+        let address =
+            peer.and_then(|peer| peer.address).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+        let open = match self.admission.admit(method, address) {
             Ok(open) => open,
             Err(retry_after) => return Box::pin(ready(Ok(self.admission.refusals.answer(method, retry_after)))),
         };
-        if !method.streams {
-            let deadline = Deadline::new(request.headers(), self.admission.deadline);
+        let held = Held::new(&self.admission.held_bytes, address);
+        request.extensions_mut().insert(held.clone());
+        let deadline = (!method.streams).then(|| Deadline::new(request.headers(), self.admission.deadline));
+        if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
-            request = request.map(|body| Body::new(InTime { body, method, deadline, timer: None }));
         }
+        let largest = self.admission.largest_message;
+        let messages = Messages::new();
+        let request = request.map(|body| {
+            Body::new(Incoming { body, method, messages, largest, held: held.clone(), deadline, timer: None })
+        });
         let answered = self.inner.call(request);
-        Box::pin(async move { Ok(answered.await?.map(|body| Body::new(Open { body, _open: open }))) })
+        Box::pin(async move {
+            let (head, mut body) = answered.await?.into_parts();
+            // A single answer is whole by now, and is counted before somebody has to read it.
+            let is_awaited = !method.streams && !body.is_end_stream();
+            let first =
+                if is_awaited { poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await } else { None };
+            if let Some(Ok(frame)) = &first
+                && !held.hold(frame.data_ref().map_or(0, Bytes::len))
+                // What was changed is changed, and its caller has to know.
+                && !method.changes
+            {
+                return Ok(Status::from(no_room()).into_http());
+            }
+            Ok(Response::from_parts(head, Body::new(Open { first, body, _held: held, _place: open })))
+        })
     }
 }
 
@@ -160,16 +199,19 @@ fn refused(method: &Method, error: TriageError) -> Status {
     status
 }
 
-/// The message of a call, as long as it comes before the deadline.
-struct InTime {
+/// The messages of a call, as long as there is room for them and, of a single one, as long as it comes before the deadline.
+struct Incoming {
     body: Body,
     method: &'static Method,
-    deadline: Deadline,
+    messages: Messages,
+    largest: usize,
+    held: Held,
+    deadline: Option<Deadline>,
     /// Made when something must be waited for: most messages come with their headers.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl HttpBody for InTime {
+impl HttpBody for Incoming {
     type Data = Bytes;
     type Error = Status;
 
@@ -178,9 +220,16 @@ impl HttpBody for InTime {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            if let Some(Ok(frame)) = &frame
+                && let Some(begun) = frame.data_ref().and_then(|bytes| self.messages.read(bytes))
+                && begun <= self.largest
+                && !self.held.hold(begun)
+            {
+                return Poll::Ready(Some(Err(refused(self.method, no_room()))));
+            }
             return Poll::Ready(frame);
         }
-        let deadline = self.deadline.0;
+        let Some(Deadline(deadline)) = self.deadline else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         match timer.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Some(Err(refused(self.method, TriageError::DeadlineExceeded)))),
@@ -199,8 +248,11 @@ impl HttpBody for InTime {
 
 /// An answer that counts as open until it is sent or nobody wants it.
 struct Open {
+    /// Of the body, where it was waited for.
+    first: Option<Result<Frame<Bytes>, Status>>,
     body: Body,
-    _open: Place,
+    _held: Held,
+    _place: Place,
 }
 
 impl HttpBody for Open {
@@ -211,15 +263,14 @@ impl HttpBody for Open {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => Pin::new(&mut self.body).poll_frame(context),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.first.is_none() && self.body.is_end_stream()
     }
 }
 

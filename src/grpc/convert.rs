@@ -302,6 +302,8 @@ pub(super) fn server_info(made_by: Versions, fields: Vec<FieldOverview>, limits:
         connections,
         calls: _,
         open_calls_per_peer: _,
+        held_bytes: _,
+        held_bytes_per_peer: _,
         deadline,
         header_bytes: _,
         connections_per_peer: _,

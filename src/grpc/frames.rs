@@ -133,7 +133,7 @@ enum At {
     Preface(usize),
     /// In the headers of the first request of HTTP/1.1, behind so many bytes, and the last four of them.
     FirstRequest(u32, [u8; 4]),
-    /// HTTP/1.1 that has begun: what comes then is limited by calls and bodies.
+    /// HTTP/1.1 that has begun: what comes then, calls and bodies limit, and the guard the heads of requests.
     Requests,
     /// In the head of a frame.
     Head([u8; HEAD_BYTES], usize),

@@ -12,7 +12,7 @@ use std::{
 use tonic::{
     Code, Status,
     body::Body,
-    codegen::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
+    codegen::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header},
 };
 use tower::{Layer, Service};
 
@@ -118,6 +118,7 @@ where
 impl GuardLayer {
     fn admit(&self, request: &Request<Body>) -> Result<Admitted, Refused> {
         let (headers, path) = (request.headers(), request.uri().path());
+        self.check_head(request)?;
         self.check_page(headers)?;
         let method = method(path);
         let access = self.doors.access();
@@ -144,6 +145,21 @@ impl GuardLayer {
         }
         self.check_rate(&known)?;
         Ok(Admitted { caller: Some(known.caller), method })
+    }
+
+    /// Refuses a head over the limit. HTTP/2 has the limit itself; of HTTP/1.1 only a connection's first head is watched as
+    /// it comes, and the library takes later ones of some hundred kilobytes.
+    fn check_head(&self, request: &Request<Body>) -> Result<(), Refused> {
+        if request.version() >= Version::HTTP_2 {
+            return Ok(());
+        }
+        let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+        let bytes = request.uri().path().len() + headers.sum::<usize>();
+        if bytes > self.api.limits.header_bytes as usize {
+            METRICS.count_refused_call("headers");
+            return Err(Refused::Request(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        }
+        Ok(())
     }
 
     /// Refuses what a browser sends for a page that nobody allowed, and what a page can send without asking: pages must not

@@ -1,4 +1,5 @@
-//! Places for connections and open calls, some of all for each peer: nobody can take all of them alone.
+//! Places for connections, open calls and the bytes that calls hold, some of all for each peer: nobody can take all of
+//! them alone.
 
 use std::{
     collections::HashMap,
@@ -16,28 +17,17 @@ pub(super) struct Places {
     per_peer: usize,
 }
 
-/// Something that counts, until it is dropped.
+/// Something that counts once or, as bytes do, more often, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     peer: IpAddr,
-    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    _of_all: OwnedSemaphorePermit,
-}
-
-/// Nothing is half done if a thread panicked under the lock.
-fn counts(peers: &Mutex<HashMap<IpAddr, usize>>) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-    peers.lock().unwrap_or_else(PoisonError::into_inner)
+    of: Places,
+    of_all: OwnedSemaphorePermit,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut peers = counts(&self.peers);
-        if let Some(count) = peers.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                peers.remove(&self.peer);
-            }
-        }
+        self.of.give_back(self.peer, self.of_all.num_permits());
     }
 }
 
@@ -56,15 +46,36 @@ impl Places {
 
     /// A place, where there is one.
     pub(super) fn take(&self, address: IpAddr) -> Option<Place> {
-        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        self.take_many(address, 1)
+    }
+
+    /// So many places, where there are as many.
+    pub(super) fn take_many(&self, address: IpAddr, count: u32) -> Option<Place> {
+        let of_all = Arc::clone(&self.all).try_acquire_many_owned(count).ok()?;
         let peer = peer_of(address);
-        let mut peers = counts(&self.peers);
-        let count = peers.entry(peer).or_default();
-        if *count >= self.per_peer {
+        let mut peers = self.peers();
+        let taken = peers.get(&peer).copied().unwrap_or(0) + of_all.num_permits();
+        if taken > self.per_peer {
             return None;
         }
-        *count += 1;
-        Some(Place { peer, peers: Arc::clone(&self.peers), _of_all: of_all })
+        peers.insert(peer, taken);
+        drop(peers);
+        Some(Place { peer, of: self.clone(), of_all })
+    }
+
+    fn give_back(&self, peer: IpAddr, count: usize) {
+        let mut peers = self.peers();
+        if let Some(taken) = peers.get_mut(&peer) {
+            *taken = taken.saturating_sub(count);
+            if *taken == 0 {
+                peers.remove(&peer);
+            }
+        }
+    }
+
+    /// Nothing is half done if a thread panicked under the lock.
+    fn peers(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,7 +98,7 @@ mod tests {
         drop(first);
         assert!(places.take(one).is_some());
         drop(last);
-        assert!(counts(&places.peers).is_empty(), "nothing is left of peers that have gone");
+        assert!(places.peers().is_empty(), "nothing is left of peers that have gone");
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub enum Refusal {
     FullHouse,
     /// Too many calls were open already.
     OpenCalls,
+    /// Calls held too many bytes already.
+    HeldBytes,
 }
 
 impl Refusal {
@@ -102,6 +104,7 @@ impl Refusal {
         match self {
             Self::FullHouse => "full_house",
             Self::OpenCalls => "open_calls",
+            Self::HeldBytes => "held_bytes",
         }
     }
 }

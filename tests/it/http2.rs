@@ -18,6 +18,8 @@ pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 pub const END_HEADERS: u8 = 4;
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -38,6 +40,13 @@ pub fn call(stream: u32, flags: u8, path: &str) -> Vec<u8> {
     }
     block.extend_from_slice(b"\x00\x02te\x08trailers");
     frame(HEADERS, flags, stream, &block)
+}
+
+/// What a call is answered with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Begun {
+    Answer,
+    Refusal,
 }
 
 /// A connection that has said that it speaks HTTP/2.
@@ -70,6 +79,38 @@ impl Peer {
             let (found, _, stream, payload) = self.next().await.unwrap();
             if found == kind {
                 return (stream, payload);
+            }
+        }
+    }
+
+    /// Takes the server's settings in force: how many bytes of a call it takes at a time.
+    pub async fn agree(&mut self) -> usize {
+        const STREAM_WINDOW: [u8; 2] = [0, 4];
+        let (_, settings) = self.wait_for(SETTINGS).await;
+        self.send(&frame(SETTINGS, ACK, 0, &[])).await;
+        let window = settings.chunks(6).find_map(|setting| setting.strip_prefix(&STREAM_WINDOW)).unwrap();
+        u32::from_be_bytes(window.try_into().unwrap()) as usize
+    }
+
+    /// Calls a method, and reads until its answer begins. The message goes out as the server takes it.
+    pub async fn ask(&mut self, stream: u32, path: &str, message: &[u8], window: usize) -> Begun {
+        self.send(&call(stream, END_HEADERS, path)).await;
+        let (mut room, mut pieces) = (window, message.chunks(16_384).peekable());
+        loop {
+            while let Some(piece) = pieces.next_if(|piece| piece.len() <= room) {
+                room -= piece.len();
+                let flags = if pieces.peek().is_none() { END_STREAM } else { 0 };
+                self.send(&frame(DATA, flags, stream, piece)).await;
+            }
+            match self.next().await.unwrap() {
+                (WINDOW_UPDATE, _, of, more) if of == stream => {
+                    room += u32::from_be_bytes(more.try_into().unwrap()) as usize;
+                }
+                // A refusal is all in its headers.
+                (HEADERS, flags, of, _) if of == stream => {
+                    return if flags & END_STREAM == 0 { Begun::Answer } else { Begun::Refusal };
+                }
+                _ => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What a connection may do to the server: every limit from both sides, and floods end the one who sends them.
 
+use prost::Message as _;
 use ticket_triage::pb;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -10,12 +11,13 @@ use tonic::{Code, Request};
 use crate::{
     harness::{TestServer, http, in_time, names_a_retry, reason, request, ticket, vpn_ticket},
     http2::{
-        CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PREFACE, PRIORITY, Peer, RST_STREAM, SETTINGS,
+        Begun, CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PREFACE, PRIORITY, Peer, RST_STREAM, SETTINGS,
         WINDOW_UPDATE, call, closed, frame,
     },
 };
 
 const TRIAGE: &str = "/triage.v1.TriageService/TriageTicket";
+const BATCH: &str = "/triage.v1.TriageService/BatchTriageTickets";
 const STREAM: &str = "/triage.v1.TriageService/StreamTriage";
 
 /// Makes the next frames to send.
@@ -171,6 +173,97 @@ async fn headers_over_the_limit_are_refused() {
     let status = in_time(client.triage_ticket(with_header(17_000))).await.unwrap_err();
     assert!(matches!(status.code(), Code::Unknown | Code::Internal | Code::ResourceExhausted), "{status:?}");
     client.triage_ticket(with_header(15_000)).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_request_of_an_http_1_connection_has_the_limit_of_headers() {
+    let server = TestServer::start().await;
+    let call = |filler: usize, connection: &str| {
+        format!(
+            "POST {TRIAGE} HTTP/1.1\r\nHost: desk\r\nContent-Type: application/grpc-web+proto\r\nContent-Length: 0\r\n\
+             X-Filler: {}\r\nConnection: {connection}\r\n\r\n",
+            "f".repeat(filler)
+        )
+    };
+    let calls = [call(15_000, "keep-alive"), call(17_000, "keep-alive"), call(15_000, "close")].concat();
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let mut answers = Vec::new();
+    in_time(async {
+        socket.write_all(calls.as_bytes()).await.unwrap();
+        socket.read_to_end(&mut answers).await.unwrap();
+    })
+    .await;
+    let answers = String::from_utf8_lossy(&answers);
+    let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(statuses, ["200", "431", "200"], "{answers}");
+    server.stop().await;
+}
+
+/// Calls of a peer may hold a mebibyte in all, and each message may have a quarter of that.
+const LITTLE_MEMORY: &str =
+    "[limits]\nmessage_bytes = 262144\nbatch_bytes = 262144\nheld_bytes = 1048576\nheld_bytes_per_peer = 1048576\n";
+
+/// As large as `LITTLE_MEMORY` allows; its answer is larger.
+fn large_batch() -> pb::BatchTriageTicketsRequest {
+    // What answers keep of a text is packed.
+    let words = (0..2_500_u32).map(|number| format!("{:x} ", number.wrapping_mul(2_654_435_761)));
+    let text: String = words.collect();
+    pb::BatchTriageTicketsRequest { tickets: vec![ticket("", &text); 10], features: Vec::new(), top_n: None }
+}
+
+/// Waits until a large call is refused for want of room, then until `more_room` has made some.
+async fn is_full_until(server: &TestServer, more_room: impl Future<Output = ()>) {
+    let mut client = server.triage().await;
+    let refused = async {
+        loop {
+            if let Err(status) = client.batch_triage_tickets(large_batch()).await {
+                return status;
+            }
+        }
+    };
+    let status = in_time(refused).await;
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"), "{status:?}");
+    assert!(names_a_retry(&status), "{status:?}");
+    client.triage_ticket(request(vpn_ticket("small calls are not counted"))).await.unwrap();
+    more_room.await;
+    in_time(async { while client.batch_triage_tickets(large_batch()).await.is_err() {} }).await;
+}
+
+#[tokio::test]
+async fn messages_that_have_not_come_yet_take_room() {
+    let server = TestServer::start_with(LITTLE_MEMORY).await;
+    let mut peer = Peer::connect(server.address).await;
+    for stream in [1, 3, 5, 7, 9] {
+        peer.send(&call(stream, END_HEADERS, BATCH)).await;
+        peer.send(&frame(DATA, 0, stream, &[0, 0, 4, 0, 0])).await;
+    }
+    is_full_until(&server, async move {
+        for stream in [1, 3, 5, 7, 9] {
+            peer.send(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])).await;
+        }
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_take_room() {
+    const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
+    let server = TestServer::start_with(LITTLE_MEMORY).await;
+    let mut peer = Peer::connect(server.address).await;
+    let window = in_time(peer.agree()).await;
+    peer.send(&frame(SETTINGS, 0, 0, &NO_WINDOW)).await;
+    let message = large_batch().encode_to_vec();
+    let message = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+    // An answer that has begun is ready, and cannot be sent.
+    for stream in (1..).step_by(2) {
+        if in_time(peer.ask(stream, BATCH, &message, window)).await == Begun::Refusal {
+            break;
+        }
+        assert!(stream < 100, "as many answers are held as are asked for");
+    }
+    is_full_until(&server, async { drop(peer) }).await;
     server.stop().await;
 }
 
