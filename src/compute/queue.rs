@@ -20,6 +20,9 @@ const LEAST_OWED: i64 = 1_000_000;
 /// More is not saved up: what is owed is a share, not a right to keep calls waiting.
 const MOST_OWED: i64 = 10_000_000;
 
+/// Few calls take longer than usual by more than so many deviations.
+const CAUTION: u32 = 2;
+
 pub(super) struct Entry {
     id: u64,
     pub(super) urgency: Urgency,
@@ -43,8 +46,10 @@ pub(super) struct Ticket {
 pub(super) struct Queue {
     waiting: [VecDeque<Entry>; 3],
     owed: [i64; 3],
-    /// How long single calls take of late.
+    /// How long single calls take of late, and how far from that, as TCP keeps both of round trips (Jacobson, "Congestion
+    /// Avoidance and Control", 1988).
     usual: Duration,
+    deviation: Duration,
     next_id: u64,
 }
 
@@ -86,12 +91,16 @@ impl Queue {
         entry.map(|entry| Entry { is_owed: owed.is_some(), ..entry })
     }
 
-    /// Whether work that begins now is probably done when its caller needs the answer.
+    /// Whether work that begins now is done when its caller needs the answer: probably, and almost surely where it has
+    /// waited, since others wait for the same time. Who finds a thread free is not refused for what is only possible.
     pub(super) fn is_in_time(&mut self, entry: &Entry, now: Instant) -> bool {
-        let is_in_time = entry.until.is_none_or(|until| now + self.usual <= until);
+        let waited = now.saturating_duration_since(entry.since);
+        let takes = self.usual + (self.deviation * CAUTION).min(waited);
+        let is_in_time = entry.until.is_none_or(|until| now + takes <= until);
         if !is_in_time {
             // One call that took very long must not be held against those that come after it for ever.
             self.usual = self.usual * 7 / 8;
+            self.deviation = self.deviation * 7 / 8;
         }
         is_in_time
     }
@@ -106,6 +115,7 @@ impl Queue {
     /// Says what work of this urgency took.
     pub(super) fn spent(&mut self, urgency: Urgency, was_owed: bool, took: Duration) {
         if urgency == Urgency::Interactive {
+            self.deviation = (self.deviation * 3 + took.abs_diff(self.usual)) / 4;
             self.usual = (self.usual * 7 + took) / 8;
         }
         let (here, took) = (place(urgency), nanoseconds(took));
@@ -218,5 +228,19 @@ mod tests {
         assert!(!queue.is_in_time(&soon, now) && queue.is_in_time(&later, now));
         assert!(!queue.is_in_time(&later, now + UNIT * 2));
         assert!((0..10).any(|_| queue.is_in_time(&soon, now)), "it is tried again");
+    }
+    #[test]
+    fn who_has_waited_is_begun_only_where_there_is_time_for_more_than_usual() {
+        let mut queue = Queue::default();
+        for took in [UNIT / 2, UNIT * 3 / 2].repeat(100) {
+            queue.spent(Urgency::Interactive, false, took);
+        }
+        for (waited, left, expected) in [(0, 3, true), (20, 3, false), (20, 6, true), (20, 1, false), (0, 1, false)] {
+            let (waited, left) = (UNIT * waited / 2, UNIT * left / 2);
+            queue.push(Urgency::Interactive, Some(Instant::now() + waited + left), work());
+            let entry = queue.take().unwrap();
+            let is_in_time = queue.is_in_time(&entry, entry.since + waited);
+            assert_eq!(is_in_time, expected, "{waited:?} waited, {left:?} left");
+        }
     }
 }
