@@ -200,9 +200,9 @@ async fn every_request_of_an_http_1_connection_has_the_limit_of_headers() {
     server.stop().await;
 }
 
-/// Calls of a peer may hold a mebibyte in all, and each message may have a quarter of that.
-const LITTLE_MEMORY: &str =
-    "[limits]\nmessage_bytes = 262144\nbatch_bytes = 262144\nheld_bytes = 1048576\nheld_bytes_per_peer = 1048576\n";
+/// Calls of a peer may hold a mebibyte in all, and each message may have a quarter of that. No deadline makes room.
+const LITTLE_MEMORY: &str = "[limits]\nmessage_bytes = 262144\nbatch_bytes = 262144\nheld_bytes = 1048576\n\
+                             held_bytes_per_peer = 1048576\ndeadline_seconds = 600\n";
 
 /// As large as `LITTLE_MEMORY` allows; its answer is larger.
 fn large_batch() -> pb::BatchTriageTicketsRequest {
@@ -238,6 +238,9 @@ async fn messages_that_have_not_come_yet_take_room() {
         peer.send(&call(stream, END_HEADERS, BATCH)).await;
         peer.send(&frame(DATA, 0, stream, &[0, 0, 4, 0, 0])).await;
     }
+    // The rest of the message never comes.
+    peer.send(&[call(11, END_HEADERS, BATCH), frame(DATA, 0, 11, &[0, 0, 4, 0, 0])].concat()).await;
+    in_time(async { while peer.wait_for(HEADERS).await.0 != 11 {} }).await;
     is_full_until(&server, async move {
         for stream in [1, 3, 5, 7, 9] {
             peer.send(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])).await;
