@@ -212,14 +212,17 @@ async fn report(health: &HealthReporter, status: ServingStatus) {
     }
 }
 
-type Complete =
+type ChangeResponse =
     fn(tonic::codegen::http::Response<tonic::body::Body>) -> tonic::codegen::http::Response<tonic::body::Body>;
 /// From the inside out.
 type Layers = Stack<
     Admission,
     Stack<
         GuardLayer,
-        Stack<MapResponseLayer<Complete>, Stack<GrpcWebLayer, Stack<Either<CorsLayer, Identity>, Identity>>>,
+        Stack<
+            MapResponseLayer<ChangeResponse>,
+            Stack<GrpcWebLayer, Stack<MapResponseLayer<ChangeResponse>, Stack<Either<CorsLayer, Identity>, Identity>>>,
+        >,
     >,
 >;
 
@@ -267,7 +270,8 @@ fn routes(
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let complete: Complete = edge::complete::<tonic::body::Body>;
+    let complete: ChangeResponse = edge::complete::<tonic::body::Body>;
+    let hold_text: ChangeResponse = web::hold_text;
     let router = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(limits.streams_per_connection)
@@ -277,6 +281,7 @@ fn routes(
         // How long it may take then is `connections.rs`'s: with a grace tonic never asks the client to leave.
         .max_connection_age(limits.connection_age)
         .layer(web::origins(&settings.web_origins)?)
+        .layer(MapResponseLayer::new(hold_text))
         .layer(GrpcWebLayer::new())
         .layer(MapResponseLayer::new(complete))
         .layer(GuardLayer::new(api.clone(), doors, &settings.web_origins))

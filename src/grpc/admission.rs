@@ -4,11 +4,11 @@
 
 use std::{
     collections::HashMap,
-    future::{poll_fn, ready},
+    future::{self, poll_fn},
     net::{IpAddr, Ipv4Addr},
     pin::Pin,
     sync::{Arc, PoisonError, RwLock},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -160,9 +160,11 @@ where
             peer.and_then(|peer| peer.address).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
         let open = match self.admission.admit(method, address) {
             Ok(open) => open,
-            Err(retry_after) => return Box::pin(ready(Ok(self.admission.refusals.answer(method, retry_after)))),
+            Err(retry_after) => {
+                return Box::pin(future::ready(Ok(self.admission.refusals.answer(method, retry_after))));
+            }
         };
-        let held = Held::new(&self.admission.held_bytes, address);
+        let held = Held::new(&self.admission.held_bytes, address, open);
         request.extensions_mut().insert(held.clone());
         let deadline = (!method.streams).then(|| Deadline::new(request.headers(), self.admission.deadline));
         if let Some(deadline) = deadline {
@@ -175,7 +177,7 @@ where
         });
         let answered = self.inner.call(request);
         Box::pin(async move {
-            let (head, mut body) = answered.await?.into_parts();
+            let (mut head, mut body) = answered.await?.into_parts();
             // A single answer is whole by now, and is counted before somebody has to read it.
             let is_awaited = !method.streams && !body.is_end_stream();
             let first =
@@ -187,7 +189,8 @@ where
             {
                 return Ok(Status::from(no_room()).into_http());
             }
-            Ok(Response::from_parts(head, Body::new(Open { first, body, _held: held, _place: open })))
+            head.extensions.insert(held.clone());
+            Ok(Response::from_parts(head, Body::new(Open { first, body, held, is_cut_off: false })))
         })
     }
 }
@@ -246,13 +249,25 @@ impl HttpBody for Incoming {
     }
 }
 
-/// An answer that counts as open until it is sent or nobody wants it.
+/// An answer that counts as open until it is written or nobody wants it.
 struct Open {
     /// Of the body, where it was waited for.
     first: Option<Result<Frame<Bytes>, Status>>,
     body: Body,
-    _held: Held,
-    _place: Place,
+    held: Held,
+    /// Of a stream: there is no room for what its client does not read.
+    is_cut_off: bool,
+}
+
+impl Open {
+    /// Ends a stream whose client does not read.
+    fn cut_off(&mut self) -> Frame<Bytes> {
+        self.is_cut_off = true;
+        let mut trailers = HeaderMap::new();
+        // Without a code a client takes the call for failed as well.
+        Status::from(no_room()).add_header(&mut trailers).ok();
+        Frame::trailers(trailers)
+    }
 }
 
 impl HttpBody for Open {
@@ -263,14 +278,29 @@ impl HttpBody for Open {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(first)),
-            None => Pin::new(&mut self.body).poll_frame(context),
+        if let Some(first) = self.first.take() {
+            let first = first.map(|frame| frame.map_data(|bytes| self.held.until_written(bytes)));
+            return Poll::Ready(Some(first));
         }
+        if self.is_cut_off {
+            return Poll::Ready(None);
+        }
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
+        let frame = match frame.into_data() {
+            Ok(bytes) => match self.held.counted_until_written(bytes) {
+                Some(bytes) => Frame::data(bytes),
+                None => self.cut_off(),
+            },
+            Err(trailers) => trailers,
+        };
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.body.is_end_stream()
+        self.is_cut_off || (self.first.is_none() && self.body.is_end_stream())
     }
 }
 
@@ -291,7 +321,38 @@ pub(super) fn parse_timeout(raw: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{FutureExt as _, stream};
+    use http_body_util::{BodyExt as _, StreamBody};
+
     use super::*;
+
+    #[test]
+    fn a_stream_is_cut_off_where_there_is_no_room_for_what_nobody_reads() {
+        let places = || Places::new(100_000, 100_000);
+        for (is_read, expected) in [(false, 2), (true, 4)] {
+            let (address, parts) = (Ipv4Addr::LOCALHOST.into(), [(); 4].map(|()| Bytes::from(vec![7; 60_000])));
+            let parts = parts.map(|part| Ok::<_, Status>(Frame::data(part)));
+            let body = Body::new(StreamBody::new(stream::iter(parts)));
+            let held = Held::new(&places(), address, places().take(address).unwrap());
+            let mut open = Open { first: None, body, held, is_cut_off: false };
+            let (mut unwritten, mut trailers) = (Vec::new(), None);
+            while let Some(frame) = open.frame().now_or_never().unwrap() {
+                match frame.unwrap().into_data() {
+                    Ok(part) => unwritten.push(part),
+                    Err(frame) => trailers = frame.into_trailers().ok(),
+                }
+                if is_read {
+                    unwritten.fill(Bytes::new());
+                }
+            }
+            assert_eq!(unwritten.len(), expected);
+            assert_eq!(trailers.is_none(), is_read);
+            if let Some(status) = trailers.and_then(|trailers| Status::from_header_map(&trailers)) {
+                assert_eq!(status.code(), Code::ResourceExhausted);
+            }
+            assert_eq!(open.is_cut_off, !is_read);
+        }
+    }
 
     #[test]
     fn a_callers_timeout_is_read_as_the_protocol_writes_it() {

@@ -1,10 +1,15 @@
-//! What calls hold in memory: messages that come, requests at work, and answers that nobody has read yet. Of all callers and
+//! What calls hold in memory: messages that come, requests at work, and answers that are not written yet. Of all callers and
 //! of each so many bytes, or a peer with room for a thousand calls could fill the memory with the largest ones.
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
+
+use tonic::codegen::Bytes;
 
 use super::places::{Place, Places};
 
@@ -13,33 +18,90 @@ const FREE_BYTES: usize = 64 << 10;
 /// What stands before each message: whether it is compressed, and its length.
 const HEAD_BYTES: usize = 5;
 
-/// The bytes that one call holds; clones are of the same call, and with the last one they are given back.
+/// What one call holds, and its place among the open calls; clones are of the same call, and with the last one all is given
+/// back.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(super) struct Held(Arc<Account>);
+
+#[derive(Debug)]
+struct Account {
     of: Places,
     address: IpAddr,
-    place: Arc<Mutex<Option<Place>>>,
+    /// Of the message that comes or is at work, or of the whole answer.
+    place: Mutex<Option<Place>>,
+    /// Bytes of the parts of an answer that are on their way.
+    unwritten: AtomicUsize,
+    _open: Place,
 }
 
 impl Held {
-    pub(super) fn new(of: &Places, address: IpAddr) -> Self {
-        Self { of: of.clone(), address, place: Arc::default() }
+    /// Of a call that is open in `open`.
+    pub(super) fn new(of: &Places, address: IpAddr, open: Place) -> Self {
+        let account =
+            Account { of: of.clone(), address, place: Mutex::default(), unwritten: AtomicUsize::new(0), _open: open };
+        Self(Arc::new(account))
     }
 
-    /// The call holds so many bytes from now on; `false` where there is no room for them, and it must let go of them.
+    /// The call holds so many bytes from now on: of the message that comes or is at work, or of its whole answer; `false`
+    /// where there is no room for them, and the call must let go of them.
     pub(super) fn hold(&self, bytes: usize) -> bool {
         let counted = bytes.saturating_sub(FREE_BYTES);
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.place();
         *place = None;
-        if counted > 0 {
-            *place = u32::try_from(counted).ok().and_then(|counted| self.of.take_many(self.address, counted));
-        }
+        *place = self.0.take(counted);
         counted == 0 || place.is_some()
+    }
+
+    /// Keeps the call open, and what it holds, until these bytes of its answer are written or nobody wants them any more:
+    /// where a client makes room for a single byte, the library takes all that is ready out of the body.
+    pub(super) fn until_written(&self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Unwritten { bytes, counted: 0, held: self.clone(), _place: None })
+    }
+
+    /// The same for a part of an answer, which counts until then; `None` where there is no room for it.
+    pub(super) fn counted_until_written(&self, bytes: Bytes) -> Option<Bytes> {
+        let counted = bytes.len();
+        let before = self.0.unwritten.fetch_add(counted, Ordering::Relaxed);
+        let over = (before + counted).saturating_sub(FREE_BYTES).min(counted);
+        let place = self.0.take(over);
+        let has_room = over == 0 || place.is_some();
+        let unwritten = Unwritten { bytes, counted, held: self.clone(), _place: place };
+        has_room.then(|| Bytes::from_owner(unwritten))
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<Place>> {
+        self.0.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Account {
+    fn take(&self, bytes: usize) -> Option<Place> {
+        u32::try_from(bytes).ok().filter(|bytes| *bytes > 0).and_then(|bytes| self.of.take_many(self.address, bytes))
+    }
+}
+
+/// Of an answer, on its way.
+struct Unwritten {
+    bytes: Bytes,
+    counted: usize,
+    held: Held,
+    _place: Option<Place>,
+}
+
+impl AsRef<[u8]> for Unwritten {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        self.held.0.unwritten.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 
 /// Where in the messages of a call the next byte stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Messages {
     /// In the head of a message.
     Head([u8; HEAD_BYTES], usize),
@@ -87,11 +149,15 @@ mod tests {
 
     use super::*;
 
+    fn call(bytes: &Places, last: u8) -> Held {
+        let address = Ipv4Addr::new(10, 0, 0, last).into();
+        Held::new(bytes, address, Places::new(1, 1).take(address).unwrap())
+    }
+
     #[test]
     fn calls_share_what_their_peer_may_hold_and_give_it_back() {
         let bytes = Places::new(300_000, 200_000);
-        let call = |last: u8| Held::new(&bytes, Ipv4Addr::new(10, 0, 0, last).into());
-        let (one, same, other) = (call(1), call(1), call(2));
+        let (one, same, other) = (call(&bytes, 1), call(&bytes, 1), call(&bytes, 2));
         assert!(one.hold(FREE_BYTES + 150_000) && same.hold(FREE_BYTES), "small calls are not counted");
         assert!(!same.hold(FREE_BYTES + 50_001) && same.hold(FREE_BYTES + 50_000), "of one peer");
         assert!(!other.hold(FREE_BYTES + 100_001) && other.hold(FREE_BYTES + 100_000), "of all");
@@ -102,6 +168,34 @@ mod tests {
         assert!(!same.hold(FREE_BYTES + 50_001), "as long as the call is known");
         drop(again);
         assert!(same.hold(FREE_BYTES + 200_000));
+    }
+
+    #[test]
+    fn parts_of_an_answer_count_until_they_are_written() {
+        let bytes = Places::new(200_000, 200_000);
+        let (one, same) = (call(&bytes, 1), call(&bytes, 1));
+        let part = |length: usize| Bytes::from(vec![7; length]);
+        let small = one.counted_until_written(part(FREE_BYTES)).unwrap();
+        assert_eq!(small, part(FREE_BYTES));
+        let large = one.counted_until_written(part(150_000)).unwrap();
+        assert!(same.counted_until_written(part(FREE_BYTES + 50_000)).is_some(), "it is given back at once");
+        assert!(same.counted_until_written(part(FREE_BYTES + 50_001)).is_none());
+        drop(small);
+        assert!(one.counted_until_written(part(50_001)).is_none() && !same.hold(FREE_BYTES + 50_001));
+        drop(large);
+        assert!(one.counted_until_written(part(FREE_BYTES)).is_some() && same.hold(FREE_BYTES + 200_000));
+    }
+
+    #[test]
+    fn a_call_is_open_and_holds_its_answer_until_it_is_written() {
+        let (open, bytes, address) = (Places::new(1, 1), Places::new(100, 100), Ipv4Addr::LOCALHOST.into());
+        let held = Held::new(&bytes, address, open.take(address).unwrap());
+        assert!(held.hold(FREE_BYTES + 100));
+        let answer = held.until_written(Bytes::from_static(b"answer"));
+        drop(held);
+        assert!(open.take(address).is_none() && bytes.take(address).is_none());
+        drop(answer);
+        assert!(open.take(address).is_some() && bytes.take(address).is_some());
     }
 
     #[test]

@@ -1,17 +1,23 @@
-//! What browsers are told before their pages may call (CORS). They ask only for pages of another origin; without an answer
-//! they do not send the call.
+//! gRPC-Web: what browsers are told before their pages may call (CORS), and answers written as text. Browsers ask only for
+//! pages of another origin; without an answer they do not send the call.
 
 use std::time::Duration;
 
-use tonic::codegen::http::{
-    HeaderName, HeaderValue, Method,
-    header::{AUTHORIZATION, CONTENT_TYPE, InvalidHeaderValue},
+use http_body_util::BodyExt as _;
+use tonic::{
+    body::Body,
+    codegen::http::{
+        HeaderName, HeaderValue, Method, Response,
+        header::{AUTHORIZATION, CONTENT_TYPE, InvalidHeaderValue},
+    },
 };
 use tower::{
     layer::util::Identity,
     util::{Either, option_layer},
 };
 use tower_http::cors::CorsLayer;
+
+use super::held::Held;
 
 /// What gRPC-Web clients send.
 const SENT: [HeaderName; 5] = [
@@ -42,4 +48,14 @@ pub(crate) fn origins(origins: &[String]) -> Result<Either<CorsLayer, Identity>,
             .max_age(MAX_AGE)
     });
     Ok(option_layer(layer))
+}
+
+/// What an answer holds, it holds until it is written, also where it is written as base64.
+pub(crate) fn hold_text(mut response: Response<Body>) -> Response<Body> {
+    let kind = response.headers().get(CONTENT_TYPE);
+    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc-web-text")) {
+        return response;
+    }
+    let Some(held) = response.extensions_mut().remove::<Held>() else { return response };
+    response.map(|body| Body::new(body.map_frame(move |frame| frame.map_data(|bytes| held.until_written(bytes)))))
 }

@@ -204,20 +204,26 @@ async fn every_request_of_an_http_1_connection_has_the_limit_of_headers() {
 const LITTLE_MEMORY: &str = "[limits]\nmessage_bytes = 262144\nbatch_bytes = 262144\nheld_bytes = 1048576\n\
                              held_bytes_per_peer = 1048576\ndeadline_seconds = 600\n";
 
-/// As large as `LITTLE_MEMORY` allows; its answer is larger.
+/// As large as `LITTLE_MEMORY` allows.
 fn large_batch() -> pb::BatchTriageTicketsRequest {
-    // What answers keep of a text is packed.
-    let words = (0..2_500_u32).map(|number| format!("{:x} ", number.wrapping_mul(2_654_435_761)));
-    let text: String = words.collect();
-    pb::BatchTriageTicketsRequest { tickets: vec![ticket("", &text); 10], features: Vec::new(), top_n: None }
+    batch_of(10, &"vpn ".repeat(6_000))
 }
 
-/// Waits until a large call is refused for want of room, then until `more_room` has made some.
-async fn is_full_until(server: &TestServer, more_room: impl Future<Output = ()>) {
+/// So small that it is not counted; its answer is.
+fn short_tickets() -> pb::BatchTriageTicketsRequest {
+    batch_of(256, "vpn")
+}
+
+fn batch_of(count: usize, text: &str) -> pb::BatchTriageTicketsRequest {
+    pb::BatchTriageTicketsRequest { tickets: vec![ticket("", text); count], features: Vec::new(), top_n: None }
+}
+
+/// Waits until a batch is refused for want of room, then until `more_room` has made some.
+async fn is_full_until(server: &TestServer, batch: pb::BatchTriageTicketsRequest, more_room: impl Future<Output = ()>) {
     let mut client = server.triage().await;
     let refused = async {
         loop {
-            if let Err(status) = client.batch_triage_tickets(large_batch()).await {
+            if let Err(status) = client.batch_triage_tickets(batch.clone()).await {
                 return status;
             }
         }
@@ -227,7 +233,7 @@ async fn is_full_until(server: &TestServer, more_room: impl Future<Output = ()>)
     assert!(names_a_retry(&status), "{status:?}");
     client.triage_ticket(request(vpn_ticket("small calls are not counted"))).await.unwrap();
     more_room.await;
-    in_time(async { while client.batch_triage_tickets(large_batch()).await.is_err() {} }).await;
+    in_time(async { while client.batch_triage_tickets(batch.clone()).await.is_err() {} }).await;
 }
 
 #[tokio::test]
@@ -241,7 +247,7 @@ async fn messages_that_have_not_come_yet_take_room() {
     // The rest of the message never comes.
     peer.send(&[call(11, END_HEADERS, BATCH), frame(DATA, 0, 11, &[0, 0, 4, 0, 0])].concat()).await;
     in_time(async { while peer.wait_for(HEADERS).await.0 != 11 {} }).await;
-    is_full_until(&server, async move {
+    is_full_until(&server, large_batch(), async move {
         for stream in [1, 3, 5, 7, 9] {
             peer.send(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])).await;
         }
@@ -252,21 +258,23 @@ async fn messages_that_have_not_come_yet_take_room() {
 
 #[tokio::test]
 async fn answers_that_nobody_reads_take_room() {
-    const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
     let server = TestServer::start_with(LITTLE_MEMORY).await;
-    let mut peer = Peer::connect(server.address).await;
-    let window = in_time(peer.agree()).await;
-    peer.send(&frame(SETTINGS, 0, 0, &NO_WINDOW)).await;
-    let message = large_batch().encode_to_vec();
+    let message = short_tickets().encode_to_vec();
     let message = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
-    // An answer that has begun is ready, and cannot be sent.
-    for stream in (1..).step_by(2) {
-        if in_time(peer.ask(stream, BATCH, &message, window)).await == Begun::Refusal {
-            break;
+    // No answer can be sent, or a byte of each.
+    for room in [0, 1] {
+        let mut peer = Peer::connect(server.address).await;
+        let window = in_time(peer.agree()).await;
+        peer.send(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, room])).await;
+        // An answer that has begun is ready.
+        for stream in (1..).step_by(2) {
+            if in_time(peer.ask(stream, BATCH, &message, window)).await == Begun::Refusal {
+                break;
+            }
+            assert!(stream < 100, "as many answers are held as are asked for, with room for {room} bytes of each");
         }
-        assert!(stream < 100, "as many answers are held as are asked for");
+        is_full_until(&server, short_tickets(), async { drop(peer) }).await;
     }
-    is_full_until(&server, async { drop(peer) }).await;
     server.stop().await;
 }
 
