@@ -25,9 +25,10 @@ use super::tiny;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target by its name, which is that of its corpus too.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("bundle", bundle),
     ("configuration", configuration),
+    ("connections", connections),
     ("csv", csv),
     ("encoder", encoder),
     ("features", features),
@@ -126,6 +127,11 @@ fn shown<R: std::fmt::Debug, E: std::fmt::Display>(row: &Result<R, E>) -> String
         Ok(row) => format!("{row:?}"),
         Err(error) => error.to_string(),
     }
+}
+
+/// What a connection sends, before anything is known of who sends it.
+pub fn connections(bytes: &[u8]) {
+    grpc::fuzzing::connection(bytes);
 }
 
 /// A file of a model bundle; the first byte says which.

@@ -127,7 +127,7 @@ impl<T: Connected> Connected for Watched<T> {
 }
 
 /// Where in the bytes of a connection the next one stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     /// In what HTTP/2 begins with, behind so many bytes of it.
     Preface(usize),
@@ -141,6 +141,7 @@ enum At {
     Frame(usize),
 }
 
+#[derive(PartialEq, Eq)]
 struct Reader {
     at: At,
     header_bytes: u32,
@@ -249,6 +250,17 @@ impl Reader {
         self.idle_left = self.idle_left.checked_sub(1).ok_or(ConnectionEnd::Flood)?;
         Ok(())
     }
+}
+
+/// Reads what a new connection sends in pieces of so many bytes: how far it came, or why it was ended. For the fuzz targets.
+pub(super) fn read_in_pieces(
+    bytes: &[u8],
+    size: usize,
+    now: Instant,
+) -> Result<impl PartialEq + fmt::Debug, ConnectionEnd> {
+    let mut reader = Reader::new(1_024, now);
+    bytes.chunks(size.max(1)).try_for_each(|piece| reader.read(piece, now))?;
+    Ok(reader)
 }
 
 #[cfg(test)]

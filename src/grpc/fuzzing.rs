@@ -1,8 +1,10 @@
-//! For the fuzz targets in `fuzz/`: the way from the bytes of a request to what it asks for, without a server.
+//! For the fuzz targets in `fuzz/`: the way from the bytes of a connection to what is asked for, without a server.
+
+use std::time::Instant;
 
 use prost::Message;
 
-use super::{admission::parse_timeout, convert, pages};
+use super::{admission::parse_timeout, convert, frames, held::Messages, pages};
 use crate::{
     domain::{article::Day, ticket::TicketLimits},
     error::FieldViolation,
@@ -73,4 +75,24 @@ pub fn header(text: &str) {
     pages::parse_result_token(text, "").ok();
     convert::activation_token(text).ok();
     parse_timeout(text);
+}
+
+/// Reads the bytes behind the first as what a connection sends, and as the messages of a call, in pieces of a size that the
+/// first names: it does not matter how they are cut.
+///
+/// # Panics
+///
+/// Where it does.
+pub fn connection(bytes: &[u8]) {
+    let Some((&size, bytes)) = bytes.split_first() else { return };
+    let (size, now) = (usize::from(size), Instant::now());
+    let read = |size| frames::read_in_pieces(bytes, size, now);
+    assert_eq!(read(size), read(bytes.len()), "frames in pieces of {size}");
+
+    let read = |size: usize| {
+        let mut messages = Messages::new();
+        let begun = bytes.chunks(size.max(1)).filter_map(|piece| messages.read(piece)).last();
+        (begun, messages)
+    };
+    assert_eq!(read(size), read(bytes.len()), "messages in pieces of {size}");
 }
