@@ -53,6 +53,9 @@ const SERVICES: [&str; 8] = [
     <pb::model_service_server::ModelServiceServer<ModelHandler> as NamedService>::NAME,
 ];
 
+/// Of what asks for health or for the description of the API: names.
+const SMALL_MESSAGE: usize = 4 << 10;
+
 /// Threads for calls that wait for the disk: some go on while another reads or writes for long.
 const DISK_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
@@ -129,7 +132,7 @@ impl App {
         let connections = tls::secure(connections, Arc::clone(&doors), Doors::tls, config.limits.handshake);
         let connections = frames::watch(connections, &config.limits);
         let server = routes(&api, &config.limits, &config.server, doors)?
-            .add_service(health_service)
+            .add_service(health_service.max_decoding_message_size(SMALL_MESSAGE))
             .serve_with_incoming_shutdown(connections, draining.clone().cancelled_owned());
         tokio::pin!(server);
         tokio::pin!(shutdown);
@@ -294,7 +297,9 @@ fn routes(
         .add_service(taxonomy)
         .add_service(models);
     Ok(if settings.reflection {
-        router.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?)
+        router
+            .add_service(reflection().build_v1()?.max_decoding_message_size(SMALL_MESSAGE))
+            .add_service(reflection().build_v1alpha()?.max_decoding_message_size(SMALL_MESSAGE))
     } else {
         router
     })

@@ -43,6 +43,12 @@ pub enum TriageError {
     /// A message is larger than the limit of that name allows.
     #[error("message of {bytes} bytes is over {limit}, {allowed} bytes")]
     TooLarge { bytes: usize, limit: &'static str, allowed: usize },
+    /// A message has so many parts that it would take more memory than one caller may have.
+    #[error(
+        "the message has so many parts that it would take about {bytes} bytes of memory, over limits.held_bytes_per_peer, \
+         {allowed} bytes: send several messages"
+    )]
+    TooManyParts { bytes: usize, allowed: usize },
     /// Every place is taken; nothing was done.
     #[error("the server is at capacity, try again in {} ms", .retry_after.as_millis())]
     Overloaded { retry_after: Duration },
@@ -117,7 +123,7 @@ impl TriageError {
             Self::NotFound { .. } | Self::NoSuchVersion { .. } => "NOT_FOUND",
             Self::ArticleState(_) => "ARTICLE_STATE",
             Self::ConversationExpired => "CONVERSATION_EXPIRED",
-            Self::TooLarge { .. } => "TOO_LARGE",
+            Self::TooLarge { .. } | Self::TooManyParts { .. } => "TOO_LARGE",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::NotReady { .. } => "NOT_READY",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",

@@ -4,7 +4,7 @@
 use std::{
     future::pending,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -15,7 +15,8 @@ use axum::{
     extract::{ConnectInfo, State, connect_info::Connected},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
+        header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE},
+        uri::Authority,
     },
     response::{IntoResponse as _, Response},
     routing::get,
@@ -23,6 +24,7 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt as _};
 use tokio::net::TcpListener;
+use tonic::transport::server::Connected as _;
 
 use crate::{
     access::doors::Doors,
@@ -30,13 +32,15 @@ use crate::{
     grpc::{
         Api,
         connections::{self, Connection},
+        frames::{self, Watched},
         tls::{self, Peer, Secured},
     },
     telemetry::METRICS,
 };
 
-/// Probes and scrapers are few.
+/// Probes and scrapers are few, and no address has all the places.
 const MAX_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS_PER_PEER: usize = 16;
 /// Scrapers come back within a minute.
 const IDLE: Duration = Duration::from_mins(2);
 
@@ -49,22 +53,26 @@ struct Admin {
 
 /// Serves until it is dropped.
 pub(super) async fn serve(listener: TcpListener, api: Api, doors: Arc<Doors>, limits: Limits) {
-    let address = listener.local_addr();
-    let is_exposed = address.as_ref().map_or(true, is_exposed);
-    let admin = Admin { api, doors: is_exposed.then(|| Arc::clone(&doors)) };
-    let service = router(admin).into_make_service_with_connect_info::<Peer>();
-    let served = match address {
-        Ok(address) if is_exposed => {
-            let few = Limits { connections: MAX_CONNECTIONS, idle: IDLE, ..limits };
-            let connections = connections::accept(listener, &few);
-            let connections = Box::pin(tls::secure(connections, doors, Doors::admin_tls, few.handshake));
-            axum::serve(SecuredListener { connections, address }, service).await
-        }
-        _ => axum::serve(listener, service).await,
-    };
-    if let Err(error) = served {
+    if let Err(error) = accept(listener, api, doors, limits).await {
         tracing::error!(error = &error as &dyn std::error::Error, "admin address failed");
     }
+}
+
+async fn accept(listener: TcpListener, api: Api, doors: Arc<Doors>, limits: Limits) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    let is_exposed = is_exposed(&address);
+    let admin = Admin { api, doors: is_exposed.then(|| Arc::clone(&doors)) };
+    let service = router(admin).into_make_service_with_connect_info::<Peer>();
+    let few =
+        Limits { connections: MAX_CONNECTIONS, connections_per_peer: MAX_CONNECTIONS_PER_PEER, idle: IDLE, ..limits };
+    let connections = connections::accept(listener, &few);
+    let connections: Pin<Box<dyn Stream<Item = io::Result<Secured<Connection>>> + Send>> = if is_exposed {
+        Box::pin(tls::secure(connections, doors, Doors::admin_tls, few.handshake))
+    } else {
+        Box::pin(connections.map(|connection| connection.map(Secured::Plain)))
+    };
+    let connections = Box::pin(frames::watch(connections, &few));
+    axum::serve(WatchedListener { connections, address }, service).await
 }
 
 fn router(admin: Admin) -> Router {
@@ -80,6 +88,11 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(admin): State<Admin>, ConnectInfo(peer): ConnectInfo<Peer>, headers: HeaderMap) -> Response {
+    if admin.doors.is_none() && is_of_a_page(&headers) {
+        METRICS.count_refused_call("origin");
+        return (StatusCode::FORBIDDEN, "metrics are not for web pages: ask by 127.0.0.1 or localhost\n")
+            .into_response();
+    }
     if let Some(access) = admin.doors.map(|doors| doors.access()).filter(|access| access.is_on()) {
         let authorization = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         if let Err(refusal) = access.identify(authorization, &peer.certificate_names, SystemTime::now()) {
@@ -98,21 +111,31 @@ async fn metrics(State(admin): State<Admin>, ConnectInfo(peer): ConnectInfo<Peer
     }
 }
 
-/// Hands secured connections to axum.
-struct SecuredListener<S> {
+/// Whether a browser asks for a page. One that has given this machine a name of its own comes by that name.
+fn is_of_a_page(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let is_named = host.is_some_and(|host| {
+        let name = host.host().trim_matches(['[', ']']);
+        !name.eq_ignore_ascii_case("localhost") && name.parse::<IpAddr>().is_err()
+    });
+    is_named || headers.contains_key(ORIGIN)
+}
+
+/// Hands connections to axum.
+struct WatchedListener<S> {
     connections: Pin<Box<S>>,
     address: SocketAddr,
 }
 
-impl<S: Stream<Item = io::Result<Secured<Connection>>> + Send + 'static> Listener for SecuredListener<S> {
-    type Io = Secured<Connection>;
+impl<S: Stream<Item = io::Result<Watched<Secured<Connection>>>> + Send + 'static> Listener for WatchedListener<S> {
+    type Io = Watched<Secured<Connection>>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         loop {
             match self.connections.next().await {
                 Some(Ok(connection)) => {
-                    let address = connection.peer().address.unwrap_or(self.address);
+                    let address = connection.connect_info().address.unwrap_or(self.address);
                     return (connection, address);
                 }
                 // Accepting tells and goes on by itself.
@@ -127,17 +150,37 @@ impl<S: Stream<Item = io::Result<Secured<Connection>>> + Send + 'static> Listene
     }
 }
 
-impl<S> Connected<IncomingStream<'_, SecuredListener<S>>> for Peer
+impl<S> Connected<IncomingStream<'_, WatchedListener<S>>> for Peer
 where
-    S: Stream<Item = io::Result<Secured<Connection>>> + Send + 'static,
+    S: Stream<Item = io::Result<Watched<Secured<Connection>>>> + Send + 'static,
 {
-    fn connect_info(stream: IncomingStream<'_, SecuredListener<S>>) -> Self {
-        stream.io().peer()
+    fn connect_info(stream: IncomingStream<'_, WatchedListener<S>>) -> Self {
+        stream.io().connect_info()
     }
 }
 
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self { address: Some(*stream.remote_addr()), ..Self::default() }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_known_by_its_origin_or_by_its_name_for_this_machine() {
+        for (host, origin, expected) in [
+            (Some("127.0.0.1:50052"), None, false),
+            (Some("[::1]:50052"), None, false),
+            (Some("LocalHost"), None, false),
+            (None, None, false),
+            (Some("rebound.example:50052"), None, true),
+            (Some("127.0.0.1.rebound.example"), None, true),
+            (Some("127.0.0.1:50052"), Some("http://page.example"), true),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(HOST, host), (ORIGIN, origin)] {
+                if let Some(value) = value {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            assert_eq!(is_of_a_page(&headers), expected, "{host:?} {origin:?}");
+        }
     }
 }

@@ -26,6 +26,7 @@ use tower::Layer;
 
 use super::{
     Api, code_name,
+    guard::HEALTH,
     held::{Held, Messages},
     places::{Place, Places},
     tls::Peer,
@@ -65,6 +66,8 @@ impl Deadline {
 pub(crate) struct Admission {
     pool: Pool,
     open: Places,
+    /// Health, reflection, and what is no method of ours: a full house answers them, and does not answer any number.
+    open_others: Places,
     held_bytes: Places,
     /// Larger messages are refused with the limit's name.
     largest_message: usize,
@@ -78,6 +81,7 @@ impl Admission {
         Self {
             pool: api.pool.clone(),
             open: Places::new(limits.calls.saturating_mul(OPEN_FOR_EACH), limits.open_calls_per_peer),
+            open_others: Places::new(limits.connections, limits.connections_per_peer),
             held_bytes: Places::new(limits.held_bytes, limits.held_bytes_per_peer),
             largest_message: limits.batch_bytes,
             refusals: Refusals::default(),
@@ -86,12 +90,13 @@ impl Admission {
     }
 
     /// A place among the open calls, or when to come again.
-    fn admit(&self, method: &Method, address: IpAddr) -> Result<Place, Duration> {
+    fn admit(&self, method: Option<&Method>, address: IpAddr) -> Result<Place, Duration> {
         // The tickets of a stream wait for their places one by one.
-        if !method.streams {
+        if method.is_some_and(|method| !method.streams) {
             self.pool.check_room()?;
         }
-        self.open.take(address).ok_or_else(|| {
+        let open = if method.is_some() { &self.open } else { &self.open_others };
+        open.take(address).ok_or_else(|| {
             METRICS.count_refusal(Refusal::OpenCalls);
             OPEN_RETRY
         })
@@ -109,8 +114,8 @@ pub(super) fn no_room() -> TriageError {
 struct Refusals(Arc<RwLock<HashMap<Duration, HeaderMap>>>);
 
 impl Refusals {
-    fn answer(&self, method: &Method, retry_after: Duration) -> Response<Body> {
-        METRICS.count_call(method.name(), code_name(Code::ResourceExhausted));
+    fn answer(&self, method: Option<&Method>, retry_after: Duration) -> Response<Body> {
+        count(method, Code::ResourceExhausted);
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&retry_after).cloned();
         let headers = known.unwrap_or_else(|| {
             let headers = Status::from(TriageError::Overloaded { retry_after }).into_http::<Body>().headers().clone();
@@ -153,8 +158,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // Health must be answered when nothing else is; what is unknown is refused behind.
-        let Some(method) = methods::method(request.uri().path()) else { return Box::pin(self.inner.call(request)) };
+        let path = request.uri().path();
+        let method = methods::method(path);
         let peer: Option<&Peer> = request.extensions().get();
         let address =
             peer.and_then(|peer| peer.address).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
@@ -164,28 +169,28 @@ where
                 return Box::pin(future::ready(Ok(self.admission.refusals.answer(method, retry_after))));
             }
         };
-        let held = Held::new(&self.admission.held_bytes, address, open);
-        request.extensions_mut().insert(held.clone());
-        let deadline = (!method.streams).then(|| Deadline::new(request.headers(), self.admission.deadline));
+        let held = Held::new(method, &self.admission.held_bytes, address, open);
+        // What is asked of health is a single message, however long its answer lasts.
+        let asks_once = method.map_or(path.starts_with(HEALTH), |method| !method.streams);
+        let deadline = asks_once.then(|| Deadline::new(request.headers(), self.admission.deadline));
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
         let largest = self.admission.largest_message;
         let messages = Messages::new();
-        let request = request.map(|body| {
-            Body::new(Incoming { body, method, messages, largest, held: held.clone(), deadline, timer: None })
-        });
-        let answered = self.inner.call(request);
+        let request = request
+            .map(|body| Body::new(Incoming { body, messages, largest, held: held.clone(), deadline, timer: None }));
+        let answered = held.clone().reading(self.inner.call(request));
         Box::pin(async move {
             let (mut head, mut body) = answered.await?.into_parts();
             // A single answer is whole by now, and is counted before somebody has to read it.
-            let is_awaited = !method.streams && !body.is_end_stream();
+            let is_awaited = method.is_some_and(|method| !method.streams) && !body.is_end_stream();
             let first =
                 if is_awaited { poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await } else { None };
             if let Some(Ok(frame)) = &first
                 && !held.hold(frame.data_ref().map_or(0, Bytes::len))
                 // What was changed is changed, and its caller has to know.
-                && !method.changes
+                && method.is_none_or(|method| !method.changes)
             {
                 return Ok(Status::from(no_room()).into_http());
             }
@@ -195,17 +200,22 @@ where
     }
 }
 
+fn count(method: Option<&Method>, code: Code) {
+    if let Some(method) = method {
+        METRICS.count_call(method.name(), code_name(code));
+    }
+}
+
 /// Counts a call that no handler sees.
-fn refused(method: &Method, error: TriageError) -> Status {
+pub(super) fn refused(method: Option<&Method>, error: TriageError) -> Status {
     let status = Status::from(error);
-    METRICS.count_call(method.name(), code_name(status.code()));
+    count(method, status.code());
     status
 }
 
 /// The messages of a call, as long as there is room for them and, of a single one, as long as it comes before the deadline.
 struct Incoming {
     body: Body,
-    method: &'static Method,
     messages: Messages,
     largest: usize,
     held: Held,
@@ -228,14 +238,14 @@ impl HttpBody for Incoming {
                 && begun <= self.largest
                 && !self.held.hold(begun)
             {
-                return Poll::Ready(Some(Err(refused(self.method, no_room()))));
+                return Poll::Ready(Some(Err(refused(self.held.method(), no_room()))));
             }
             return Poll::Ready(frame);
         }
         let Some(Deadline(deadline)) = self.deadline else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         match timer.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Some(Err(refused(self.method, TriageError::DeadlineExceeded)))),
+            Poll::Ready(()) => Poll::Ready(Some(Err(refused(self.held.method(), TriageError::DeadlineExceeded)))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -285,7 +295,9 @@ impl HttpBody for Open {
         if self.is_cut_off {
             return Poll::Ready(None);
         }
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+        let Self { body, held, .. } = &mut *self;
+        // The messages of a stream are read as its answers are asked for.
+        let frame = match ready!(held.while_reading(|| Pin::new(body).poll_frame(context))) {
             Some(Ok(frame)) => frame,
             other => return Poll::Ready(other),
         };
@@ -333,7 +345,7 @@ mod tests {
             let (address, parts) = (Ipv4Addr::LOCALHOST.into(), [(); 4].map(|()| Bytes::from(vec![7; 60_000])));
             let parts = parts.map(|part| Ok::<_, Status>(Frame::data(part)));
             let body = Body::new(StreamBody::new(stream::iter(parts)));
-            let held = Held::new(&places(), address, places().take(address).unwrap());
+            let held = Held::new(None, &places(), address, places().take(address).unwrap());
             let mut open = Open { first: None, body, held, is_cut_off: false };
             let (mut unwritten, mut trailers) = (Vec::new(), None);
             while let Some(frame) = open.frame().now_or_never().unwrap() {

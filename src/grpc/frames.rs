@@ -34,10 +34,10 @@ const IDLE_A_CALL: u32 = 4;
 const BYTES_AN_IDLE: u32 = 512;
 
 /// The connections, each watched.
-pub(crate) fn watch<T>(
-    connections: impl Stream<Item = io::Result<T>>,
+pub(crate) fn watch<T, C: Stream<Item = io::Result<T>>>(
+    connections: C,
     limits: &Limits,
-) -> impl Stream<Item = io::Result<Watched<T>>> {
+) -> impl Stream<Item = io::Result<Watched<T>>> + use<T, C> {
     let (handshake, header_bytes) = (limits.handshake, limits.header_bytes);
     connections.map(move |connection| connection.map(|inner| Watched::new(inner, handshake, header_bytes)))
 }

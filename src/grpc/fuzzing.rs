@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use prost::Message;
+use prost::{Message, Name};
 
-use super::{admission::parse_timeout, convert, frames, held::Messages, pages};
+use super::{admission::parse_timeout, codec, convert, frames, held::Messages, pages};
 use crate::{
     domain::{article::Day, ticket::TicketLimits},
     error::FieldViolation,
@@ -34,7 +34,8 @@ const READERS: [fn(&[u8]); 19] = [
     |bytes| read(bytes, gaps),
 ];
 
-fn read<M: Message + Default, T, E>(bytes: &[u8], convert: impl Fn(M) -> Result<T, E>) {
+fn read<M: Message + Name + Default, T, E>(bytes: &[u8], convert: impl Fn(M) -> Result<T, E>) {
+    assert!(codec::footprint::<M>(bytes) >= bytes.len(), "it takes less than it is");
     if let Ok(request) = M::decode(bytes) {
         // What was refused is refused with words, which are made here as well.
         convert(request).ok();

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Balancers and probes ask it, and it tells nothing but whether the server is up.
-const HEALTH: &str = "/grpc.health.v1.Health/";
+pub(super) const HEALTH: &str = "/grpc.health.v1.Health/";
 /// What describes the API needs a credential, and no role.
 const REFLECTION: [&str; 2] = ["/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
 

@@ -9,9 +9,14 @@ use std::{
     },
 };
 
-use tonic::codegen::Bytes;
+use tokio::task_local;
+use tonic::{Status, codegen::Bytes};
 
-use super::places::{Place, Places};
+use super::{
+    admission,
+    places::{Place, Places},
+};
+use crate::{access::methods::Method, error::TriageError};
 
 /// So much of each call is not counted: most are smaller, and cost nothing here.
 const FREE_BYTES: usize = 64 << 10;
@@ -25,6 +30,8 @@ pub(super) struct Held(Arc<Account>);
 
 #[derive(Debug)]
 struct Account {
+    /// `None` for health, reflection, and what is no method of ours.
+    method: Option<&'static Method>,
     of: Places,
     address: IpAddr,
     /// Of the message that comes or is at work, or of the whole answer.
@@ -34,12 +41,56 @@ struct Account {
     _open: Place,
 }
 
+task_local! {
+    /// The call whose messages are read.
+    static CALL: Held;
+}
+
+/// Counts a message of the call that it is read for, before it is read; `footprint` says what it will take. A client's own
+/// are not counted.
+pub(super) fn hold_message(footprint: impl FnOnce() -> usize) -> Result<(), Status> {
+    CALL.try_with(|held| held.hold_message(footprint())).unwrap_or(Ok(()))
+}
+
 impl Held {
-    /// Of a call that is open in `open`.
-    pub(super) fn new(of: &Places, address: IpAddr, open: Place) -> Self {
-        let account =
-            Account { of: of.clone(), address, place: Mutex::default(), unwritten: AtomicUsize::new(0), _open: open };
+    /// Of a call from `address` that is open in `open`.
+    pub(super) fn new(method: Option<&'static Method>, of: &Places, address: IpAddr, open: Place) -> Self {
+        let account = Account {
+            method,
+            of: of.clone(),
+            address,
+            place: Mutex::default(),
+            unwritten: AtomicUsize::new(0),
+            _open: open,
+        };
         Self(Arc::new(account))
+    }
+
+    /// Has the messages that `call` reads counted.
+    pub(super) async fn reading<T>(self, call: impl Future<Output = T>) -> T {
+        CALL.scope(self, call).await
+    }
+
+    /// The same for one poll.
+    pub(super) fn while_reading<T>(&self, poll: impl FnOnce() -> T) -> T {
+        CALL.sync_scope(self.clone(), poll)
+    }
+
+    fn hold_message(&self, bytes: usize) -> Result<(), Status> {
+        if self.hold(bytes) {
+            return Ok(());
+        }
+        let allowed = self.0.of.most();
+        let error = if bytes.saturating_sub(FREE_BYTES) > allowed {
+            TriageError::TooManyParts { bytes, allowed }
+        } else {
+            admission::no_room()
+        };
+        Err(admission::refused(self.0.method, error))
+    }
+
+    pub(super) fn method(&self) -> Option<&'static Method> {
+        self.0.method
     }
 
     /// The call holds so many bytes from now on: of the message that comes or is at work, or of its whole answer; `false`
@@ -151,7 +202,7 @@ mod tests {
 
     fn call(bytes: &Places, last: u8) -> Held {
         let address = Ipv4Addr::new(10, 0, 0, last).into();
-        Held::new(bytes, address, Places::new(1, 1).take(address).unwrap())
+        Held::new(None, bytes, address, Places::new(1, 1).take(address).unwrap())
     }
 
     #[test]
@@ -189,7 +240,7 @@ mod tests {
     #[test]
     fn a_call_is_open_and_holds_its_answer_until_it_is_written() {
         let (open, bytes, address) = (Places::new(1, 1), Places::new(100, 100), Ipv4Addr::LOCALHOST.into());
-        let held = Held::new(&bytes, address, open.take(address).unwrap());
+        let held = Held::new(None, &bytes, address, open.take(address).unwrap());
         assert!(held.hold(FREE_BYTES + 100));
         let answer = held.until_written(Bytes::from_static(b"answer"));
         drop(held);

@@ -3,6 +3,8 @@
 pub(crate) mod admission;
 mod answers;
 pub mod client;
+#[doc(hidden)]
+pub mod codec;
 pub(crate) mod connections;
 mod convert;
 pub(crate) mod edge;
@@ -44,7 +46,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use self::{admission::Deadline, held::Held, noted::Noted};
+use self::{admission::Deadline, noted::Noted};
 pub(crate) use self::{
     feedback::FeedbackHandler, jobs::JobHandler, knowledge::KnowledgeHandler, memory::MemoryHandler,
     models::ModelHandler, taxonomy::TaxonomyHandler, triage::TriageHandler,
@@ -184,12 +186,10 @@ impl Api {
         call: impl AsyncFnOnce(Q) -> Result<A, TriageError>,
     ) -> Result<Response<A>, Status> {
         let deadline = self.deadline(&request);
-        let (held, request) = (held(&request), request.into_inner());
+        let request = request.into_inner();
         let answer = async {
-            let bytes = request.encoded_len();
             // tonic knows one limit a service; batches and imports have the larger one.
-            self.check_size(bytes)?;
-            hold(held, bytes)?;
+            self.check_size(request.encoded_len())?;
             within(deadline, call(request)).await
         };
         observe(method, answer).await
@@ -326,17 +326,6 @@ fn not_loaded() -> TriageError {
 
 fn draining_error() -> TriageError {
     TriageError::NotReady { what: "the server, which is shutting down,", retry_after: STARTING_RETRY }
-}
-
-/// What a call holds.
-fn held<Q>(request: &Request<Q>) -> Option<Held> {
-    request.extensions().get().cloned()
-}
-
-/// Counts a request as it is now that it is unpacked.
-fn hold(held: Option<Held>, bytes: usize) -> Result<(), TriageError> {
-    let has_room = held.is_none_or(|held| held.hold(bytes));
-    has_room.then_some(()).ok_or_else(admission::no_room)
 }
 
 async fn within<A>(deadline: Deadline, call: impl Future<Output = Result<A, TriageError>>) -> Result<A, TriageError> {

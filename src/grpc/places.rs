@@ -44,6 +44,11 @@ impl Places {
         Self { all: Arc::new(Semaphore::new(all)), peers: Arc::default(), per_peer }
     }
 
+    /// So many anybody can have, and no more.
+    pub(super) fn most(&self) -> usize {
+        self.per_peer
+    }
+
     /// A place, where there is one.
     pub(super) fn take(&self, address: IpAddr) -> Option<Place> {
         self.take_many(address, 1)

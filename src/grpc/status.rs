@@ -43,7 +43,7 @@ impl From<TriageError> for Status {
                 details.set_resource_info("article_version", clip(&format!("{id}@{version}")), "", "");
                 Code::NotFound
             }
-            TriageError::TooLarge { .. } => Code::OutOfRange,
+            TriageError::TooLarge { .. } | TriageError::TooManyParts { .. } => Code::OutOfRange,
             TriageError::Overloaded { retry_after } | TriageError::RateLimited { retry_after } => {
                 details.set_retry_info(Some(*retry_after));
                 Code::ResourceExhausted

@@ -10,10 +10,9 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt as _, stream};
-use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Api, Core, Observed, Outcome, convert, edge, held, hold, observe, status, within};
+use super::{Api, Core, Observed, Outcome, convert, edge, observe, status, within};
 use crate::{
     compute::{Pool, Urgency},
     domain::{decision::TriageDecision, ticket::Ticket},
@@ -99,10 +98,8 @@ impl TriageService for TriageHandler {
         request: Request<pb::BatchTriageTicketsRequest>,
     ) -> Result<Response<pb::BatchTriageTicketsResponse>, Status> {
         let deadline = self.0.deadline(&request);
-        let (held, request) = (held(&request), request.into_inner());
+        let pb::BatchTriageTicketsRequest { tickets, features, top_n } = request.into_inner();
         let answer = async {
-            hold(held, request.encoded_len())?;
-            let pb::BatchTriageTicketsRequest { tickets, features, top_n } = request;
             let at_most = self.0.limits.batch_tickets;
             let size = match tickets.len() {
                 size if (1..=at_most).contains(&size) => Ok(()),

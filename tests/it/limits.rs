@@ -237,22 +237,79 @@ async fn is_full_until(server: &TestServer, batch: pb::BatchTriageTicketsRequest
 }
 
 #[tokio::test]
-async fn messages_that_have_not_come_yet_take_room() {
+async fn messages_that_have_not_come_to_an_end_take_room() {
     let server = TestServer::start_with(LITTLE_MEMORY).await;
-    let mut peer = Peer::connect(server.address).await;
-    for stream in [1, 3, 5, 7, 9] {
-        peer.send(&call(stream, END_HEADERS, BATCH)).await;
-        peer.send(&frame(DATA, 0, stream, &[0, 0, 4, 0, 0])).await;
-    }
-    // The rest of the message never comes.
-    peer.send(&[call(11, END_HEADERS, BATCH), frame(DATA, 0, 11, &[0, 0, 4, 0, 0])].concat()).await;
-    in_time(async { while peer.wait_for(HEADERS).await.0 != 11 {} }).await;
-    is_full_until(&server, large_batch(), async move {
-        for stream in [1, 3, 5, 7, 9] {
-            peer.send(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])).await;
+    // The head of a large message, and a small one that takes much memory when it is read.
+    let empty_tickets = [0x0a, 0].repeat(1_000);
+    let small = [&[0, 0, 0, 0x07, 0xd0], empty_tickets.as_slice()].concat();
+    for begun in [&[0, 0, 4, 0, 0][..], &small] {
+        let mut peer = Peer::connect(server.address).await;
+        for stream in [1, 3, 5, 7, 9, 11] {
+            peer.send(&[call(stream, END_HEADERS, BATCH), frame(DATA, 0, stream, begun)].concat()).await;
         }
-    })
-    .await;
+        // The rest never comes.
+        in_time(async { while peer.wait_for(HEADERS).await.0 != 11 {} }).await;
+        is_full_until(&server, large_batch(), async move {
+            for stream in [1, 3, 5, 7, 9] {
+                peer.send(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])).await;
+            }
+        })
+        .await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_of_very_many_parts_is_refused() {
+    let server = TestServer::start().await;
+    let status = in_time(server.triage().await.batch_triage_tickets(batch_of(300_000, ""))).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::OutOfRange, "TOO_LARGE"), "{status:?}");
+    assert!(status.message().contains("send several messages"), "{status:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_for_health_has_limits_too() {
+    const CHECK: &str = "/grpc.health.v1.Health/Check";
+    let server = TestServer::start_with("[limits]\nconnections_per_peer = 3\ndeadline_seconds = 1\n").await;
+    let mut peer = Peer::connect(server.address).await;
+    let large = frame(DATA, 0, 1, &[0, 0, 4, 0, 0]);
+    peer.send(&[call(1, END_HEADERS, CHECK), large].concat()).await;
+    assert_eq!(in_time(peer.wait_for(HEADERS)).await.0, 1, "it is refused at its head");
+    for stream in [3, 5, 7, 9] {
+        peer.send(&call(stream, END_HEADERS, CHECK)).await;
+    }
+    assert_eq!(in_time(peer.wait_for(HEADERS)).await.0, 9, "as many as a peer may have connections");
+    // What never comes is not waited for for ever.
+    for _ in [3, 5, 7] {
+        assert!(matches!(in_time(peer.wait_for(HEADERS)).await.0, 3 | 5 | 7));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_admin_address_has_limits_too() {
+    const MOST: usize = 16;
+    let server = TestServer::start_with("[limits]\nhandshake_seconds = 1\n").await;
+    let admin = server.admin_address;
+    let mut silent = TcpStream::connect(admin).await.unwrap();
+    in_time(closed(&mut silent)).await;
+    let probe = async || {
+        let mut socket = TcpStream::connect(admin).await.unwrap();
+        let mut answer = [0; 12];
+        let asked = socket.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let answered = asked.is_ok() && socket.read_exact(&mut answer).await.is_ok();
+        answered.then_some((socket, answer))
+    };
+    let mut open = Vec::new();
+    for _ in 0..MOST {
+        let (socket, answer) = in_time(probe()).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        open.push(socket);
+    }
+    assert!(in_time(probe()).await.is_none(), "one more of the same peer");
+    open.pop();
+    in_time(async { while probe().await.is_none() {} }).await;
     server.stop().await;
 }
 
