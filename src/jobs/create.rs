@@ -18,7 +18,7 @@ use super::{
         FieldColumn, FieldValue, FileSource, Filter, Pace, Reclassification, Source, Specification, Work,
         is_at_or_below,
     },
-    vacant::{check_target, check_vacant},
+    vacant::{check_begun, check_target},
 };
 use crate::{
     domain::job::{JobId, JobState},
@@ -327,7 +327,7 @@ impl Jobs {
             before = Some(last.id);
             page.iter().try_for_each(|record| check_owner(record, &written))?;
         }
-        written.iter().try_for_each(|path| check_vacant(path))
+        written.iter().try_for_each(|path| check_begun(path))
     }
 }
 

@@ -7,6 +7,9 @@ use std::{
     path::Path,
 };
 
+#[cfg(unix)]
+use rustix::fs::OFlags;
+
 use crate::{
     domain::job::JobId,
     store::{ChunkCommit, Committed, Store, StoreError},
@@ -55,7 +58,12 @@ impl Storage for Durable {
 
 /// As [`Storage::open`], in the file system.
 pub(super) fn open(path: &Path, length: u64) -> io::Result<Box<dyn Append>> {
-    let file = OpenOptions::new().append(true).create(true).open(path)?;
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    // Whoever may write to the folder must not lead us to another file.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, OFlags::NOFOLLOW.bits().cast_signed());
+    let file = options.open(path)?;
     // Two that write one file would each cut what the other wrote.
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another job is writing it"),
