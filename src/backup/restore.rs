@@ -104,7 +104,8 @@ fn unpack(archive: File, staging: &Path, directory: &Path) -> Result<Manifest, B
     let damaged = |error: io::Error| BackupError::Damaged(error.to_string());
     let packed = BufReader::with_capacity(READ_BYTES, archive);
     let mut archive = tar::Archive::new(GzDecoder::new(packed));
-    let mut entries = archive.entries().map_err(damaged)?;
+    // Raw: headers that only lengthen a name, which the library would read whole, are no plain files and refused as such.
+    let mut entries = archive.entries().map_err(damaged)?.raw(true);
     let mut manifest: Option<Manifest> = None;
     let mut expected: BTreeMap<String, Entry> = BTreeMap::new();
     for entry in &mut entries {
@@ -193,7 +194,12 @@ fn check(manifest: &Manifest, staging: &Path) -> Result<Manifest, BackupError> {
     if let Err(StoreError::NewerSchema { found, known, .. }) = view {
         return Err(BackupError::NewerSchema { found, known });
     }
-    match view?.damage()?.into_iter().next() {
+    let view = view?;
+    // An empty file is an empty database to SQLite.
+    if view.schema_version()? != manifest.schema {
+        return Err(BackupError::Damaged(format!("{DATABASE_NAME} is not of the version that its list says")));
+    }
+    match view.damage()?.into_iter().next() {
         Some(problem) => Err(BackupError::Damaged(problem)),
         None => Ok(manifest.clone()),
     }
