@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Caller, Credential, Refusal, files, role::Role};
+use crate::domain::steering::steers;
 
 const SETTING: &str = "auth.jwt.key";
 /// A shared secret that is shorter than the hash it makes is weaker than it.
@@ -90,8 +91,11 @@ impl Verifier {
         }
         let role = decoded.claims.get(&self.role_claim).and_then(role).ok_or(Refusal::Claims)?;
         let subject = decoded.claims.get("sub").and_then(Value::as_str).unwrap_or_default();
-        // It goes to logs.
-        if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || subject.chars().any(char::is_control) {
+        // It goes to the audit log, where no two names may look the same.
+        if subject.is_empty()
+            || subject.len() > MAX_SUBJECT_BYTES
+            || subject.chars().any(|letter| letter.is_control() || steers(letter))
+        {
             return Err(Refusal::Claims);
         }
         Ok(Caller { name: subject.into(), role, credential: Credential::Jwt })

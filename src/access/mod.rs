@@ -11,6 +11,7 @@ pub mod tokens;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     num::NonZeroU32,
     path::PathBuf,
     sync::Arc,
@@ -56,6 +57,18 @@ pub struct Caller {
     pub name: Arc<str>,
     pub role: Role,
     pub credential: Credential,
+}
+
+/// As the audit log names a caller: `token:desk`, `jwt:auth0|42`, `certificate:desk.example`.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.credential {
+            Credential::Token => "token",
+            Credential::Jwt => "jwt",
+            Credential::Certificate => "certificate",
+        };
+        write!(f, "{kind}:{}", self.name)
+    }
 }
 
 /// A caller whose credential is good, and how often it may call.

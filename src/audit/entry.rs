@@ -15,7 +15,7 @@ use crate::{
 /// Ids that an entry names; of more it says only how many there were.
 const MAX_SUBJECTS: usize = 16;
 /// What a caller, a command or an id may be long.
-const MAX_CHARS: usize = 200;
+const MAX_CHARS: usize = 300;
 /// Where there were more ids.
 const SUBJECTS: &str = "subjects";
 
@@ -156,7 +156,10 @@ mod tests {
         let long = "x".repeat(1_000);
         let ids: Vec<String> = (0..40).map(|n| format!("KB{n}-{long}")).collect();
         let entry = AuditEntry::new(&long, &long, &long).with_subjects(ids.iter().map(String::as_str).collect());
-        assert_eq!((entry.caller.len(), entry.details.subjects.len(), entry.details.subjects[0].len()), (200, 16, 200));
+        assert_eq!(
+            (entry.caller.len(), entry.details.subjects.len(), entry.details.subjects[0].len()),
+            (MAX_CHARS, MAX_SUBJECTS, MAX_CHARS)
+        );
         assert_eq!(entry.details.counts[SUBJECTS], 40);
         let few = AuditEntry::new("a", "b", "OK").with_subjects(["KB1"].into_iter().collect());
         assert_eq!(serde_json::to_string(&few.details).unwrap(), r#"{"subjects":["KB1"]}"#);

@@ -140,7 +140,7 @@ impl GuardLayer {
         let is_described = REFLECTION.iter().any(|service| path.starts_with(service));
         if !is_described && let Err(refused) = check_role(method, &known.caller) {
             let path = method.map_or("", |method| method.path);
-            self.api.audit_refusal(&known.caller.name, path, Code::PermissionDenied);
+            self.api.audit_refusal(&known.caller.to_string(), path, Code::PermissionDenied);
             return Err(refused);
         }
         self.check_rate(&known)?;
@@ -217,7 +217,7 @@ impl Admitted {
     /// Who calls and what, where that may change something. Where nobody is asked who he is, he goes by his address.
     fn change(&self, request: &Request<Body>) -> Option<(String, &'static str)> {
         let method = self.method.filter(|method| method.changes)?;
-        let caller = self.caller.as_ref().map_or_else(|| address_of(request), |caller| caller.name.to_string());
+        let caller = self.caller.as_ref().map_or_else(|| address_of(request), Caller::to_string);
         Some((caller, method.path))
     }
 }

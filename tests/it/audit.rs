@@ -307,7 +307,7 @@ async fn who_was_refused_is_written_down_by_name_where_it_is_known() {
     knowledge.delete_article(delete(None)).await.unwrap_err();
     let data_dir = server.data_dir();
     let folder = server.stop_and_keep().await;
-    let expected = [["bot", "PERMISSION_DENIED"], ["127.0.0.1", "UNAUTHENTICATED"]];
+    let expected = [["token:bot", "PERMISSION_DENIED"], ["127.0.0.1", "UNAUTHENTICATED"]];
     let found = told(&data_dir);
     let found: Vec<_> = found.iter().map(|[caller, _, outcome, _]| [caller.as_str(), outcome.as_str()]).collect();
     assert_eq!(found, expected);

@@ -156,6 +156,7 @@ fn every_claim_must_be_right() {
         ("nbf", json!("soon"), Err(Refusal::Claims)),
         ("sub", json!(""), Err(Refusal::Claims)),
         ("sub", json!("a\nb"), Err(Refusal::Claims)),
+        ("sub", json!("\u{202e}a"), Err(Refusal::Claims)),
         ("sub", json!("x".repeat(257)), Err(Refusal::Claims)),
         ("sub", json!(7), Err(Refusal::Claims)),
         ("sub", Value::Null, Err(Refusal::Claims)),
