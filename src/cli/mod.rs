@@ -40,7 +40,7 @@ use clap_complete::Shell;
 
 use self::audited::Audited;
 use crate::{
-    config::{ClientAccess, Config, ConfigError, Overrides},
+    config::{ClientAccess, Config, ConfigError, ExposedAddress, Overrides},
     domain::steering,
     encode::EncoderChoice,
     rows::Rows,
@@ -176,7 +176,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", steering::without(&describe(&error)));
-            let usage = error.is::<ConfigError>() || error.is::<UsageError>();
+            let usage = error.is::<ConfigError>() || error.is::<ExposedAddress>() || error.is::<UsageError>();
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }

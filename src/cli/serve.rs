@@ -17,6 +17,7 @@ use crate::{
     app::App,
     audit::AuditLog,
     config::Overrides,
+    doctor,
     domain::article::Article,
     encode::SentenceEncoder,
     feedback::Feedback,
@@ -66,6 +67,7 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) 
     let config = load_config(config, &Overrides { listen, admin_listen, insecure, ..overrides })?;
     telemetry::init_log(&config.log_filter, config.log_format)?;
     keep_panics_private();
+    raise_open_files();
     config.check_exposure()?;
     // Before anything is created: files that cannot be used are a wrong configuration.
     config.open_doors()?;
@@ -82,6 +84,10 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) 
     let (redactor, encoders, job_folders) =
         (config.redactor.clone(), config.encoders.clone(), config.job_folders.clone());
     let store = Store::open(&data_dir)?;
+    for finding in doctor::rights(&data_dir) {
+        let (place, problem) = (finding.place.display(), &finding.problem);
+        tracing::warn!("{place}: {problem}; {}", finding.remedy);
+    }
     let registry = Registry::open(store.clone(), &data_dir, redactor.clone(), encoders.clone())?;
     let classifier = named.map_or_else(|| classifier(None, Some(&registry), &config), Ok)?;
     let registry = registry.pinned_to(model.as_deref());
@@ -134,6 +140,19 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) 
         };
         app.serve(load, on_ready, shutdown).await
     })
+}
+
+/// Each connection is an open file, and many systems allow 1,024 unless one asks for more.
+fn raise_open_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the number of open files could not be raised");
+        }
+    }
 }
 
 /// Makes the vectors of articles and tickets, and says every few seconds how far that is.

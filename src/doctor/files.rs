@@ -18,7 +18,7 @@ const LEAST_FREE_BYTES: u64 = 512 << 20;
 
 /// Rights of others to the directory, and of anybody but the user to the key.
 #[cfg(unix)]
-pub(super) fn rights(directory: &Path) -> Vec<Finding> {
+pub fn rights(directory: &Path) -> Vec<Finding> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let mode = |path: &Path| fs::metadata(path).map_or(0, |found| found.permissions().mode());
@@ -37,7 +37,7 @@ pub(super) fn rights(directory: &Path) -> Vec<Finding> {
 
 /// Other systems tell rights in other ways.
 #[cfg(not(unix))]
-pub(super) fn rights(_: &Path) -> Vec<Finding> {
+pub fn rights(_: &Path) -> Vec<Finding> {
     Vec::new()
 }
 

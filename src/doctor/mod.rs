@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use self::files::rights;
 use crate::{
     encode::Encoders,
     store::{DirectoryLock, StoreError},

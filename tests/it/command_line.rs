@@ -100,7 +100,7 @@ fn listening_beyond_loopback_is_refused_and_the_flag_named() {
         ["--listen", "[::]:0", "--admin-listen", "127.0.0.1:0"],
     ] {
         let outcome = run(serve.into_iter().chain(flags));
-        outcome.check(1, &["--insecure", "refusing to listen", "tls.certificate", "auth.tokens"]);
+        outcome.check(2, &["--insecure", "refusing to listen", "tls.certificate", "auth.tokens"]);
         assert!(outcome.stdout.is_empty(), "{}", outcome.stdout);
     }
     assert!(!data_dir.exists(), "a refused start leaves nothing behind");

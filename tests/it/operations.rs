@@ -10,6 +10,7 @@ use std::{
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use ticket_triage::pb;
 
 use crate::{
@@ -244,6 +245,27 @@ fn a_backup_that_somebody_made_up_writes_nothing_elsewhere() {
             _ => named(name, bytes),
         }),
         forged(&out, |name, bytes| if name == "audit.key" { Vec::new() } else { named(name, bytes) }),
+        // A name that another entry lengthens: those may be of any size.
+        forged(&out, |name, bytes| {
+            let mut entries = named(name, bytes);
+            if name == "audit.key" {
+                entries.insert(0, ("././@LongLink".to_owned(), tar::EntryType::GNULongName, b"audit.key".to_vec()));
+            }
+            entries
+        }),
+        // A database that is none, which SQLite takes for an empty one.
+        forged(&out, |name, bytes| match name {
+            "manifest.json" => {
+                let mut manifest: Value = serde_json::from_slice(&bytes).unwrap();
+                let files = manifest["files"].as_array_mut().unwrap();
+                let database = files.iter_mut().find(|file| file["path"] == "triage.sqlite3").unwrap();
+                database["bytes"] = 1.into();
+                database["sha256"] = format!("{:x}", Sha256::digest(b"x")).into();
+                named(name, serde_json::to_vec(&manifest).unwrap())
+            }
+            "triage.sqlite3" => named(name, b"x".to_vec()),
+            _ => named(name, bytes),
+        }),
         // No list.
         forged(&out, |name, bytes| if name == "manifest.json" { Vec::new() } else { named(name, bytes) }),
     ];
@@ -277,6 +299,23 @@ fn a_restoring_that_was_killed_is_begun_anew() {
     restore(&out, &target).check(0, &[]);
     assert_eq!(articles_of(&target), ["KB1", "KB2"]);
     assert!(!target.join(".restoring").exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_directory_that_others_can_look_into_is_told_of_at_the_start() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, log) = (folder.path().join("data"), folder.path().join("log"));
+    fs::create_dir(&data_dir).unwrap();
+    for (mode, is_told) in [(0o700, false), (0o755, true)] {
+        fs::set_permissions(&data_dir, fs::Permissions::from_mode(mode)).unwrap();
+        let (server, _) = ServerProcess::start_with_admin(&data_dir, &[], fs::File::create(&log).unwrap()).await;
+        let log = fs::read_to_string(&log).unwrap();
+        assert_eq!(log.contains("chmod o-rwx"), is_told, "{mode:o}: {log}");
+        drop(server);
+    }
 }
 
 #[test]
