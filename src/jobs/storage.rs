@@ -60,16 +60,23 @@ impl Storage for Durable {
 pub(super) fn open(path: &Path, length: u64) -> io::Result<Box<dyn Append>> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
-    // Whoever may write to the folder must not lead us to another file.
+    // Whoever may write to the folder must not lead us to another file, nor have us wait for the other end of a pipe.
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, OFlags::NOFOLLOW.bits().cast_signed());
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed(),
+    );
     let file = options.open(path)?;
     // Two that write one file would each cut what the other wrote.
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another job is writing it"),
         TryLockError::Error(error) => error,
     })?;
-    let found = file.metadata()?.len();
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
+    }
+    let found = metadata.len();
     if found < length {
         let problem = format!("it has {found} bytes where {length} were written: {BEGIN_ANEW}");
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));

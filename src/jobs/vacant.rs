@@ -45,7 +45,10 @@ pub(super) fn check_begun(path: &Path) -> Result<(), JobError> {
     let part = unfinished(path);
     // A link is something too, wherever it leads.
     if fs::symlink_metadata(&part).is_ok_and(|found| found.len() > 0 || !found.is_file()) {
-        return Err(taken(&part, "it exists already, and the output bears this name until it is whole"));
+        return Err(taken(
+            &part,
+            "it exists already, and the output bears this name until it is whole: remove it if nobody needs it",
+        ));
     }
     Ok(())
 }
