@@ -77,7 +77,7 @@ impl Server {
 
     fn metrics(&self) -> String {
         let mut socket = TcpStream::connect(&self.admin).unwrap();
-        write!(socket, "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").unwrap();
+        write!(socket, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).unwrap();
         text

@@ -113,12 +113,14 @@ async fn metrics(State(admin): State<Admin>, ConnectInfo(peer): ConnectInfo<Peer
 
 /// Whether a browser asks for a page. One that has given this machine a name of its own comes by that name.
 fn is_of_a_page(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-    let is_named = host.is_some_and(|host| {
-        let name = host.host().trim_matches(['[', ']']);
-        !name.eq_ignore_ascii_case("localhost") && name.parse::<IpAddr>().is_err()
-    });
-    is_named || headers.contains_key(ORIGIN)
+    let is_own = |host: &HeaderValue| {
+        let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+        host.is_some_and(|host| {
+            let name = host.host().trim_matches(['[', ']']);
+            name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+        })
+    };
+    headers.contains_key(ORIGIN) || headers.get(HOST).is_some_and(|host| !is_own(host))
 }
 
 /// Hands connections to axum.
@@ -172,6 +174,7 @@ mod tests {
             (None, None, false),
             (Some("rebound.example:50052"), None, true),
             (Some("127.0.0.1.rebound.example"), None, true),
+            (Some("no host"), None, true),
             (Some("127.0.0.1:50052"), Some("http://page.example"), true),
         ] {
             let mut headers = HeaderMap::new();

@@ -463,7 +463,7 @@ fn check_limits(raw: &RawLimits, problems: &mut Vec<String>) -> Option<Limits> {
     within("idle_seconds", seconds(raw.idle_seconds), 1..=MAX_SECONDS);
     within("connection_age_seconds", seconds(raw.connection_age_seconds), 1..=MAX_SECONDS);
     within("connection_grace_seconds", seconds(raw.connection_grace_seconds), 1..=MAX_SECONDS);
-    // The largest request finds room where nobody else is, and its answer, which may be larger, does too.
+    // The largest request, of long texts, finds room where nobody else is, and its answer, which may be larger, does too.
     let (largest_call, held) = (raw.batch_bytes.saturating_mul(ANSWER_TO_REQUEST), raw.held_bytes_per_peer);
     if held < largest_call {
         problems.push(format!(

@@ -42,6 +42,9 @@ use crate::{
 /// not read by their clients.
 const OPEN_FOR_EACH: usize = 4;
 
+/// What a probe calls.
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+
 /// When a call that found no room to be opened, or for its bytes, should come again.
 const OPEN_RETRY: Duration = Duration::from_secs(1);
 
@@ -66,7 +69,9 @@ impl Deadline {
 pub(crate) struct Admission {
     pool: Pool,
     open: Places,
-    /// Health, reflection, and what is no method of ours: a full house answers them, and does not answer any number.
+    /// Probes: a full house answers them, whatever else is open.
+    open_checks: Places,
+    /// Who watches health, reflection, and what is no method of ours: not any number.
     open_others: Places,
     held_bytes: Places,
     /// Larger messages are refused with the limit's name.
@@ -81,6 +86,7 @@ impl Admission {
         Self {
             pool: api.pool.clone(),
             open: Places::new(limits.calls.saturating_mul(OPEN_FOR_EACH), limits.open_calls_per_peer),
+            open_checks: Places::new(limits.connections, limits.connections_per_peer),
             open_others: Places::new(limits.connections, limits.connections_per_peer),
             held_bytes: Places::new(limits.held_bytes, limits.held_bytes_per_peer),
             largest_message: limits.batch_bytes,
@@ -90,12 +96,16 @@ impl Admission {
     }
 
     /// A place among the open calls, or when to come again.
-    fn admit(&self, method: Option<&Method>, address: IpAddr) -> Result<Place, Duration> {
+    fn admit(&self, method: Option<&Method>, path: &str, address: IpAddr) -> Result<Place, Duration> {
         // The tickets of a stream wait for their places one by one.
         if method.is_some_and(|method| !method.streams) {
             self.pool.check_room()?;
         }
-        let open = if method.is_some() { &self.open } else { &self.open_others };
+        let open = match method {
+            Some(_) => &self.open,
+            None if path == CHECK => &self.open_checks,
+            None => &self.open_others,
+        };
         open.take(address).ok_or_else(|| {
             METRICS.count_refusal(Refusal::OpenCalls);
             OPEN_RETRY
@@ -163,7 +173,7 @@ where
         let peer: Option<&Peer> = request.extensions().get();
         let address =
             peer.and_then(|peer| peer.address).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
-        let open = match self.admission.admit(method, address) {
+        let open = match self.admission.admit(method, path, address) {
             Ok(open) => open,
             Err(retry_after) => {
                 return Box::pin(future::ready(Ok(self.admission.refusals.answer(method, retry_after))));
@@ -177,7 +187,7 @@ where
             request.extensions_mut().insert(deadline);
         }
         let largest = self.admission.largest_message;
-        let messages = Messages::new();
+        let messages = (Messages::new(), 0);
         let request = request
             .map(|body| Body::new(Incoming { body, messages, largest, held: held.clone(), deadline, timer: None }));
         let answered = held.clone().reading(self.inner.call(request));
@@ -188,7 +198,7 @@ where
             let first =
                 if is_awaited { poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await } else { None };
             if let Some(Ok(frame)) = &first
-                && !held.hold(frame.data_ref().map_or(0, Bytes::len))
+                && !held.hold_answer(frame.data_ref().map_or(0, Bytes::len))
                 // What was changed is changed, and its caller has to know.
                 && method.is_none_or(|method| !method.changes)
             {
@@ -209,19 +219,37 @@ fn count(method: Option<&Method>, code: Code) {
 /// Counts a call that no handler sees.
 pub(super) fn refused(method: Option<&Method>, error: TriageError) -> Status {
     let status = Status::from(error);
-    count(method, status.code());
+    // Handlers of streams hear of it, and count it.
+    count(method.filter(|method| !method.streams), status.code());
     status
 }
 
 /// The messages of a call, as long as there is room for them and, of a single one, as long as it comes before the deadline.
 struct Incoming {
     body: Body,
-    messages: Messages,
+    /// Where they stand, and how many have begun.
+    messages: (Messages, u64),
     largest: usize,
     held: Held,
     deadline: Option<Deadline>,
     /// Made when something must be waited for: most messages come with their headers.
     timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Incoming {
+    /// Takes note of the messages that begin in these bytes.
+    fn begin(&mut self, bytes: &[u8]) -> Result<(), Status> {
+        let (messages, begun) = &mut self.messages;
+        let Some((more, length)) = messages.read(bytes) else { return Ok(()) };
+        *begun += more;
+        if self.deadline.is_some() && *begun > 1 {
+            return Err(Status::internal("failed to decode: the call has one message, and there are more"));
+        }
+        if length <= self.largest && !self.held.hold_coming(*begun, length) {
+            return Err(refused(self.held.method(), no_room()));
+        }
+        Ok(())
+    }
 }
 
 impl HttpBody for Incoming {
@@ -234,11 +262,10 @@ impl HttpBody for Incoming {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             if let Some(Ok(frame)) = &frame
-                && let Some(begun) = frame.data_ref().and_then(|bytes| self.messages.read(bytes))
-                && begun <= self.largest
-                && !self.held.hold(begun)
+                && let Some(bytes) = frame.data_ref()
+                && let Err(status) = self.begin(bytes)
             {
-                return Poll::Ready(Some(Err(refused(self.held.method(), no_room()))));
+                return Poll::Ready(Some(Err(status)));
             }
             return Poll::Ready(frame);
         }

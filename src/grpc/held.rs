@@ -34,11 +34,20 @@ struct Account {
     method: Option<&'static Method>,
     of: Places,
     address: IpAddr,
-    /// Of the message that comes or is at work, or of the whole answer.
-    place: Mutex<Option<Place>>,
-    /// Bytes of the parts of an answer that are on their way.
-    unwritten: AtomicUsize,
+    messages: Mutex<HeldMessages>,
+    /// Bytes of the parts of a stream: tickets that wait, and answers that are on their way.
+    parts: AtomicUsize,
     _open: Place,
+}
+
+#[derive(Debug, Default)]
+struct HeldMessages {
+    /// Of the last message whose head has come.
+    coming: Option<Place>,
+    begun: u64,
+    /// Of the last message that was read, or of the whole answer.
+    at_work: Option<Place>,
+    read: u64,
 }
 
 task_local! {
@@ -48,8 +57,14 @@ task_local! {
 
 /// Counts a message of the call that it is read for, before it is read; `footprint` says what it will take. A client's own
 /// are not counted.
-pub(super) fn hold_message(footprint: impl FnOnce() -> usize) -> Result<(), Status> {
-    CALL.try_with(|held| held.hold_message(footprint())).unwrap_or(Ok(()))
+pub(super) fn hold_message(footprint: impl FnOnce() -> Result<usize, Status>) -> Result<(), Status> {
+    CALL.try_with(|held| held.hold_message(footprint()?)).unwrap_or(Ok(()))
+}
+
+/// Counts a part of the stream whose messages are read, until it is dropped; an error where there is no room for it.
+pub(super) fn hold_part(bytes: usize) -> Result<Option<Part>, TriageError> {
+    let part = CALL.try_with(|held| held.part(bytes));
+    part.map_or(Ok(None), |part| part.map(Some).ok_or_else(admission::no_room))
 }
 
 impl Held {
@@ -59,8 +74,8 @@ impl Held {
             method,
             of: of.clone(),
             address,
-            place: Mutex::default(),
-            unwritten: AtomicUsize::new(0),
+            messages: Mutex::default(),
+            parts: AtomicUsize::new(0),
             _open: open,
         };
         Self(Arc::new(account))
@@ -77,51 +92,71 @@ impl Held {
     }
 
     fn hold_message(&self, bytes: usize) -> Result<(), Status> {
-        if self.hold(bytes) {
+        let mut messages = self.messages();
+        messages.read += 1;
+        // Another message may have begun behind this one.
+        if messages.read >= messages.begun {
+            messages.coming = None;
+        }
+        messages.at_work = None;
+        let counted = bytes.saturating_sub(FREE_BYTES);
+        messages.at_work = self.0.take(counted);
+        if counted == 0 || messages.at_work.is_some() {
             return Ok(());
         }
         let allowed = self.0.of.most();
-        let error = if bytes.saturating_sub(FREE_BYTES) > allowed {
-            TriageError::TooManyParts { bytes, allowed }
-        } else {
-            admission::no_room()
-        };
+        let error = if counted > allowed { TriageError::TooManyParts { bytes, allowed } } else { admission::no_room() };
         Err(admission::refused(self.0.method, error))
+    }
+
+    /// So many messages have begun to come, the last of them with so many bytes; `false` where there is no room for it.
+    pub(super) fn hold_coming(&self, begun: u64, bytes: usize) -> bool {
+        let counted = bytes.saturating_sub(FREE_BYTES);
+        let mut messages = self.messages();
+        messages.begun = begun;
+        messages.coming = None;
+        messages.coming = self.0.take(counted);
+        counted == 0 || messages.coming.is_some()
+    }
+
+    /// From now on the call holds an answer of so many bytes, and nothing of what it was asked; `false` where there is no
+    /// room for it.
+    pub(super) fn hold_answer(&self, bytes: usize) -> bool {
+        let counted = bytes.saturating_sub(FREE_BYTES);
+        let mut messages = self.messages();
+        messages.coming = None;
+        messages.at_work = None;
+        messages.at_work = self.0.take(counted);
+        counted == 0 || messages.at_work.is_some()
     }
 
     pub(super) fn method(&self) -> Option<&'static Method> {
         self.0.method
     }
 
-    /// The call holds so many bytes from now on: of the message that comes or is at work, or of its whole answer; `false`
-    /// where there is no room for them, and the call must let go of them.
-    pub(super) fn hold(&self, bytes: usize) -> bool {
-        let counted = bytes.saturating_sub(FREE_BYTES);
-        let mut place = self.place();
-        *place = None;
-        *place = self.0.take(counted);
-        counted == 0 || place.is_some()
-    }
-
     /// Keeps the call open, and what it holds, until these bytes of its answer are written or nobody wants them any more:
     /// where a client makes room for a single byte, the library takes all that is ready out of the body.
     pub(super) fn until_written(&self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Unwritten { bytes, counted: 0, held: self.clone(), _place: None })
+        Bytes::from_owner(Unwritten { bytes, _held: self.clone(), _part: None })
     }
 
     /// The same for a part of an answer, which counts until then; `None` where there is no room for it.
     pub(super) fn counted_until_written(&self, bytes: Bytes) -> Option<Bytes> {
-        let counted = bytes.len();
-        let before = self.0.unwritten.fetch_add(counted, Ordering::Relaxed);
-        let over = (before + counted).saturating_sub(FREE_BYTES).min(counted);
-        let place = self.0.take(over);
-        let has_room = over == 0 || place.is_some();
-        let unwritten = Unwritten { bytes, counted, held: self.clone(), _place: place };
-        has_room.then(|| Bytes::from_owner(unwritten))
+        let part = self.part(bytes.len())?;
+        Some(Bytes::from_owner(Unwritten { bytes, _held: self.clone(), _part: Some(part) }))
     }
 
-    fn place(&self) -> MutexGuard<'_, Option<Place>> {
-        self.0.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn part(&self, bytes: usize) -> Option<Part> {
+        let before = self.0.parts.fetch_add(bytes, Ordering::Relaxed);
+        let counted = (before + bytes).saturating_sub(FREE_BYTES).min(bytes);
+        let place = self.0.take(counted);
+        let has_room = counted == 0 || place.is_some();
+        let part = Part { bytes, held: self.clone(), _place: place };
+        has_room.then_some(part)
+    }
+
+    fn messages(&self) -> MutexGuard<'_, HeldMessages> {
+        self.0.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,23 +166,30 @@ impl Account {
     }
 }
 
+/// A part of a stream, which counts until it is dropped.
+#[derive(Debug)]
+pub(super) struct Part {
+    bytes: usize,
+    held: Held,
+    _place: Option<Place>,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.held.0.parts.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// Of an answer, on its way.
 struct Unwritten {
     bytes: Bytes,
-    counted: usize,
-    held: Held,
-    _place: Option<Place>,
+    _held: Held,
+    _part: Option<Part>,
 }
 
 impl AsRef<[u8]> for Unwritten {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-impl Drop for Unwritten {
-    fn drop(&mut self) {
-        self.held.0.unwritten.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 
@@ -165,8 +207,8 @@ impl Messages {
         Self::Head([0; HEAD_BYTES], 0)
     }
 
-    /// Goes on behind these bytes; the length of the last message that began in them, which may not have come yet.
-    pub(super) fn read(&mut self, mut bytes: &[u8]) -> Option<usize> {
+    /// Goes on behind these bytes; how many messages began in them, and the length of the last, which may not have come yet.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) -> Option<(u64, usize)> {
         let mut begun = None;
         while !bytes.is_empty() {
             match *self {
@@ -178,7 +220,7 @@ impl Messages {
                     if known + some == HEAD_BYTES {
                         let [_, a, b, c, d] = head;
                         let length = u32::from_be_bytes([a, b, c, d]) as usize;
-                        begun = Some(length);
+                        begun = Some((begun.map_or(1, |(count, _)| count + 1), length));
                         *self = Self::Message(length);
                     }
                 }
@@ -198,6 +240,8 @@ impl Messages {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use tonic::Code;
+
     use super::*;
 
     fn call(bytes: &Places, last: u8) -> Held {
@@ -209,16 +253,43 @@ mod tests {
     fn calls_share_what_their_peer_may_hold_and_give_it_back() {
         let bytes = Places::new(300_000, 200_000);
         let (one, same, other) = (call(&bytes, 1), call(&bytes, 1), call(&bytes, 2));
-        assert!(one.hold(FREE_BYTES + 150_000) && same.hold(FREE_BYTES), "small calls are not counted");
-        assert!(!same.hold(FREE_BYTES + 50_001) && same.hold(FREE_BYTES + 50_000), "of one peer");
-        assert!(!other.hold(FREE_BYTES + 100_001) && other.hold(FREE_BYTES + 100_000), "of all");
-        assert!(one.hold(FREE_BYTES + 149_000) && !one.hold(usize::MAX), "holds what it held last");
+        let holds = |call: &Held, bytes| call.hold_message(bytes).is_ok();
+        assert!(holds(&one, FREE_BYTES + 150_000) && holds(&same, FREE_BYTES), "small calls are not counted");
+        assert!(!holds(&same, FREE_BYTES + 50_001) && holds(&same, FREE_BYTES + 50_000), "of one peer");
+        assert!(!holds(&other, FREE_BYTES + 100_001) && holds(&other, FREE_BYTES + 100_000), "of all");
+        assert!(holds(&one, FREE_BYTES + 149_000) && !holds(&one, usize::MAX), "holds what it held last");
         let again = one.clone();
-        assert!(one.hold(FREE_BYTES + 150_000));
+        assert!(holds(&one, FREE_BYTES + 150_000));
         drop(one);
-        assert!(!same.hold(FREE_BYTES + 50_001), "as long as the call is known");
+        assert!(!holds(&same, FREE_BYTES + 50_001), "as long as the call is known");
         drop(again);
-        assert!(same.hold(FREE_BYTES + 200_000));
+        assert!(holds(&same, FREE_BYTES + 200_000));
+        let no_room = call(&bytes, 3).hold_message(FREE_BYTES + 200_000).unwrap_err();
+        let never = same.hold_message(FREE_BYTES + 200_001).unwrap_err();
+        assert_eq!((no_room.code(), never.code()), (Code::ResourceExhausted, Code::OutOfRange));
+    }
+
+    #[test]
+    fn a_message_that_comes_counts_beside_the_one_before() {
+        let bytes = Places::new(200_000, 200_000);
+        let (one, same) = (call(&bytes, 1), call(&bytes, 1));
+        let left = |expected: usize| {
+            assert!(!same.hold_answer(FREE_BYTES + expected + 1) && same.hold_answer(FREE_BYTES + expected));
+            assert!(same.hold_answer(0));
+        };
+        assert!(one.hold_coming(1, FREE_BYTES + 100_000));
+        left(100_000);
+        assert!(one.hold_message(FREE_BYTES + 50_000).is_ok());
+        left(150_000);
+        assert!(one.hold_coming(2, FREE_BYTES + 100_000));
+        left(50_000);
+        // Two more are read together, and behind them another has begun.
+        assert!(one.hold_coming(4, FREE_BYTES + 20_000) && one.hold_message(0).is_ok() && one.hold_message(0).is_ok());
+        left(180_000);
+        assert!(one.hold_message(0).is_ok());
+        left(200_000);
+        assert!(one.hold_coming(5, FREE_BYTES + 1_000) && one.hold_answer(FREE_BYTES + 3_000));
+        left(197_000);
     }
 
     #[test]
@@ -232,16 +303,16 @@ mod tests {
         assert!(same.counted_until_written(part(FREE_BYTES + 50_000)).is_some(), "it is given back at once");
         assert!(same.counted_until_written(part(FREE_BYTES + 50_001)).is_none());
         drop(small);
-        assert!(one.counted_until_written(part(50_001)).is_none() && !same.hold(FREE_BYTES + 50_001));
+        assert!(one.counted_until_written(part(50_001)).is_none() && !same.hold_answer(FREE_BYTES + 50_001));
         drop(large);
-        assert!(one.counted_until_written(part(FREE_BYTES)).is_some() && same.hold(FREE_BYTES + 200_000));
+        assert!(one.counted_until_written(part(FREE_BYTES)).is_some() && same.hold_answer(FREE_BYTES + 200_000));
     }
 
     #[test]
     fn a_call_is_open_and_holds_its_answer_until_it_is_written() {
         let (open, bytes, address) = (Places::new(1, 1), Places::new(100, 100), Ipv4Addr::LOCALHOST.into());
         let held = Held::new(None, &bytes, address, open.take(address).unwrap());
-        assert!(held.hold(FREE_BYTES + 100));
+        assert!(held.hold_answer(FREE_BYTES + 100));
         let answer = held.until_written(Bytes::from_static(b"answer"));
         drop(held);
         assert!(open.take(address).is_none() && bytes.take(address).is_none());
@@ -256,10 +327,8 @@ mod tests {
         for size in (1..40).chain([1_000, bytes.len()]) {
             let mut messages = Messages::new();
             let begun: Vec<_> = bytes.chunks(size).filter_map(|piece| messages.read(piece)).collect();
-            assert_eq!(begun.last(), Some(&70_000), "in pieces of {size}");
-            if size < 6 {
-                assert_eq!(begun, [300, 0, 2, 70_000], "in pieces of {size}");
-            }
+            assert_eq!(begun.last().map(|(_, length)| *length), Some(70_000), "in pieces of {size}");
+            assert_eq!(begun.iter().map(|(count, _)| count).sum::<u64>(), 4, "in pieces of {size}");
             assert!(matches!(messages, Messages::Message(0)), "in pieces of {size}");
         }
     }
@@ -268,7 +337,7 @@ mod tests {
     fn a_message_counts_from_its_head_on() {
         let mut messages = Messages::new();
         assert_eq!(messages.read(&[0, 0, 1, 0]), None);
-        assert_eq!(messages.read(&[0, 9]), Some(65_536));
+        assert_eq!(messages.read(&[0, 9]), Some((1, 65_536)));
         assert_eq!(messages.read(&[9; 100]), None);
     }
 }

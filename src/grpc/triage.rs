@@ -12,7 +12,7 @@ use std::{
 use futures_util::{Stream, StreamExt as _, stream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Api, Core, Observed, Outcome, convert, edge, observe, status, within};
+use super::{Api, Core, Observed, Outcome, convert, edge, held, observe, status, within};
 use crate::{
     compute::{Pool, Urgency},
     domain::{decision::TriageDecision, ticket::Ticket},
@@ -47,15 +47,26 @@ impl TriageHandler {
         pb::TriageResult { ticket_id, result: Some(result) }
     }
 
-    async fn stream_item(
+    /// Reads a message at once, since many may wait, and decides its ticket in turn.
+    fn stream_item(
         self,
         frame: Result<pb::StreamTriageRequest, Status>,
-    ) -> Result<pb::StreamTriageResponse, Status> {
-        let pb::StreamTriageRequest { ticket, features, top_n } = frame.map_err(edge::translate)?;
-        let ticket_id = id_of(ticket.as_ref());
-        let item = convert::both(convert::ticket(ticket, &self.0.limits.ticket), convert::options(&features, top_n));
-        let item = item.and_then(|(ticket, options)| Ok((self.0.core()?, ticket, options)));
-        Ok(pb::StreamTriageResponse { result: Some(self.triage_item(ticket_id, item).await) })
+    ) -> impl Future<Output = Result<pb::StreamTriageResponse, Status>> {
+        let item = frame.map_err(edge::translate).map(|pb::StreamTriageRequest { ticket, features, top_n }| {
+            let ticket_id = id_of(ticket.as_ref());
+            let parsed =
+                convert::both(convert::ticket(ticket, &self.0.limits.ticket), convert::options(&features, top_n));
+            let item = parsed.and_then(|(ticket, options)| {
+                let part = held::hold_part(ticket.text().len())?;
+                Ok(((self.0.core()?, ticket, options), part))
+            });
+            (ticket_id, item)
+        });
+        async move {
+            let (ticket_id, item) = item?;
+            let (item, _part) = item.map_or_else(|error| (Err(error), None), |(item, part)| (Ok(item), part));
+            Ok(pb::StreamTriageResponse { result: Some(self.triage_item(ticket_id, item).await) })
+        }
     }
 }
 

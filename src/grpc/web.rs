@@ -6,9 +6,12 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use tonic::{
     body::Body,
-    codegen::http::{
-        HeaderName, HeaderValue, Method, Response,
-        header::{AUTHORIZATION, CONTENT_TYPE, InvalidHeaderValue},
+    codegen::{
+        Bytes,
+        http::{
+            HeaderName, HeaderValue, Method, Response,
+            header::{AUTHORIZATION, CONTENT_TYPE, InvalidHeaderValue},
+        },
     },
 };
 use tower::{
@@ -57,5 +60,11 @@ pub(crate) fn hold_text(mut response: Response<Body>) -> Response<Body> {
         return response;
     }
     let Some(held) = response.extensions_mut().remove::<Held>() else { return response };
-    response.map(|body| Body::new(body.map_frame(move |frame| frame.map_data(|bytes| held.until_written(bytes)))))
+    let is_counted_as_a_whole = held.method().is_some_and(|method| !method.streams);
+    let hold = move |bytes: Bytes| {
+        // A part that found room as it was finds room as text, or is the last that does.
+        let counted = (!is_counted_as_a_whole).then(|| held.counted_until_written(bytes.clone())).flatten();
+        counted.unwrap_or_else(|| held.until_written(bytes))
+    };
+    response.map(|body| Body::new(body.map_frame(move |frame| frame.map_data(&hold))))
 }
