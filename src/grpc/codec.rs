@@ -88,6 +88,8 @@ impl<U: Message + Name + Default> codec::Decoder for Decoder<U> {
 enum Part {
     /// A message of this shape.
     Message(usize),
+    /// An entry of a map, of this shape.
+    Entry(usize),
     /// Numbers, one behind the other.
     Packed,
 }
@@ -122,7 +124,8 @@ impl Shapes {
         let shapes = messages.iter().map(|(_, message)| {
             let fields = message.field.iter().filter_map(|field| {
                 let part = if field.r#type() == Type::Message {
-                    Part::Message(*names.get(field.type_name().trim_start_matches('.'))?)
+                    let at = *names.get(field.type_name().trim_start_matches('.'))?;
+                    if is_entry(messages[at].1) { Part::Entry(at) } else { Part::Message(at) }
                 } else if field.label() == Label::Repeated && !matches!(field.r#type(), Type::String | Type::Bytes) {
                     Part::Packed
                 } else {
@@ -130,8 +133,7 @@ impl Shapes {
                 };
                 Some((u32::try_from(field.number()).ok()?, part))
             });
-            let is_entry = message.options.as_ref().is_some_and(MessageOptions::map_entry);
-            Shape { bytes: if is_entry { ENTRY_BYTES } else { MESSAGE_BYTES }, parts: fields.collect() }
+            Shape { bytes: if is_entry(message) { ENTRY_BYTES } else { MESSAGE_BYTES }, parts: fields.collect() }
         });
         Self { shapes: shapes.collect(), names }
     }
@@ -150,6 +152,9 @@ impl Shapes {
         while !bytes.is_empty() {
             let (number, kind) = decode_key(&mut bytes).ok()?;
             *footprint += FIELD_BYTES;
+            let part = shape.parts.get(&number);
+            // prost reads an entry of a map as what it should be, whatever its key says that it is.
+            let kind = if matches!(part, Some(Part::Entry(_))) { WireType::LengthDelimited } else { kind };
             let skipped = match kind {
                 WireType::Varint => {
                     decode_varint(&mut bytes).ok()?;
@@ -167,9 +172,9 @@ impl Shapes {
             };
             let (value, rest) = bytes.split_at_checked(skipped)?;
             bytes = rest;
-            match shape.parts.get(&number) {
-                Some(Part::Message(_)) if depth >= MOST_DEPTH => return None,
-                Some(Part::Message(inner)) if kind == WireType::LengthDelimited => {
+            match part {
+                Some(Part::Message(_) | Part::Entry(_)) if depth >= MOST_DEPTH => return None,
+                Some(Part::Message(inner) | Part::Entry(inner)) if kind == WireType::LengthDelimited => {
                     self.add(*inner, value, footprint, depth + 1)?;
                 }
                 Some(Part::Packed) => *footprint += PACKED_BYTES * value.len(),
@@ -178,6 +183,10 @@ impl Shapes {
         }
         Some(())
     }
+}
+
+fn is_entry(message: &DescriptorProto) -> bool {
+    message.options.as_ref().is_some_and(MessageOptions::map_entry)
 }
 
 fn collect<'a>(scope: &str, message: &'a DescriptorProto, messages: &mut Vec<(String, &'a DescriptorProto)>) {
@@ -231,6 +240,10 @@ mod tests {
         let group = [&[0xa3, 0x06, 0x0a, 0x01, 0xff, 0xa4, 0x06], tickets.as_slice()].concat();
         assert!(pb::BatchTriageTicketsRequest::decode(group.as_slice()).unwrap().tickets.len() == 100);
         assert!(of_batch(&group).unwrap() >= whole);
+        // An entry of a map whose key says that it is a number.
+        let entry = [&[0x0a, 0x04, 0x38, 0x02, 0x0a, 0x00], tickets.as_slice()].concat();
+        assert!(pb::BatchTriageTicketsRequest::decode(entry.as_slice()).is_ok_and(|batch| batch.tickets.len() == 101));
+        assert!(of_batch(&entry).unwrap() >= whole);
         // A ticket that is longer than what it stands in, a length beyond the end, a key that does not end, the end of a
         // group that did not begin, a group that does not end.
         for bytes in [
