@@ -62,7 +62,8 @@ pub(crate) fn hold_text(mut response: Response<Body>) -> Response<Body> {
     let Some(held) = response.extensions_mut().remove::<Held>() else { return response };
     let is_counted_as_a_whole = held.method().is_some_and(|method| !method.streams);
     let hold = move |bytes: Bytes| {
-        // A part that found room as it was finds room as text, or is the last that does.
+        // It found room as it was, and is a third longer as text: where that finds none it goes out uncounted, and still
+        // keeps the call open.
         let counted = (!is_counted_as_a_whole).then(|| held.counted_until_written(bytes.clone())).flatten();
         counted.unwrap_or_else(|| held.until_written(bytes))
     };
