@@ -98,36 +98,28 @@ impl Held {
         if messages.read >= messages.begun {
             messages.coming = None;
         }
-        messages.at_work = None;
-        let counted = bytes.saturating_sub(FREE_BYTES);
-        messages.at_work = self.0.take(counted);
-        if counted == 0 || messages.at_work.is_some() {
+        if self.0.hold(&mut messages.at_work, bytes) {
             return Ok(());
         }
         let allowed = self.0.of.most();
-        let error = if counted > allowed { TriageError::TooManyParts { bytes, allowed } } else { admission::no_room() };
+        let ever = bytes.saturating_sub(FREE_BYTES) <= allowed;
+        let error = if ever { admission::no_room() } else { TriageError::TooManyParts { bytes, allowed } };
         Err(admission::refused(self.0.method, error))
     }
 
     /// So many messages have begun to come, the last of them with so many bytes; `false` where there is no room for it.
     pub(super) fn hold_coming(&self, begun: u64, bytes: usize) -> bool {
-        let counted = bytes.saturating_sub(FREE_BYTES);
         let mut messages = self.messages();
         messages.begun = begun;
-        messages.coming = None;
-        messages.coming = self.0.take(counted);
-        counted == 0 || messages.coming.is_some()
+        self.0.hold(&mut messages.coming, bytes)
     }
 
     /// From now on the call holds an answer of so many bytes, and nothing of what it was asked; `false` where there is no
     /// room for it.
     pub(super) fn hold_answer(&self, bytes: usize) -> bool {
-        let counted = bytes.saturating_sub(FREE_BYTES);
         let mut messages = self.messages();
         messages.coming = None;
-        messages.at_work = None;
-        messages.at_work = self.0.take(counted);
-        counted == 0 || messages.at_work.is_some()
+        self.0.hold(&mut messages.at_work, bytes)
     }
 
     pub(super) fn method(&self) -> Option<&'static Method> {
@@ -161,6 +153,14 @@ impl Held {
 }
 
 impl Account {
+    /// Gives `place` back first, or there would not be room for what comes instead.
+    fn hold(&self, place: &mut Option<Place>, bytes: usize) -> bool {
+        *place = None;
+        let counted = bytes.saturating_sub(FREE_BYTES);
+        *place = self.take(counted);
+        counted == 0 || place.is_some()
+    }
+
     fn take(&self, bytes: usize) -> Option<Place> {
         u32::try_from(bytes).ok().filter(|bytes| *bytes > 0).and_then(|bytes| self.of.take_many(self.address, bytes))
     }
