@@ -75,7 +75,8 @@ pub(super) fn run(args: ServeArgs, config: Option<&Path>, overrides: Overrides) 
     // Lives as long as the server: dropping it removes the folder.
     let temporary = if demo && data_dir.is_none() { Some(tempfile::tempdir()?) } else { None };
     let data_dir = match (&temporary, data_dir) {
-        (Some(temporary), _) => temporary.path().to_owned(),
+        // Made with the store, for this user alone.
+        (Some(temporary), _) => temporary.path().join("data"),
         (None, Some(data_dir)) => data_dir,
         (None, None) => PathBuf::from(super::DEFAULT_DATA_DIR),
     };

@@ -437,7 +437,10 @@ async fn a_blank_text_is_too_short_for_a_server_as_for_a_bundle() {
 fn the_demo_prints_three_commands_that_work_by_copy_and_paste() {
     let default_data_dir = Path::new("triage-data");
     let was_there = default_data_dir.exists();
-    let mut server = ServerProcess::listen(["--demo", "--admin-listen", "off"]);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let file = fs::File::create(&log).unwrap();
+    let mut server = ServerProcess::listen_and_log(["--demo", "--admin-listen", "off"], file.into());
     let lines = server.wait_for_line("Ctrl-C");
     let commands: Vec<_> = lines.iter().filter(|line| line.contains("--server")).collect();
     assert_eq!(commands.len(), 3, "{lines:?}");
@@ -447,5 +450,10 @@ fn the_demo_prints_three_commands_that_work_by_copy_and_paste() {
         outcome.check(0, &[]);
         assert!(outcome.stdout.lines().count() > 1, "{command}\n{}", outcome.stdout);
     }
+    let log = fs::read_to_string(log).unwrap();
+    assert!(
+        log.contains(" INFO ") && !log.contains(" WARN "),
+        "nobody is warned of what the demo makes itself:\n{log}"
+    );
     assert_eq!(default_data_dir.exists(), was_there, "the demo leaves nothing behind");
 }
