@@ -123,6 +123,7 @@ impl Drop for Waiting {
             return;
         }
         self.gone.store(true, Ordering::Relaxed);
+        self.house.count_in_vain(self.ticket.urgency);
         // Its own statement: the place that goes with the work must not be given back under the lock.
         let entry = self.house.state().queue.remove(self.ticket);
         if entry.is_some() {
@@ -147,6 +148,12 @@ impl House {
         ticket
     }
 
+    fn count_in_vain(&self, urgency: Urgency) {
+        if urgency == Urgency::Interactive {
+            self.gate.leave();
+        }
+    }
+
     /// Does what comes until the pool is dropped and all is done.
     fn work(&self) {
         let mut state = self.state();
@@ -164,6 +171,9 @@ impl House {
             }
             let is_in_time = state.queue.is_in_time(&entry, started);
             drop(state);
+            if !is_in_time {
+                self.count_in_vain(urgency);
+            }
             (entry.work)(is_in_time);
             let took = started.elapsed();
             state = self.state();
@@ -427,6 +437,40 @@ mod tests {
         let place = pool.wait(Urgency::Batch).await.unwrap();
         pool.run(place, || ()).await.unwrap();
         assert!(runs.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_house_whose_callers_leave_lets_fewer_in() {
+        for (leaving, limit) in [(6, 2), (0, 16)] {
+            let pool = Pool::adaptive(NonZeroUsize::MIN, 16, Duration::from_millis(5)).unwrap();
+            let call = |work: Box<dyn FnOnce() + Send>| {
+                let (pool, place) = (pool.clone(), pool.admit().unwrap());
+                tokio::spawn(async move { pool.run(place, work).await.unwrap() })
+            };
+            let (release, blocked) = mpsc::channel::<()>();
+            let (begin, begins) = mpsc::channel();
+            let first = call(Box::new(move || {
+                begin.send(Instant::now()).unwrap();
+                blocked.recv().unwrap();
+            }));
+            let left: Vec<_> = (0..leaving).map(|_| call(Box::new(|| unreachable!("its caller left")))).collect();
+            let last = call(Box::new(|| ()));
+            // Tasks run on this thread: all of them are queued behind it.
+            tokio::task::yield_now().await;
+            for caller in left {
+                caller.abort();
+                assert!(caller.await.unwrap_err().is_cancelled());
+            }
+            // An interval of the gate.
+            let begun = begins.recv().unwrap();
+            while begun.elapsed() < Duration::from_millis(60) {
+                std::thread::yield_now();
+            }
+            release.send(()).unwrap();
+            first.await.unwrap();
+            last.await.unwrap();
+            assert_eq!(pool.limit(), limit, "{leaving} left");
+        }
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! Jacobson, "Controlling Queue Delay", 2012): a burst drains within the interval, and the last ones wait for nothing; a
 //! queue that stands does not. By Little's law a queue that stands is so long as the wait is: the limit goes down in that
 //! proportion at once, and comes back by a quarter an interval, so that it settles in some intervals and does not swing.
+//! Where a queue stands and callers do not stay for their answers, it is too long for them, whatever the target is.
 
 use std::{
     sync::{
@@ -17,6 +18,10 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const GROWTH: f64 = 1.25;
 /// One interval tells no more than this.
 const LEAST_SHARE: f64 = 0.1;
+/// Where fewer of those who were let in stay for their answers, these come too late.
+const STAYING: f64 = 0.75;
+/// Of the target: where calls wait for less, one with another, they leave for reasons of their own.
+const QUEUED: f64 = 0.1;
 
 /// When a refused caller should come again, one with another, in milliseconds.
 const RETRIES: [u32; 7] = [100, 200, 400, 800, 1_600, 3_200, 6_400];
@@ -29,6 +34,8 @@ pub(super) struct Gate {
     inside: AtomicUsize,
     /// Since the interval began.
     refused: AtomicUsize,
+    /// Those who were let in and did not stay, or could not be answered in time, since the interval began.
+    left: AtomicUsize,
     /// Which of [`RETRIES`].
     retry: AtomicUsize,
     spread: AtomicU32,
@@ -54,6 +61,7 @@ impl Gate {
             limit: AtomicUsize::new(ceiling),
             inside: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
+            left: AtomicUsize::new(0),
             retry: AtomicUsize::new(0),
             spread: AtomicU32::new(0),
             floor: floor.min(ceiling),
@@ -87,6 +95,11 @@ impl Gate {
         self.inside.load(Ordering::Relaxed)
     }
 
+    /// Counts a call that was let in for nothing.
+    pub(super) fn leave(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a refusal, and says when to come again: the later the more were refused for each that was answered, and
     /// spread, so that those who were refused together do not come together.
     pub(super) fn refuse(&self) -> Duration {
@@ -103,27 +116,29 @@ impl Gate {
 pub(super) struct Watch {
     began: Instant,
     least_wait: Duration,
+    waited: Duration,
     started: usize,
     most_inside: usize,
 }
 
 impl Watch {
     pub(super) fn begin(now: Instant) -> Self {
-        Self { began: now, least_wait: Duration::MAX, started: 0, most_inside: 0 }
+        Self { began: now, least_wait: Duration::MAX, waited: Duration::ZERO, started: 0, most_inside: 0 }
     }
 
     /// Takes note of a call that starts at `now` and has waited, and sets the limit where an interval is over.
     pub(super) fn note(&mut self, gate: &Gate, waited: Duration, now: Instant) {
         self.least_wait = self.least_wait.min(waited);
+        self.waited += waited;
         self.started += 1;
         self.most_inside = self.most_inside.max(gate.inside());
         let elapsed = now.saturating_duration_since(self.began);
         if elapsed < INTERVAL {
             return;
         }
-        let refused = gate.refused.swap(0, Ordering::Relaxed);
+        let [refused, left] = [&gate.refused, &gate.left].map(|count| count.swap(0, Ordering::Relaxed));
         if let Some(target) = gate.target {
-            let limit = self.limit(gate.limit(), target, refused > 0, elapsed);
+            let limit = self.limit(gate.limit(), target, left, refused > 0, elapsed);
             gate.limit.store(limit.clamp(gate.floor, gate.ceiling), Ordering::Relaxed);
         }
         // As many times the least as calls came for each that was answered.
@@ -139,8 +154,13 @@ impl Watch {
         clippy::cast_precision_loss,
         reason = "limits are small and positive, and a part of a call is none"
     )]
-    fn limit(&self, limit: usize, target: Duration, is_reached: bool, elapsed: Duration) -> usize {
-        let wanted = target.as_secs_f64() / self.least_wait.as_secs_f64().max(1e-9);
+    fn limit(&self, limit: usize, target: Duration, left: usize, is_reached: bool, elapsed: Duration) -> usize {
+        let mut wanted = target.as_secs_f64() / self.least_wait.as_secs_f64().max(1e-9);
+        let (started, left) = (self.started as f64, left as f64);
+        let staying = started / (started + left);
+        if staying < STAYING && self.waited.as_secs_f64() / started > QUEUED * target.as_secs_f64() {
+            wanted = wanted.min(staying);
+        }
         if wanted < 1.0 {
             return (limit.min(self.most_inside) as f64 * wanted.max(LEAST_SHARE)).round() as usize;
         }
@@ -194,6 +214,27 @@ mod tests {
             course(&gate, &mut watch, &mut now, service, 0.5, 30);
             assert_eq!(gate.limit(), 512, "{service:?} each: after three seconds of calm");
         }
+    }
+
+    #[test]
+    fn who_does_not_stay_waits_for_too_long_where_a_queue_stands() {
+        let limit_after = |waited: Duration, left: usize| {
+            let gate = Arc::new(Gate::new(2, 512, Some(TARGET)));
+            let mut now = Instant::now();
+            let mut watch = Watch::begin(now);
+            let entered: Vec<_> = (0..8).map_while(|_| gate.enter()).collect();
+            for _ in 0..20 {
+                (0..left).for_each(|_| gate.leave());
+                now += INTERVAL / 20;
+                watch.note(&gate, waited, now);
+            }
+            drop(entered);
+            gate.limit()
+        };
+        let waits = TARGET / 2;
+        assert_eq!(limit_after(waits, 0), 512, "nobody waits for longer than the target");
+        assert_eq!([1, 3, 1_000].map(|left| limit_after(waits, left)), [4, 2, 2], "of eight");
+        assert_eq!(limit_after(TARGET / 20, 1_000), 512, "threads are free: others must not be refused for it");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) struct Entry {
 /// Names an entry for as long as it waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ticket {
-    urgency: Urgency,
+    pub(super) urgency: Urgency,
     id: u64,
 }
 
