@@ -474,6 +474,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_house_that_answers_too_late_lets_fewer_in() {
+        let pool = Pool::adaptive(NonZeroUsize::MIN, 16, Duration::from_millis(5)).unwrap();
+        let interval = || {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(60) {
+                std::thread::yield_now();
+            }
+        };
+        let (release, blocked) = mpsc::channel::<()>();
+        let first = pool.run(pool.admit().unwrap(), move || blocked.recv().unwrap());
+        let late = (0..6).map(|_| {
+            let work: fn() = || unreachable!("its deadline is over");
+            until(Instant::now(), pool.run(pool.admit().unwrap(), work))
+        });
+        let queued = async {
+            tokio::task::yield_now().await;
+            interval();
+            release.send(()).unwrap();
+        };
+        let (first, late, ()) = tokio::join!(first, futures_util::future::join_all(late), queued);
+        assert!(first.is_ok() && late.iter().all(|call| matches!(call, Err(TriageError::DeadlineExceeded))));
+        interval();
+        pool.run(pool.admit().unwrap(), || ()).await.unwrap();
+        assert!(pool.limit() < 16, "{}", pool.limit());
+    }
+
+    #[tokio::test]
     async fn what_would_come_too_late_is_not_begun() {
         let pool = pool(2);
         let late = until(Instant::now(), pool.run(pool.admit().unwrap(), || unreachable!("its deadline is over")));
